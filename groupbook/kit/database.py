@@ -1,0 +1,200 @@
+"""The database and its one transaction per use case, bound to one merchant.
+
+A use case says `with database.begin(merchant_id) as session:`; row-level security then shows that merchant's rows and
+no others. No call to the outside may happen while a transaction is open in the thread: adapters ask
+`forbid_in_transaction` first, so that a slip is an error and never a lost charge.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+from uuid import UUID
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import CHAR, BigInteger, DateTime, Engine, MetaData, create_engine, event, make_url, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import URL
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from groupbook.kit.errors import InvariantBroken
+from groupbook.kit.ids import MerchantId, new_id
+
+APP_ROLE = "gb_app"
+_MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
+_open = threading.local()
+
+
+class Base(DeclarativeBase):
+    """All tables. `type_annotation_map` keeps instants aware, money wide and documents binary."""
+
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: DateTime(timezone=True),
+        int: BigInteger(),
+        dict[str, Any]: JSONB(),
+        list[Any]: JSONB(),
+    }
+
+
+class TenantRow:
+    """A row of one merchant. The merchant comes first in the key, so the table can be spread by merchant."""
+
+    merchant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+
+
+def currency_column() -> Mapped[str]:
+    """`CHAR(3)`, beside every amount."""
+    return mapped_column(CHAR(3))
+
+
+class Nudger(Protocol):
+    """Wakes a worker after a commit. A lost nudge loses nothing: a sweep stands behind every pending row."""
+
+    def nudge(self, task: str, merchant_id: UUID, row_id: UUID) -> None: ...
+
+
+class SilentNudger:
+    """Wakes nobody; the sweeps do the work. For commands, migrations and tests of the sweeps."""
+
+    def nudge(self, task: str, merchant_id: UUID, row_id: UUID) -> None:
+        return None
+
+
+class Database:
+    """A pool of connections as the application role, which row-level security binds.
+
+    Args:
+        url: `postgresql://…` (any PostgreSQL 15+), reachable as a role that may `SET ROLE gb_app`.
+        nudger: told after a commit about rows that a worker should look at.
+    """
+
+    def __init__(
+        self, url: str, *, nudger: Nudger | None = None, pool_size: int = 10, name: str = "groupbook"
+    ) -> None:
+        self.url = url
+        self.nudger: Nudger = nudger or SilentNudger()
+        self.engine: Engine = create_engine(
+            driver_url(url),
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_pre_ping=False,
+            connect_args={"application_name": name},
+        )
+        event.listen(self.engine, "connect", _become_app_role)
+
+    @contextmanager
+    def begin(self, merchant_id: UUID) -> Iterator[Session]:
+        """Open the use case's one transaction, bound to `merchant_id`; commit on return, roll back on raise."""
+        with self._transaction() as session:
+            session.info["merchant_id"] = MerchantId(merchant_id)
+            session.execute(
+                text("SELECT set_config('app.merchant_id', :merchant_id, true)"), {"merchant_id": str(merchant_id)}
+            )
+            yield session
+
+    @contextmanager
+    def begin_unbound(self) -> Iterator[Session]:
+        """A transaction before the merchant is known. It sees no tenant rows; use the look-up functions only."""
+        with self._transaction() as session:
+            yield session
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Session]:
+        if getattr(_open, "depth", 0):
+            raise InvariantBroken(what="a transaction inside a transaction")
+        session = Session(self.engine, expire_on_commit=False, autoflush=True)
+        _open.depth = 1
+        try:
+            with session, session.begin():
+                yield session
+        finally:
+            _open.depth = 0
+        for task, merchant_id, row_id in session.info.get("nudges", ()):
+            self.nudger.nudge(task, merchant_id, row_id)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def nudge_after_commit(session: Session, task: str, row_id: UUID) -> None:
+    """Wake a worker for this row once the transaction has committed; nothing is sent on a roll-back."""
+    session.info.setdefault("nudges", []).append((task, merchant_of(session), row_id))
+
+
+def merchant_of(session: Session) -> MerchantId:
+    """The merchant this transaction is bound to.
+
+    Raises:
+        InvariantBroken: the transaction is not bound to a merchant.
+    """
+    merchant_id: MerchantId | None = session.info.get("merchant_id")
+    if merchant_id is None:
+        raise InvariantBroken(what="no merchant bound to this transaction")
+    return merchant_id
+
+
+def forbid_in_transaction(what: str) -> None:
+    """Adapters call this first: no call to the outside while a transaction is open in this thread.
+
+    Raises:
+        InvariantBroken: one is open. A roll-back after the call would forget the charge.
+    """
+    if getattr(_open, "depth", 0):
+        raise InvariantBroken(what=f"{what} inside an open transaction")
+
+
+def driver_url(url: str) -> URL:
+    """The same address for SQLAlchemy, on psycopg 3."""
+    return make_url(url).set(drivername="postgresql+psycopg")
+
+
+def libpq_url(url: str) -> str:
+    """The same address for libpq (psycopg itself, LISTEN, the broker)."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def lookup(session: Session, function: str, *args: object) -> Any:
+    """Call one of the narrow look-up functions that work before the merchant is known; None when unknown."""
+    names = ", ".join(f":a{index}" for index in range(len(args)))
+    values = {f"a{index}": value for index, value in enumerate(args)}
+    return session.execute(text(f"SELECT {function}({names})"), values).scalar_one()  # noqa: S608 - constant names
+
+
+def migrate(url: str, revision: str = "head") -> None:
+    """Bring the database to `revision` (Alembic), creating the application role if it is missing."""
+    command.upgrade(alembic_config(url), revision)
+
+
+def alembic_config(url: str) -> Config:
+    """Alembic's configuration for this database, without a file."""
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["url"] = driver_url(url)
+    return config
+
+
+def _become_app_role(connection: psycopg.Connection[Any], _record: object) -> None:
+    # The connection may belong to the owner of the tables (embedded, small installations); rows are still bound,
+    # because every session works as the role that cannot bypass row-level security.
+    autocommit = connection.autocommit
+    connection.autocommit = True
+    connection.execute(f"SET ROLE {APP_ROLE}")
+    connection.autocommit = autocommit
+
+
