@@ -24,7 +24,6 @@ from groupbook.merchants.domain import (
 )
 from groupbook.merchants.service import (
     add_embed_origin,
-    add_embed_origin_in,
     all_merchants,
     authenticate_key,
     authenticate_staff,
@@ -40,6 +39,7 @@ from groupbook.merchants.service import (
     merchant_by_slug,
     read_connection,
     read_merchant,
+    read_staff,
     remove_embed_origin,
     revoke_api_key,
     roll_api_key,
@@ -63,7 +63,6 @@ __all__ = [
     "MissingScope",
     "Staff",
     "add_embed_origin",
-    "add_embed_origin_in",
     "all_merchants",
     "authenticate_key",
     "authenticate_staff",
@@ -80,6 +79,7 @@ __all__ = [
     "parse_origin",
     "read_connection",
     "read_merchant",
+    "read_staff",
     "remove_embed_origin",
     "revoke_api_key",
     "roll_api_key",

@@ -25,9 +25,8 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from groupbook.kit.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
-from groupbook.kit.ids import ApiKeyId, MerchantId
+from groupbook.kit.ids import ApiKeyId, MerchantId, StaffId
 
-StaffId = NewType("StaffId", UUID)
 EmbedOriginId = NewType("EmbedOriginId", UUID)
 
 # What an API key may do. A scope is asked for by the route that needs it.
