@@ -28,6 +28,8 @@ OrderId = NewType("OrderId", UUID)
 TripId = NewType("TripId", UUID)
 MemberId = NewType("MemberId", UUID)
 OptionId = NewType("OptionId", UUID)
+InviteId = NewType("InviteId", UUID)
+CommentId = NewType("CommentId", UUID)
 BookingId = NewType("BookingId", UUID)
 TicketId = NewType("TicketId", UUID)
 ShareId = NewType("ShareId", UUID)
@@ -59,6 +61,8 @@ PREFIXES: dict[object, str] = {
     TripId: "trip",
     MemberId: "mem",
     OptionId: "opt",
+    InviteId: "inv",
+    CommentId: "cmt",
     BookingId: "bkg",
     TicketId: "tkt",
     ShareId: "shr",
