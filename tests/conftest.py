@@ -1,0 +1,123 @@
+"""Fixtures of every test: a real PostgreSQL, a fresh migrated database each, a browser, and the data beside us.
+
+What a machine lacks is deselected with a printed count; with CI=true its absence is an error.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from groupbook.kit.database import Database
+from tests.support import postgres as support
+from tests.support.browser import FLAGS, find_browser
+
+SHARED = Path(os.environ.get("GROUPBOOK_SHARED", support.ROOT.parent / "shared"))
+_counts: pytest.StashKey[Counter[str]] = pytest.StashKey()
+
+
+def _missing() -> dict[str, str]:
+    """Marker -> what to provide so that its tests run."""
+    lacking = {}
+    if not os.environ.get("GROUPBOOK_TEST_REDIS_URL"):
+        lacking["redis"] = "set GROUPBOOK_TEST_REDIS_URL"
+    if not os.environ.get("GROUPBOOK_TEST_RABBITMQ_URL"):
+        lacking["rabbitmq"] = "set GROUPBOOK_TEST_RABBITMQ_URL"
+    if not (SHARED / "data").is_dir():
+        lacking["shared"] = "put the data beside the project or set GROUPBOOK_SHARED"
+    return lacking
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_counts] = Counter[str]()
+    lacking = _missing()
+    if lacking and os.environ.get("CI") == "true":
+        raise pytest.UsageError("CI=true leaves nothing out; " + "; ".join(f"{m}: {how}" for m, how in lacking.items()))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    lacking = _missing()
+    dropped = [item for item in items if any(item.get_closest_marker(marker) for marker in lacking)]
+    for item in dropped:
+        config.stash[_counts].update(marker for marker in lacking if item.get_closest_marker(marker))
+    if dropped:
+        items[:] = [item for item in items if item not in set(dropped)]
+        config.hook.pytest_deselected(items=dropped)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:  # an xdist worker: its controller prints
+        output["deselected"] = dict(session.config.stash[_counts])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    counts = getattr(node, "workeroutput", {}).get("deselected")
+    if counts:
+        node.config.stash[_counts] = Counter(counts)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for marker, how in _missing().items():
+        count = config.stash[_counts][marker]
+        if count:
+            terminalreporter.write_line(f"{count} tests marked {marker!r} were deselected: {how}")
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[support.Cluster]:
+    """The PostgreSQL shared by all test processes."""
+    with support.cluster() as shared:
+        yield shared
+
+
+@pytest.fixture(scope="session")
+def template(cluster: support.Cluster) -> str:
+    """The name of the migrated template database."""
+    return cluster.template()
+
+
+@pytest.fixture
+def empty_database_url(cluster: support.Cluster) -> Iterator[str]:
+    """A database without any table: for the migrations and the broker themselves."""
+    with cluster.clone(None) as url:
+        yield url
+
+
+@pytest.fixture
+def database_url(cluster: support.Cluster, template: str) -> Iterator[str]:
+    """The owner's address of a fresh, migrated, empty database."""
+    with cluster.clone(template) as url:
+        yield url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """The unit of work on a fresh, migrated, empty database; it wakes no worker."""
+    database = Database(database_url, pool_size=4, name="test")
+    yield database
+    database.close()
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The data beside the project. Mark the test `shared`, or it fails where there is none."""
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """One headless Chromium (playwright.sync_api.Browser); a test opens its own contexts in it."""
+    from playwright.sync_api import sync_playwright  # slow to import, and only browser tests pay for it
+
+    support.STATE.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=find_browser(support.STATE), headless=True, args=list(FLAGS)
+        )
+        yield chromium
+        chromium.close()
