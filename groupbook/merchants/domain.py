@@ -275,7 +275,7 @@ def parse_origin(text: str, *, livemode: bool) -> str:
         except ValueError:
             raise InvalidOrigin(pointer="/origin", reason=reason) from None
         host = (parts.hostname or "").lower()
-        has_extras = bool(parts.path or parts.query or parts.fragment or "@" in parts.netloc or "?" in text or "#" in text)
+        has_extras = bool(parts.path) or any(mark in text for mark in "?#@")
         shown = f"[{host}]" if ":" in host else host
         loopback = shown in _LOOPBACK_NAMES
         named = bool(_HOST.fullmatch(host)) and "." in host and not host.rsplit(".", 1)[1].isdigit()

@@ -31,7 +31,6 @@ from groupbook.merchants.models import (
     StaffSessionRow,
 )
 
-
 # --- look-ups before the tenant is known (one database function each) -------------------------------------------------
 
 
@@ -100,9 +99,7 @@ def update_capabilities(session: Session, capabilities: Capabilities) -> None:
 # --- API keys ---------------------------------------------------------------------------------------------------------
 
 
-def insert_key(
-    session: Session, key: ApiKey, *, secret_sha256: bytes, sealed_secret: bytes | None
-) -> None:
+def insert_key(session: Session, key: ApiKey, *, secret_sha256: bytes, sealed_secret: bytes | None) -> None:
     session.add(
         ApiKeyRow(
             merchant_id=merchant_of(session),
@@ -124,9 +121,7 @@ def insert_key(
 
 def lock_key(session: Session, key_id: ApiKeyId) -> ApiKeyRow | None:
     return session.scalar(
-        select(ApiKeyRow)
-        .where(ApiKeyRow.merchant_id == merchant_of(session), ApiKeyRow.id == key_id)
-        .with_for_update()
+        select(ApiKeyRow).where(ApiKeyRow.merchant_id == merchant_of(session), ApiKeyRow.id == key_id).with_for_update()
     )
 
 
@@ -169,9 +164,7 @@ def key_value(row: ApiKeyRow) -> ApiKey:
 
 def list_origins(session: Session) -> list[EmbedOrigin]:
     rows = session.scalars(
-        select(EmbedOriginRow)
-        .where(EmbedOriginRow.merchant_id == merchant_of(session))
-        .order_by(EmbedOriginRow.origin)
+        select(EmbedOriginRow).where(EmbedOriginRow.merchant_id == merchant_of(session)).order_by(EmbedOriginRow.origin)
     )
     return [EmbedOrigin(EmbedOriginId(row.id), row.origin, row.created_at) for row in rows]
 
@@ -227,9 +220,7 @@ def lock_staff(session: Session, staff_id: UUID) -> StaffRow | None:
 
 
 def read_staff(session: Session, staff_id: UUID) -> Staff | None:
-    row = session.scalar(
-        select(StaffRow).where(StaffRow.merchant_id == merchant_of(session), StaffRow.id == staff_id)
-    )
+    row = session.scalar(select(StaffRow).where(StaffRow.merchant_id == merchant_of(session), StaffRow.id == staff_id))
     if row is None:
         return None
     merchant = read_merchant(session)
@@ -243,9 +234,7 @@ def read_staff(session: Session, staff_id: UUID) -> Staff | None:
     )
 
 
-def insert_staff_session(
-    session: Session, staff_id: UUID, *, token_sha256: bytes, now: datetime, seconds: int
-) -> None:
+def insert_staff_session(session: Session, staff_id: UUID, *, token_sha256: bytes, now: datetime, seconds: int) -> None:
     session.add(
         StaffSessionRow(
             merchant_id=merchant_of(session),
@@ -322,5 +311,3 @@ def _merchant_of_document(document: dict[str, Any]) -> Merchant:
         adapter=document["adapter"],
         capabilities=Capabilities(**document["capabilities"]),
     )
-
-
