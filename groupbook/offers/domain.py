@@ -11,7 +11,7 @@ Errors of this room (kit.errors draws the tree they hang in):
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
@@ -19,6 +19,7 @@ from typing import Final, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from groupbook.discounts.domain import Line, PartyPrice, PartyTraveler, TripFacts
 from groupbook.kit.errors import Conflict, Invalid, InvariantBroken, NotFound
 from groupbook.kit.ids import HoldId, OccasionId, OfferId, OrderId, QuoteId
 from groupbook.kit.money import Money, total
@@ -262,23 +263,25 @@ class Criteria:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One step of one person's price: `what` is `fare:<family>` or the id of the rule that moved it."""
-
-    what: str
-    delta: Money
-
-
-@dataclass(frozen=True, slots=True)
 class PersonPrice:
     """What one member costs. `face` is on the ticket, `pay` is owed, `alone` is the best price without the group."""
 
     member_id: UUID
-    family: str
+    family: str | None
     face: Money
     pay: Money
     alone: Money
     lines: tuple[Line, ...]
+
+    @property
+    def full_fare(self) -> Money:
+        """The adult fare the price started from: what the merchant charges without any discount."""
+        return total((line.delta for line in self.lines if line.what.startswith("fare:")), self.pay.currency)
+
+    @property
+    def discounts(self) -> tuple[str, ...]:
+        """The rules that moved the price, in order."""
+        return tuple(line.what for line in self.lines if not line.what.startswith("fare:"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +326,63 @@ class Quote:
         """Raises QuoteExpired."""
         if now >= self.valid_until:
             raise QuoteExpired(quote=str(self.id))
+
+
+def trip_facts(offer: Offer, now: datetime) -> TripFacts:
+    """What the discount rules may ask about this offer. Days and times are those of the station clock."""
+    outward, back = offer.legs[0], offer.legs[1] if len(offer.legs) == legs_max else None
+    local = outward.departs_local
+    return TripFacts(
+        date=local.date(),
+        depart=local.time().replace(second=0, microsecond=0),
+        return_date=back.departs_local.date() if back else None,
+        direction="return" if back else "single",
+        operator=outward.operator,
+        service=outward.service,
+        travel_class=outward.travel_class,
+        duration_minutes=outward.duration_minutes,
+        days_before=(local.date() - now.astimezone(local.tzinfo).date()).days,
+        tags=offer.draft.tags,
+    )
+
+
+def party_travelers(offer: Offer, subjects: Iterable[UUID]) -> tuple[PartyTraveler, ...]:
+    """Every subject may be sold any family of the offer; the optimum picks."""
+    fares = {family: fare.minor for family, fare in sorted(offer.fares.items())}
+    return tuple(PartyTraveler(subject=subject, fares=fares) for subject in subjects)
+
+
+def quote_of(
+    offer: Offer,
+    price: PartyPrice,
+    party: Mapping[UUID, UUID],
+    *,
+    id: QuoteId,
+    reference: UUID,
+    valid_until: datetime,
+    created_at: datetime,
+) -> Quote:
+    """A stored offer and a priced party become a quote.
+
+    Args:
+        party: member id -> the subject (person or guest) whose entitlements were priced, in the members' order.
+    """
+    people = tuple(
+        PersonPrice(member_id, one.family, one.face, one.pay, one.alone, tuple(one.lines))
+        for member_id, one in ((member_id, price.people[subject]) for member_id, subject in party.items())
+    )
+    return Quote(
+        id=id,
+        reference=reference,
+        offer_id=offer.id,
+        offer_version=offer.version,
+        total=price.total,
+        people=people,
+        priced_by="rules",
+        is_proven=price.proof.optimal,
+        valid_until=min(valid_until, offer.draft.valid_until, offer.departs_at),
+        created_at=created_at,
+    )
 
 
 # --- what the merchant keeps for us ---------------------------------------------------------------------------------

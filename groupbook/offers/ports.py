@@ -12,9 +12,10 @@ An adapter calls `kit.database.forbid_in_transaction` first and raises only the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, get_args
 
 from groupbook.kit.errors import Refused
 from groupbook.kit.money import Money
@@ -31,7 +32,7 @@ RefusalReason = Literal[
     "not_cancelable",  # the merchant will not take the order back
     "not_allowed",  # the merchant does not do this (capability)
 ]
-REFUSALS: Final = frozenset(RefusalReason.__args__)  # type: ignore[attr-defined]
+REFUSALS: Final = frozenset(get_args(RefusalReason))
 
 
 class MerchantRefused(Refused):
@@ -51,12 +52,17 @@ class MerchantRefused(Refused):
 
 @dataclass(frozen=True, slots=True)
 class PricedTraveler:
-    """A traveler and what they pay: the merchant sells `family` to them at `price` (a discounted price of ours when
-    the capability `pricing` is `rules`)."""
+    """A traveler, the fare family the merchant sells them, and its price.
+
+    `full_fare` is the adult fare we priced from (the merchant compares it with its own), `price` what the payers
+    agreed to for this traveler after `discounts` (rule ids of the merchant's catalogue).
+    """
 
     traveler: Traveler
     family: str
+    full_fare: Money
     price: Money
+    discounts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +129,12 @@ class Coach:
     name: str
     rows: tuple[tuple[str, ...], ...]
     free: frozenset[str]
+
+
+class AdapterFactory(Protocol):
+    """How an adapter is made for one merchant: from the configuration that merchant's connection holds."""
+
+    def __call__(self, configuration: Mapping[str, Any]) -> MerchantAdapter: ...
 
 
 class MerchantAdapter(Protocol):
