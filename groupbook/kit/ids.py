@@ -12,6 +12,7 @@ from groupbook.kit.errors import InvalidId
 MerchantId = NewType("MerchantId", UUID)
 ApiKeyId = NewType("ApiKeyId", UUID)
 StaffId = NewType("StaffId", UUID)
+EmbedOriginId = NewType("EmbedOriginId", UUID)
 PersonId = NewType("PersonId", UUID)
 GuestId = NewType("GuestId", UUID)
 SessionId = NewType("SessionId", UUID)
@@ -45,6 +46,7 @@ PREFIXES: dict[object, str] = {
     MerchantId: "mch",
     ApiKeyId: "key",
     StaffId: "stf",
+    EmbedOriginId: "emo",
     PersonId: "psn",
     GuestId: "gst",
     SessionId: "ses",

@@ -20,14 +20,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Final, Literal, NewType
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
-from uuid import UUID
 
 from groupbook.kit.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
-from groupbook.kit.ids import ApiKeyId, MerchantId, StaffId
-
-EmbedOriginId = NewType("EmbedOriginId", UUID)
+from groupbook.kit.ids import ApiKeyId, EmbedOriginId, MerchantId, StaffId
 
 # What an API key may do. A scope is asked for by the route that needs it.
 SCOPES: Final = (
