@@ -12,13 +12,12 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from groupbook.kit.database import lookup, merchant_of
-from groupbook.kit.ids import ApiKeyId, MerchantId, StaffId, new_id
+from groupbook.kit.ids import ApiKeyId, EmbedOriginId, MerchantId, StaffId, new_id
 from groupbook.merchants.domain import (
     ApiKey,
     Capabilities,
     ConnectionKind,
     EmbedOrigin,
-    EmbedOriginId,
     Merchant,
     Staff,
 )

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from groupbook.kit import clock
 from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database, merchant_of
-from groupbook.kit.ids import ApiKeyId, MerchantId, StaffId, new_id
+from groupbook.kit.ids import ApiKeyId, EmbedOriginId, MerchantId, StaffId, new_id
 from groupbook.kit.sealing import Sealer
 from groupbook.merchants import repository
 from groupbook.merchants.domain import (
@@ -29,7 +29,6 @@ from groupbook.merchants.domain import (
     ConnectionNotFound,
     EmbedOrigin,
     EmbedOriginExists,
-    EmbedOriginId,
     EmbedOriginNotFound,
     InvalidApiKey,
     InvalidLogin,
