@@ -603,6 +603,4 @@ class Order:
 
 def seats_are_together(seats: Sequence[Seat]) -> bool:
     """Whether, leg by leg, the party sits in one coach."""
-    return all(
-        len({seat.coach for seat in seats if seat.leg == leg}) == 1 for leg in {seat.leg for seat in seats}
-    )
+    return all(len({seat.coach for seat in seats if seat.leg == leg}) == 1 for leg in {seat.leg for seat in seats})

@@ -19,7 +19,9 @@ class OfferRow(TenantRow, Base):
     __table_args__ = (
         UniqueConstraint("merchant_id", "ref"),
         Index("ix_offer_departs_at", "merchant_id", "departs_at", "id"),
-        Index("ix_offer_occasion_ref", "merchant_id", "occasion_ref", postgresql_where=text("occasion_ref IS NOT NULL")),
+        Index(
+            "ix_offer_occasion_ref", "merchant_id", "occasion_ref", postgresql_where=text("occasion_ref IS NOT NULL")
+        ),
     )
 
     ref: Mapped[str] = mapped_column(Text)

@@ -66,7 +66,13 @@ def save_offer(session: Session, draft: OfferDraft, now: datetime) -> Offer:
         "departs_at": draft.legs[0].departs_at,
     }
     first = insert(OfferRow).values(
-        merchant_id=merchant_of(session), id=new_id(), ref=draft.ref, version=1, created_at=now, updated_at=now, **content
+        merchant_id=merchant_of(session),
+        id=new_id(),
+        ref=draft.ref,
+        version=1,
+        created_at=now,
+        updated_at=now,
+        **content,
     )
     row = session.scalar(first.on_conflict_do_nothing().returning(OfferRow))
     if row is None:

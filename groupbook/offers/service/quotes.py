@@ -1,0 +1,76 @@
+"""What an offer costs a party: composed from the stored offer and the discounts of everybody in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from groupbook import discounts
+from groupbook.discounts.domain import PartyPrice
+from groupbook.kit.ids import QuoteId, new_id
+from groupbook.offers import repository
+from groupbook.offers.domain import Offer, Quote, QuoteNotFound, party_travelers, quote_of, trip_facts
+from groupbook.offers.service.catalog import read_offer
+
+quote_seconds_default = 30 * 60
+
+
+def price_offer(
+    session: Session, offer: Offer, subjects: Iterable[UUID], now: datetime, *, explain: bool = False
+) -> PartyPrice:
+    """The cheapest lawful price of this offer for these people (persons or guests), each with their own share. A step.
+
+    Raises:
+        OfferNotBookable: it has no price, or its time is over.
+    """
+    offer.require_bookable(now)
+    facts = trip_facts(offer, now)
+    return discounts.price_party(
+        session, facts, party_travelers(offer, subjects), currency=offer.currency, on=facts.date, explain=explain
+    )
+
+
+def record_quote(
+    session: Session,
+    reference: UUID,
+    offer_id: UUID,
+    party: Mapping[UUID, UUID],
+    now: datetime,
+    *,
+    valid_seconds: int = quote_seconds_default,
+) -> Quote:
+    """Price the offer for the party and keep it, for good, under the caller's reference. A step.
+
+    Args:
+        party: member id -> subject (person or guest) whose entitlements count, in the members' order.
+    Raises:
+        OfferNotFound, OfferNotBookable
+    """
+    offer = read_offer(session, offer_id)
+    price = price_offer(session, offer, party.values(), now)
+    quote = quote_of(
+        offer,
+        price,
+        party,
+        id=QuoteId(new_id()),
+        reference=reference,
+        valid_until=now + timedelta(seconds=valid_seconds),
+        created_at=now,
+    )
+    repository.add_quote(session, quote)
+    return quote
+
+
+def read_quote(session: Session, quote_id: UUID) -> Quote:
+    """A step.
+
+    Raises:
+        QuoteNotFound
+    """
+    quote = repository.find_quote(session, quote_id)
+    if quote is None:
+        raise QuoteNotFound()
+    return quote
