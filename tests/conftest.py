@@ -4,7 +4,6 @@ What a machine lacks is deselected with a printed count; with CI=true its absenc
 """
 
 import os
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from tests.support import postgres as support
 from tests.support.browser import FLAGS, find_browser
 
 SHARED = Path(os.environ.get("GROUPBOOK_SHARED", support.ROOT.parent / "shared"))
-_counts: pytest.StashKey[Counter[str]] = pytest.StashKey()
+_counts = pytest.StashKey[dict[str, int]]()
 
 
 def _missing() -> dict[str, str]:
@@ -32,7 +31,7 @@ def _missing() -> dict[str, str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_counts] = Counter[str]()
+    config.stash[_counts] = {}
     lacking = _missing()
     if lacking and os.environ.get("CI") == "true":
         raise pytest.UsageError("CI=true leaves nothing out; " + "; ".join(f"{m}: {how}" for m, how in lacking.items()))
@@ -42,7 +41,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     lacking = _missing()
     dropped = [item for item in items if any(item.get_closest_marker(marker) for marker in lacking)]
     for item in dropped:
-        config.stash[_counts].update(marker for marker in lacking if item.get_closest_marker(marker))
+        for marker in lacking:
+            config.stash[_counts][marker] = config.stash[_counts].get(marker, 0) + bool(item.get_closest_marker(marker))
     if dropped:
         items[:] = [item for item in items if item not in set(dropped)]
         config.hook.pytest_deselected(items=dropped)
@@ -51,19 +51,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_sessionfinish(session: pytest.Session) -> None:
     output = getattr(session.config, "workeroutput", None)
     if output is not None:  # an xdist worker: its controller prints
-        output["deselected"] = dict(session.config.stash[_counts])
+        output["deselected"] = session.config.stash[_counts]
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
     counts = getattr(node, "workeroutput", {}).get("deselected")
     if counts:
-        node.config.stash[_counts] = Counter(counts)
+        node.config.stash[_counts] = counts
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     for marker, how in _missing().items():
-        count = config.stash[_counts][marker]
+        count = config.stash[_counts].get(marker)
         if count:
             terminalreporter.write_line(f"{count} tests marked {marker!r} were deselected: {how}")
 

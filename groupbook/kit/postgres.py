@@ -27,6 +27,7 @@ from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 OWNER = "groupbook"
 """The bootstrap role. It is a superuser and bypasses row-level security: for migrations, never for requests."""
@@ -64,7 +65,7 @@ class Server:
 
     def conninfo(self, database: str, role: str = OWNER) -> str:
         """The key=value form that libpq and pgmq read."""
-        return f"host={self.sockets} dbname={database} user={role}"
+        return make_conninfo(host=str(self.sockets), dbname=database, user=role)
 
     def url(self, database: str, role: str = OWNER) -> str:
         """The URL form that SQLAlchemy reads."""
