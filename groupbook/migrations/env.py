@@ -1,4 +1,7 @@
-"""Alembic's environment: online only, one transaction, short lock timeout, roles made first."""
+"""Alembic's environment: online only, one transaction, short lock timeout, roles made first.
+
+An upgrade reads the scripts only; whoever compares models with tables imports `groupbook.migrations.tables` first.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ from alembic import context
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-import groupbook.migrations.tables  # noqa: F401 - all rooms' tables, for autogenerate and `alembic check`
 from groupbook.kit.database import Base
 from groupbook.migrations.tenancy import ensure_roles
 
