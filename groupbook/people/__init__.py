@@ -25,8 +25,8 @@ from groupbook.people.domain import (
     safe_return,
 )
 from groupbook.people.service import (
-    adopt_guest,
     add_guest,
+    adopt_guest,
     approve_handoff,
     authenticate,
     begin_login,

@@ -5,7 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, SmallInteger, UniqueConstraint
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from groupbook.kit.database import Base, TenantRow
@@ -14,9 +23,9 @@ from groupbook.kit.database import Base, TenantRow
 class PersonRow(TenantRow, Base):
     __tablename__ = "person"
 
-    display_name: Mapped[str]
-    avatar_url: Mapped[str | None]
-    locale: Mapped[str | None]
+    display_name: Mapped[str] = mapped_column(Text)
+    avatar_url: Mapped[str | None] = mapped_column(Text)
+    locale: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime]
     erased_at: Mapped[datetime | None]
 
@@ -30,10 +39,10 @@ class SocialAccountRow(TenantRow, Base):
     )
 
     person_id: Mapped[UUID]
-    network: Mapped[str]
-    app_id: Mapped[str]
-    subject: Mapped[str]
-    email: Mapped[str | None]
+    network: Mapped[str] = mapped_column(Text)
+    app_id: Mapped[str] = mapped_column(Text)
+    subject: Mapped[str] = mapped_column(Text)
+    email: Mapped[str | None] = mapped_column(Text)
     email_verified: Mapped[bool]
     created_at: Mapped[datetime]
     last_login_at: Mapped[datetime]
@@ -48,7 +57,7 @@ class GuestRow(TenantRow, Base):
     )
 
     trip_ref: Mapped[UUID]
-    name: Mapped[str]
+    name: Mapped[str] = mapped_column(Text)
     person_id: Mapped[UUID | None]
     created_at: Mapped[datetime]
     adopted_at: Mapped[datetime | None]
@@ -66,12 +75,12 @@ class SessionRow(TenantRow, Base):
         Index(None, "merchant_id", "guest_id"),
     )
 
-    kind: Mapped[str]
-    token_hash: Mapped[bytes]
+    kind: Mapped[str] = mapped_column(Text)
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary)
     person_id: Mapped[UUID | None]
     guest_id: Mapped[UUID | None]
-    embed_origin: Mapped[str | None]
-    instance: Mapped[str | None]
+    embed_origin: Mapped[str | None] = mapped_column(Text)
+    instance: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
@@ -81,13 +90,13 @@ class LoginStateRow(TenantRow, Base):
     __tablename__ = "login_state"
     __table_args__ = (Index(None, "state_hash"),)
 
-    state_hash: Mapped[bytes]
-    browser_hash: Mapped[bytes]
-    network: Mapped[str]
-    nonce: Mapped[str]
-    verifier: Mapped[str]
-    redirect_uri: Mapped[str]
-    return_to: Mapped[str]
+    state_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    browser_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    network: Mapped[str] = mapped_column(Text)
+    nonce: Mapped[str] = mapped_column(Text)
+    verifier: Mapped[str] = mapped_column(Text)
+    redirect_uri: Mapped[str] = mapped_column(Text)
+    return_to: Mapped[str] = mapped_column(Text)
     handoff_id: Mapped[UUID | None]
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
@@ -101,13 +110,13 @@ class HandoffRow(TenantRow, Base):
         Index(None, "id"),
     )
 
-    embed_origin: Mapped[str]
-    instance: Mapped[str]
-    challenge: Mapped[str]
-    state: Mapped[str]
+    embed_origin: Mapped[str] = mapped_column(Text)
+    instance: Mapped[str] = mapped_column(Text)
+    challenge: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(Text)
     person_id: Mapped[UUID | None]
-    code_hash: Mapped[bytes | None]
-    match_hash: Mapped[bytes | None]
+    code_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    match_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
     code_expires_at: Mapped[datetime | None]
     attempts: Mapped[int] = mapped_column(SmallInteger)
     created_at: Mapped[datetime]
@@ -118,8 +127,8 @@ class LaunchUseRow(TenantRow, Base):
     __tablename__ = "launch_use"
     __table_args__ = (UniqueConstraint("merchant_id", "network", "signature_hash"),)
 
-    network: Mapped[str]
-    signature_hash: Mapped[bytes]
+    network: Mapped[str] = mapped_column(Text)
+    signature_hash: Mapped[bytes] = mapped_column(LargeBinary)
     used_at: Mapped[datetime]
     expires_at: Mapped[datetime]
 
@@ -128,12 +137,19 @@ class ConsentRow(TenantRow, Base):
     __tablename__ = "consent"
     __table_args__ = (
         ForeignKeyConstraint(["merchant_id", "person_id"], ["person.merchant_id", "person.id"]),
-        Index("uq_consent_standing", "merchant_id", "person_id", "purpose", "detail", unique=True,
-              postgresql_where="withdrawn_at IS NULL"),
+        Index(
+            "uq_consent_standing",
+            "merchant_id",
+            "person_id",
+            "purpose",
+            "detail",
+            unique=True,
+            postgresql_where=text("withdrawn_at IS NULL"),
+        ),
     )
 
     person_id: Mapped[UUID]
-    purpose: Mapped[str]
-    detail: Mapped[str]
+    purpose: Mapped[str] = mapped_column(Text)
+    detail: Mapped[str] = mapped_column(Text)
     granted_at: Mapped[datetime]
     withdrawn_at: Mapped[datetime | None]

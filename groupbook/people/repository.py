@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, func, or_, select, text, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from groupbook.kit.database import merchant_of
+from groupbook.kit.database import lookup, merchant_of
 from groupbook.kit.ids import GuestId, HandoffId, MerchantId, PersonId, SessionId, new_id
 from groupbook.people.domain import ConsentPurpose, ExternalIdentity, SessionKind
 from groupbook.people.models import (
@@ -40,23 +40,29 @@ class KnownSession:
 
 # --- look-ups before the merchant is known --------------------------------------------------------------------------
 
-_SESSION_OF = text("SELECT merchant_id, id, kind, person_id, guest_id, livemode FROM session_of(:token_hash)")
-_LOGIN_MERCHANT = text("SELECT login_state_merchant(:state_hash)")
-_HANDOFF_MERCHANT = text("SELECT handoff_merchant(:handoff_id)")
-
 
 def session_of(session: Session, token_hash: bytes) -> KnownSession | None:
-    row = session.execute(_SESSION_OF, {"token_hash": token_hash}).one_or_none()
-    return None if row is None else KnownSession(*row)
+    found = lookup(session, "lookup_session", token_hash)
+    if found is None:
+        return None
+    person_id, guest_id = found["person_id"], found["guest_id"]
+    return KnownSession(
+        merchant_id=MerchantId(UUID(found["merchant_id"])),
+        id=SessionId(UUID(found["id"])),
+        kind=found["kind"],
+        person_id=None if person_id is None else UUID(person_id),
+        guest_id=None if guest_id is None else UUID(guest_id),
+        livemode=found["livemode"],
+    )
 
 
 def login_state_merchant(session: Session, state_hash: bytes) -> MerchantId | None:
-    found: UUID | None = session.execute(_LOGIN_MERCHANT, {"state_hash": state_hash}).scalar_one()
+    found: UUID | None = lookup(session, "lookup_login_state", state_hash)
     return None if found is None else MerchantId(found)
 
 
 def handoff_merchant(session: Session, handoff_id: HandoffId) -> MerchantId | None:
-    found: UUID | None = session.execute(_HANDOFF_MERCHANT, {"handoff_id": handoff_id}).scalar_one()
+    found: UUID | None = lookup(session, "lookup_handoff", handoff_id)
     return None if found is None else MerchantId(found)
 
 
@@ -137,7 +143,9 @@ def revoke_session(session: Session, session_id: UUID, now: datetime) -> bool:
 
 def revoke_sessions_of_guest(session: Session, guest_id: GuestId, now: datetime) -> None:
     session.execute(
-        update(SessionRow).where(SessionRow.guest_id == guest_id, SessionRow.revoked_at.is_(None)).values(revoked_at=now)
+        update(SessionRow)
+        .where(SessionRow.guest_id == guest_id, SessionRow.revoked_at.is_(None))
+        .values(revoked_at=now)
     )
 
 
@@ -179,9 +187,7 @@ def use_launch(
 # --- consent --------------------------------------------------------------------------------------------------------
 
 
-def standing_consent(
-    session: Session, person_id: PersonId, purpose: ConsentPurpose, detail: str
-) -> ConsentRow | None:
+def standing_consent(session: Session, person_id: PersonId, purpose: ConsentPurpose, detail: str) -> ConsentRow | None:
     return session.scalars(
         select(ConsentRow).where(
             ConsentRow.person_id == person_id,
@@ -192,9 +198,7 @@ def standing_consent(
     ).one_or_none()
 
 
-def give_consent(
-    session: Session, person_id: PersonId, purpose: ConsentPurpose, detail: str, now: datetime
-) -> None:
+def give_consent(session: Session, person_id: PersonId, purpose: ConsentPurpose, detail: str, now: datetime) -> None:
     session.execute(
         insert(ConsentRow)
         .values(
@@ -218,9 +222,7 @@ def give_consent(
 def forget(session: Session, person_id: PersonId, now: datetime) -> None:
     """Remove what tells who somebody was; the row itself stays as a tombstone that other rooms point at."""
     seats = select(GuestRow.id).where(GuestRow.person_id == person_id)
-    session.execute(
-        delete(SessionRow).where(or_(SessionRow.person_id == person_id, SessionRow.guest_id.in_(seats)))
-    )
+    session.execute(delete(SessionRow).where(or_(SessionRow.person_id == person_id, SessionRow.guest_id.in_(seats))))
     session.execute(delete(HandoffRow).where(HandoffRow.person_id == person_id))
     session.execute(delete(SocialAccountRow).where(SocialAccountRow.person_id == person_id))
     session.execute(delete(ConsentRow).where(ConsentRow.person_id == person_id))

@@ -93,7 +93,7 @@ def adopt_guest(session: Session, guest_id: GuestId, person_id: PersonId) -> Non
         session,
         "guest.adopted",
         subject=guest_id,
-        payload={"guest_id": str(guest_id), "person_id": str(person_id), "trip_ref": str(row.trip_ref)},
+        payload={"guest_id": guest_id.hex, "person_id": person_id.hex, "trip_ref": row.trip_ref.hex},
     )
 
 

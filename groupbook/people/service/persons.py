@@ -63,8 +63,9 @@ def people_cards(session: Session, ids: Collection[UUID]) -> dict[UUID, Card]:
         return cards
     seats = repository.guests(session, ids)
     wanted = {*ids, *(seat.person_id for seat in seats if seat.person_id is not None)}
-    known = {row.id: Card(row.id, "person", row.display_name, row.avatar_url) for row in
-             repository.persons(session, wanted)}
+    known = {
+        row.id: Card(row.id, "person", row.display_name, row.avatar_url) for row in repository.persons(session, wanted)
+    }
     for seat in seats:
         owner = None if seat.person_id is None else known.get(seat.person_id)
         cards[seat.id] = owner or Card(seat.id, "guest", seat.name)
@@ -113,14 +114,14 @@ def forget(session: Session, person_id: PersonId) -> None:
         raise PersonNotFound()
     if row.erased_at is not None:
         return
-    seats = [str(seat.id) for seat in repository.guests_of(session, person_id)]
+    seats = [seat.id.hex for seat in repository.guests_of(session, person_id)]
     repository.forget(session, person_id, clock.system_now(session))
     session.expire_all()
     facts.record(
         session,
         "person.erased",
         subject=person_id,
-        payload={"person_id": str(person_id), "guest_ids": seats},
+        payload={"person_id": person_id.hex, "guest_ids": seats},
     )
 
 
@@ -134,9 +135,7 @@ def person_of(row: PersonRow) -> Person:
     )
 
 
-def _account(
-    session: Session, identity: ExternalIdentity, *, person_id: UUID, now: datetime
-) -> SocialAccountRow:
+def _account(session: Session, identity: ExternalIdentity, *, person_id: UUID, now: datetime) -> SocialAccountRow:
     return SocialAccountRow(
         merchant_id=merchant_of(session),
         id=new_id(),

@@ -1,0 +1,27 @@
+"""Which adapter answers to which name. Plain dicts of factories: name -> (settings -> adapter).
+
+Only `main.py`, `worker.py` and `cli.py` load this file. A new network, provider or merchant is one file of its own,
+one line here, and one line in its contract suite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from groupbook.config import Settings
+from groupbook.people.ports import SocialNetwork
+from integrations.social.demo import demo_network
+
+
+def _demo_network(settings: Settings) -> SocialNetwork:
+    return demo_network(
+        base_url=settings.demo_network_url,
+        client_id=settings.demo_network_client_id,
+        client_secret=settings.demo_network_client_secret.get_secret_value(),
+        launch_secret=settings.demo_network_launch_secret.get_secret_value(),
+    )
+
+
+SOCIAL_NETWORKS: dict[str, Callable[[Settings], SocialNetwork]] = {
+    "demo": _demo_network,
+}
