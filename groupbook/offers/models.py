@@ -123,11 +123,11 @@ class HoldRow(TenantRow, Base):
     reason: Mapped[str | None] = mapped_column(Text)
     new_amount: Mapped[int | None]
     currency: Mapped[str] = currency_column()
-    version: Mapped[int]
+    version: Mapped[int] = mapped_column()
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 
-    __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - SQLAlchemy reads it from the class
+    __mapper_args__ = {"version_id_col": version}
 
 
 class MerchantOrderRow(TenantRow, Base):
@@ -163,8 +163,8 @@ class MerchantOrderRow(TenantRow, Base):
     tickets: Mapped[list[Any]]
     reason: Mapped[str | None] = mapped_column(Text)
     new_amount: Mapped[int | None]
-    version: Mapped[int]
+    version: Mapped[int] = mapped_column()
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 
-    __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - SQLAlchemy reads it from the class
+    __mapper_args__ = {"version_id_col": version}

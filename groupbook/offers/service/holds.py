@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from groupbook import merchants
 from groupbook.kit import clock, facts, intents
 from groupbook.kit.database import Database
-from groupbook.kit.errors import Conflict, InvariantBroken, Refused
+from groupbook.kit.errors import Conflict, InvariantBroken, OutcomeUnknown, Refused
 from groupbook.kit.ids import to_wire
 from groupbook.kit.intents import Intent
 from groupbook.kit.money import Money
@@ -240,7 +240,12 @@ class ReleaseHold:
     def call(self, intent: Intent) -> str:
         with self._database.begin(intent.merchant_id) as session:
             adapter = self._adapter_of(session)
-        adapter.release_hold(to_wire("hld", intent.subject), key=intent.key, timeout_seconds=self._timeout_seconds)
+        our_ref = to_wire("hld", intent.subject)
+        try:
+            adapter.release_hold(our_ref, key=intent.key, timeout_seconds=self._timeout_seconds)
+        except Refused as refusal:
+            # The port gives no reason to refuse a release. Ask again, and be parked (loudly) if it goes on.
+            raise OutcomeUnknown(what="a release was refused", reason=refusal.reason) from refusal
         return "released"
 
     def observe(self, intent: Intent) -> None:
@@ -255,7 +260,6 @@ class ReleaseHold:
             _tell(session, row, "hold.released")
 
     def record_refusal(self, session: Session, intent: Intent, refusal: Refused) -> None:
-        # The port gives no reason to refuse a release; one that does has broken the contract, and this parks it.
         raise InvariantBroken(what="a release was refused", reason=refusal.reason, hold=str(intent.subject))
 
 
