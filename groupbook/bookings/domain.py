@@ -137,7 +137,7 @@ def _table() -> Mapping[tuple[BookingState, BookingEvent], tuple[BookingState, t
         (s.FREEZING, e.LOOKED_COMPLETE): (s.CONFIRMING, (x.CONFIRM,)),
         (s.FREEZING, e.LOOKED_EARLY): (s.OPEN, ()),
         (s.FREEZING, e.LOOKED_SHORT): (s.VOIDING, undo),
-        (s.FREEZING, e.CANCEL_ASKED): (s.VOIDING, undo),
+        (s.FREEZING, e.HOLD_LOST): (s.VOIDING, undo),
         # The provider could not be read inside the budget: never confirm on a stale belief.
         (s.FREEZING, e.BUDGET_OUT): (s.VOIDING, undo),
         (s.CONFIRMING, e.ORDER_CONFIRMED): (s.CAPTURING, (x.CAPTURE,)),
@@ -225,6 +225,7 @@ class Snapshot:
     """The truth of the rooms below, read under the booking's lock."""
 
     now: datetime
+    needs_hold: bool
     hold: HoldState | None
     order: OrderState | None
     portions: tuple[PortionTruth, ...]
@@ -244,6 +245,11 @@ class Snapshot:
         if portion.state not in SETTLED:
             return False
         return portion.capture_before is None or self.now + self.settle_margin < portion.capture_before
+
+    @property
+    def has_lost_hold(self) -> bool:
+        """The merchant let the places go, though this booking needs them."""
+        return self.needs_hold and self.hold is not HoldState.LIVE
 
     @property
     def all_looked(self) -> bool:
@@ -280,6 +286,8 @@ def news(state: BookingState, seen: Snapshot) -> BookingEvent | None:
 
 
 def _placing(seen: Snapshot) -> BookingEvent | None:
+    if not seen.needs_hold:
+        return BookingEvent.HOLD_PLACED
     if seen.hold is HoldState.LIVE:
         return BookingEvent.CANCEL_ASKED if seen.cancel_asked else BookingEvent.HOLD_PLACED
     if seen.hold in _HOLD_GONE:
@@ -290,11 +298,11 @@ def _placing(seen: Snapshot) -> BookingEvent | None:
 
 
 def _open(seen: Snapshot) -> BookingEvent | None:
-    if seen.any_in(*_MONEY_TAKEN) and seen.any_in(PortionState.CAPTURED):
+    if seen.any_in(PortionState.CAPTURED):
         return BookingEvent.BROKEN
     if seen.cancel_asked:
         return BookingEvent.CANCEL_ASKED
-    if seen.hold is not None and seen.hold is not HoldState.LIVE:
+    if seen.has_lost_hold:
         return BookingEvent.HOLD_LOST
     if seen.all_settled:
         return BookingEvent.ALL_SETTLED
@@ -304,11 +312,12 @@ def _open(seen: Snapshot) -> BookingEvent | None:
 def _freezing(seen: Snapshot) -> BookingEvent | None:
     if seen.any_in(PortionState.CAPTURED):
         return BookingEvent.BROKEN
+    if seen.has_lost_hold:
+        return BookingEvent.HOLD_LOST
     if seen.all_looked:
         if seen.all_settled:
             return BookingEvent.LOOKED_COMPLETE
-        late = seen.is_past(seen.deadline_at) or seen.cancel_asked
-        return BookingEvent.LOOKED_SHORT if late else BookingEvent.LOOKED_EARLY
+        return BookingEvent.LOOKED_SHORT if seen.is_past(seen.deadline_at) else BookingEvent.LOOKED_EARLY
     return BookingEvent.BUDGET_OUT if seen.is_past(seen.budget_at) else None
 
 

@@ -1,0 +1,121 @@
+"""Paying for each other while the booking is open: ask somebody, take a portion over, take the request back."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from groupbook import payments, trips
+from groupbook.bookings import repository
+from groupbook.bookings.domain import BookingClosed, BookingState, NotPayableNow, NotYourBooking, PayRequestNotFound
+from groupbook.bookings.models import BookingRow
+from groupbook.kit import clock
+from groupbook.kit.callers import Caller
+from groupbook.kit.database import Database
+from groupbook.kit.ids import BookingId, MemberId, PortionId, TripId
+from groupbook.payments.domain import PortionNotFound, PortionView
+from groupbook.trips.domain import Member, Role
+
+
+def may_pay(session: Session, caller: Caller, portion_id: PortionId) -> tuple[BookingId, Member]:
+    """The caller's own portion in an open booking, ready to be paid. A step for whoever starts a payment.
+
+    Raises:
+        PortionNotFound: no such portion for this caller.
+        NotPayableNow: the booking takes no payment now.
+    """
+    row, portion, member = _portion_for(session, caller, portion_id)
+    if portion.payer != member.id:
+        raise PortionNotFound()
+    _require_open(row)
+    if not portion.is_payable:
+        raise NotPayableNow(state=portion.state.value)
+    return BookingId(row.id), member
+
+
+def ask_to_pay(database: Database, caller: Caller, portion_id: PortionId, of: MemberId) -> UUID:
+    """Ask another member to pay my portion; only then do they see its amount. Asking twice is asking once.
+
+    Raises:
+        PortionNotFound, NotYourBooking, BookingClosed
+    """
+    with database.begin(caller.merchant_id) as session:
+        row, portion, member = _portion_for(session, caller, portion_id)
+        if member.id not in (portion.traveler, portion.payer):
+            raise PortionNotFound()
+        _require_open(row)
+        others = {other.id: other for other in trips.members(session, TripId(row.trip_id))}
+        if of not in others or of == member.id:
+            raise NotYourBooking(member="unknown")
+        for known in repository.open_requests(session, row.id):
+            if known.portion_id == portion_id and known.asked_of == of:
+                return known.id
+        now = clock.now(session)
+        request = repository.add_request(
+            session, booking_id=row.id, portion_id=portion_id, asked_by=member.id, asked_of=of, asked_at=now
+        )
+        _tell(session, row, "portion.asked", portion, asked_of=of)
+        return request.id
+
+
+def withdraw_ask(database: Database, caller: Caller, request_id: UUID) -> None:
+    """Take a request back, or say no to it.
+
+    Raises:
+        PayRequestNotFound
+    """
+    with database.begin(caller.merchant_id) as session:
+        request = repository.find_request(session, request_id)
+        row = repository.lock(session, request.booking_id)
+        member = trips.member_of(session, TripId(row.trip_id), caller)
+        if member is None or member.id not in (request.asked_by, request.asked_of):
+            raise PayRequestNotFound()
+        if request.state == "asked":
+            request.state, request.answered_at = "withdrawn", clock.now(session)
+            portion = next(one for one in payments.portions_of(session, row.id) if one.id == request.portion_id)
+            _tell(session, row, "portion.ask_withdrawn", portion)
+
+
+def take_over(database: Database, caller: Caller, portion_id: PortionId) -> None:
+    """Become the payer of a portion: because I was asked, because I organize, or because it is my own again.
+
+    The consent that counts is the payer's, and a refund goes to the payer.
+
+    Raises:
+        PortionNotFound: not mine to see. BookingClosed: too late. PortionNotPayable: already authorized.
+    """
+    with database.begin(caller.merchant_id) as session:
+        row, portion, member = _portion_for(session, caller, portion_id)
+        _require_open(row)
+        requests = [one for one in repository.open_requests(session, row.id) if one.portion_id == portion_id]
+        was_asked = any(request.asked_of == member.id for request in requests)
+        if not (was_asked or portion.traveler == member.id or member.role is Role.ORGANIZER):
+            raise PortionNotFound()
+        now = clock.now(session)
+        payments.assign_payer(session, portion_id, member.id, now)
+        for request in requests:
+            request.state, request.answered_at = "taken" if request.asked_of == member.id else "withdrawn", now
+        _tell(session, row, "portion.taken_over", portion, payer=member.id)
+
+
+def _portion_for(session: Session, caller: Caller, portion_id: PortionId) -> tuple[BookingRow, PortionView, Member]:
+    """The portion, its booking (locked) and the member who asks; strangers learn nothing."""
+    caller.require_traveler()
+    found = payments.read_portion(session, portion_id)
+    row = repository.lock(session, found.reference)
+    member = trips.member_of(session, TripId(row.trip_id), caller)
+    if member is None:
+        raise PortionNotFound()
+    return row, payments.read_portion(session, portion_id), member
+
+
+def _require_open(row: BookingRow) -> None:
+    if row.state != BookingState.OPEN.value:
+        raise BookingClosed(state=row.state)
+
+
+def _tell(session: Session, row: BookingRow, name: str, portion: PortionView, **members: UUID) -> None:
+    payload = {"booking_id": f"bkg_{row.id.hex}", "member_id": f"mem_{portion.traveler.hex}"}
+    payload |= {key: f"mem_{value.hex}" for key, value in members.items()}
+    trips.append_event(session, TripId(row.trip_id), name, payload, now=clock.now(session))
