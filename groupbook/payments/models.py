@@ -1,0 +1,169 @@
+"""Tables of payments. Nobody outside the room reads them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    CHAR,
+    CheckConstraint,
+    ForeignKeyConstraint,
+    Index,
+    PrimaryKeyConstraint,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from groupbook.kit.database import Base, TenantRow, currency_column
+
+
+class PortionRow(TenantRow, Base):
+    """What one payer owes towards one reference."""
+
+    __tablename__ = "portion"
+    __table_args__ = (
+        CheckConstraint("amount >= 0", name="amount"),
+        CheckConstraint("captured >= 0 AND captured <= amount", name="captured"),
+        CheckConstraint("refunded >= 0 AND refunded <= captured", name="refunded"),
+        Index("ix_portion_reference", "merchant_id", "reference"),
+        Index("ix_portion_payer", "merchant_id", "payer"),
+    )
+
+    reference: Mapped[UUID]
+    traveler: Mapped[UUID]
+    payer: Mapped[UUID]
+    amount: Mapped[int]
+    currency: Mapped[str] = currency_column()
+    covers: Mapped[list[Any]]
+    state: Mapped[str] = mapped_column(Text)
+    captured: Mapped[int] = mapped_column(default=0)
+    refunded: Mapped[int] = mapped_column(default=0)
+    decline_reason: Mapped[str | None] = mapped_column(Text)
+    version: Mapped[int] = mapped_column(default=0)
+    opened_at: Mapped[datetime]
+    changed_at: Mapped[datetime]
+
+
+class AttemptRow(TenantRow, Base):
+    """One try to get one payer's authorization; one page, and at most one payment, at the provider."""
+
+    __tablename__ = "attempt"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["merchant_id", "portion_id"],
+            ["portion.merchant_id", "portion.id"],
+            name="fk_attempt_portion_id_portion",
+        ),
+        UniqueConstraint("merchant_id", "portion_id", "n"),
+        UniqueConstraint("merchant_id", "payment_ref"),
+        UniqueConstraint("merchant_id", "page_ref"),
+        CheckConstraint("amount > 0", name="amount"),
+        Index("ix_attempt_one_current", "merchant_id", "portion_id", unique=True, postgresql_where=text("is_current")),
+    )
+
+    portion_id: Mapped[UUID]
+    n: Mapped[int]
+    payer: Mapped[UUID]
+    amount: Mapped[int]
+    currency: Mapped[str] = currency_column()
+    state: Mapped[str] = mapped_column(Text)
+    is_current: Mapped[bool]
+    title: Mapped[str] = mapped_column(Text)
+    locale: Mapped[str] = mapped_column(Text)
+    success_url: Mapped[str] = mapped_column(Text)
+    cancel_url: Mapped[str] = mapped_column(Text)
+    page_ref: Mapped[str | None] = mapped_column(Text)
+    page_url: Mapped[str | None] = mapped_column(Text)
+    payment_ref: Mapped[str | None] = mapped_column(Text)
+    closes_at: Mapped[datetime | None]
+    capture_before: Mapped[datetime | None]
+    decline_reason: Mapped[str | None] = mapped_column(Text)
+    card_brand: Mapped[str | None] = mapped_column(Text)
+    card_last4: Mapped[str | None] = mapped_column(CHAR(4))
+    # Plain database time: it is compared with how long a call can be under way, which no test merchant may shift.
+    started_at: Mapped[datetime]
+    authorized_at: Mapped[datetime | None]
+    capture_asked_at: Mapped[datetime | None]
+    observed_at: Mapped[datetime | None]
+
+
+class RefundRow(TenantRow, Base):
+    """Money on its way back to a payer. `is_unasked` undoes a capture that nobody here asked for."""
+
+    __tablename__ = "refund"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["merchant_id", "portion_id"], ["portion.merchant_id", "portion.id"], name="fk_refund_portion_id_portion"
+        ),
+        ForeignKeyConstraint(
+            ["merchant_id", "attempt_id"], ["attempt.merchant_id", "attempt.id"], name="fk_refund_attempt_id_attempt"
+        ),
+        CheckConstraint("amount > 0", name="amount"),
+        Index("ix_refund_portion_id", "merchant_id", "portion_id"),
+    )
+
+    portion_id: Mapped[UUID]
+    attempt_id: Mapped[UUID]
+    amount: Mapped[int]
+    currency: Mapped[str] = currency_column()
+    state: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(Text)
+    is_unasked: Mapped[bool]
+    refund_ref: Mapped[str | None] = mapped_column(Text)
+    failure_reason: Mapped[str | None] = mapped_column(Text)
+    asked_at: Mapped[datetime]
+    changed_at: Mapped[datetime]
+
+
+class LedgerAccountRow(Base):
+    """One account of one merchant in one currency."""
+
+    __tablename__ = "ledger_account"
+    __table_args__ = (PrimaryKeyConstraint("merchant_id", "code", "currency"),)
+
+    merchant_id: Mapped[UUID]
+    code: Mapped[str] = mapped_column(Text)
+    currency: Mapped[str] = currency_column()
+
+
+class JournalRow(TenantRow, Base):
+    """One movement of money. `cause` makes it once: the same cause is never journaled twice."""
+
+    __tablename__ = "journal"
+    __table_args__ = (
+        UniqueConstraint("merchant_id", "kind", "cause"),
+        Index("ix_journal_reference", "merchant_id", "reference"),
+    )
+
+    reference: Mapped[UUID]
+    portion_id: Mapped[UUID]
+    kind: Mapped[str] = mapped_column(Text)
+    cause: Mapped[UUID]
+    recorded_at: Mapped[datetime]
+
+
+class PostingRow(TenantRow, Base):
+    """One side of a movement: debit positive, credit negative. Never changed, never deleted."""
+
+    __tablename__ = "posting"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["merchant_id", "journal_id"], ["journal.merchant_id", "journal.id"], name="fk_posting_journal_id_journal"
+        ),
+        ForeignKeyConstraint(
+            ["merchant_id", "account", "currency"],
+            ["ledger_account.merchant_id", "ledger_account.code", "ledger_account.currency"],
+            name="fk_posting_account_ledger_account",
+        ),
+        CheckConstraint("amount <> 0", name="amount"),
+        Index("ix_posting_journal_id", "merchant_id", "journal_id"),
+    )
+
+    journal_id: Mapped[UUID]
+    account: Mapped[str] = mapped_column(Text)
+    currency: Mapped[str] = currency_column()
+    amount: Mapped[int]
