@@ -6,7 +6,7 @@ alone. What this engine cannot price exactly it refuses; it never guesses. Entit
 
     entitlements_of(session, subjects) -> dict[UUID, Entitlements]          for pricing; show each only to its owner
     set_entitlements(session, subject, *, cards, age, now) -> Entitlements
-    price_party(session, facts: TripFacts, travelers: Sequence[PartyTraveler], *, currency, on, explain=True) -> PartyPrice
+    price_party(session, facts: TripFacts, travelers, *, currency, explain=True) -> PartyPrice
     card_types(session, on) -> tuple[CardType, ...]
     put_catalogue(session, document, *, starts_on, now) -> CatalogueVersion
     read_catalogue(session, on) -> CatalogueVersion

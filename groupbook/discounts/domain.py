@@ -10,6 +10,7 @@ Errors of this room (kit.errors draws the tree they hang in):
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
@@ -74,9 +75,9 @@ class CardType:
 class TripFacts:
     """The facts a rule may ask about. A fact that is not known stays None, and clauses about it do not hold."""
 
-    date: date
+    date: dt.date
     depart: time | None = None
-    return_date: date | None = None
+    return_date: dt.date | None = None
     direction: Literal["single", "return"] = "single"
     operator: str = "any"
     service: str = "any"
@@ -201,7 +202,7 @@ __all__ = [
     "TooManyCombinations",
     "TripFacts",
     "Unused",
-    "age_on",
     "age_max",
+    "age_on",
     "cards_per_subject_max",
 ]
