@@ -9,7 +9,6 @@ transaction is open: `Database` nudges after the commit.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,11 +18,9 @@ import psycopg
 import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
-from pgmq.install import get_embedded_install_sql, install_pgmq_sql
-from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 
-from groupbook.kit.database import APP_ROLE, forbid_in_transaction, libpq_url
+from groupbook.kit import pgmq
+from groupbook.kit.database import forbid_in_transaction
 from groupbook.kit.facts import Deliverer
 from groupbook.kit.intents import Runner
 
@@ -31,7 +28,6 @@ log = structlog.get_logger(__name__)
 
 QUEUE = "groupbook"
 IN_DATABASE = "pgmq://"
-_INSTALL_LOCK = 7_246_002  # any constant: two processes that start together install one after the other
 
 WORKER_ARGUMENTS = ("worker", "--pool", "threads", "--without-gossip", "--without-mingle", "--without-heartbeat")
 """How a worker is started. Threads need a third of the memory of processes; gossip needs queue names pgmq refuses."""
@@ -67,7 +63,9 @@ def celery_app(
             run twice, which every task here survives; due work lives in rows, never in a message's delay.
     """
     app = Celery(
-        "groupbook", broker=IN_DATABASE if broker_url.startswith(IN_DATABASE) else broker_url, set_as_current=False
+        "groupbook",
+        broker="pgmq://localhost/" if broker_url.startswith(IN_DATABASE) else broker_url,
+        set_as_current=False,
     )
     app.conf.update(
         beat_schedule={
@@ -151,69 +149,27 @@ class CeleryNudger:
 
 
 def prepare_broker(database_url: str, broker_url: str = IN_DATABASE) -> None:
-    """Install the queue's plain SQL in the database, once; Redis and RabbitMQ need nothing."""
-    if not broker_url.startswith(IN_DATABASE):
-        return
-    with psycopg.connect(libpq_url(database_url)) as connection, connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_INSTALL_LOCK,))
-        if _one(connection, "SELECT to_regclass('pgmq.meta')") is None:
-            install_pgmq_sql(get_embedded_install_sql(), conn=connection)
-            # Publishers may be plain members of the application's role.
-            role = sql.Identifier(APP_ROLE)
-            connection.execute(sql.SQL("GRANT USAGE ON SCHEMA pgmq TO {}").format(role))
-            for kind, right in (("TABLES", "SELECT, INSERT, UPDATE, DELETE"), ("SEQUENCES", "USAGE, SELECT")):
-                words = {"right": sql.SQL(right), "kind": sql.SQL(kind), "role": role}
-                connection.execute(sql.SQL("GRANT {right} ON ALL {kind} IN SCHEMA pgmq TO {role}").format(**words))
-                connection.execute(
-                    sql.SQL("ALTER DEFAULT PRIVILEGES IN SCHEMA pgmq GRANT {right} ON {kind} TO {role}").format(**words)
-                )
-        if _one(connection, "SELECT queue_name FROM pgmq.meta WHERE queue_name = %s", QUEUE) is None:
-            connection.execute("SELECT pgmq.create(%s)", (QUEUE,))
+    """Install the queue in the database, once; Redis and RabbitMQ need nothing."""
+    if broker_url.startswith(IN_DATABASE):
+        pgmq.install(database_url, QUEUE)
 
 
 def _transport_options(broker_url: str, database_url: str, visibility_timeout_seconds: float) -> dict[str, Any]:
+    # A publisher is often a web request: it asks a broker that is away once more, and leaves the rest to the sweep.
+    options: dict[str, Any] = {"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.1}
     if broker_url.startswith(IN_DATABASE):
-        return {
-            "conn_string": _pgmq_conninfo(database_url),
+        options |= {
+            "conn_string": pgmq.conninfo(database_url),
             "init_extension": False,  # the plain SQL is installed; there is no extension to create
             "use_notify": True,
-            "notify_throttle_interval_ms": 0,
             "wait_time_seconds": 0,
             "polling_interval": 0.1,
             "visibility_timeout": visibility_timeout_seconds,
             "pool_size": 4,
             "pool_timeout": 5,  # without it a publisher waits 30 s for a database that is away
         }
-    if broker_url.startswith(("redis://", "rediss://")):
-        return {"visibility_timeout": visibility_timeout_seconds, "socket_connect_timeout": 2.0, "socket_timeout": 30.0}
-    return {"confirm_publish": True}
-
-
-def _pgmq_conninfo(database_url: str) -> str:
-    """The address in the one form pgmq understands: key=value, each value quoted once more than libpq needs.
-
-    pgmq takes the string apart, keeps five keys, and puts them together again without quotes; it drops `sslmode` and
-    all others, which libpq then reads from the environment. `DATABASE_URL` would win over an address in parts.
-    """
-    parts = conninfo_to_dict(libpq_url(database_url))
-    values = {
-        "host": parts.get("host") or "localhost",
-        "port": parts.get("port") or "5432",
-        "dbname": parts.get("dbname") or "postgres",
-        "user": parts.get("user") or "postgres",
-        "password": parts.get("password") or "",
-    }
-    for name in ("sslmode", "sslrootcert", "sslcert", "sslkey"):
-        if parts.get(name):
-            os.environ.setdefault(f"PG{name.upper()}", str(parts[name]))
-    return " ".join(f"{name}={_quoted(_quoted(str(value)))}" for name, value in values.items())
-
-
-def _quoted(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
-
-
-def _one(connection: psycopg.Connection, query: str, *values: object) -> object:
-    row = connection.execute(query, values).fetchone()
-    return None if row is None else row[0]
+    elif broker_url.startswith(("redis://", "rediss://")):
+        options |= {"visibility_timeout": visibility_timeout_seconds, "socket_connect_timeout": 2.0}
+    else:
+        options |= {"confirm_publish": True}
+    return options

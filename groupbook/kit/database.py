@@ -18,6 +18,7 @@ from uuid import UUID
 import psycopg
 from alembic import command
 from alembic.config import Config
+from psycopg.conninfo import make_conninfo
 from sqlalchemy import CHAR, BigInteger, DateTime, Engine, MetaData, create_engine, event, make_url, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import URL
@@ -84,9 +85,7 @@ class Database:
         nudger: told after a commit about rows that a worker should look at.
     """
 
-    def __init__(
-        self, url: str, *, nudger: Nudger | None = None, pool_size: int = 10, name: str = "groupbook"
-    ) -> None:
+    def __init__(self, url: str, *, nudger: Nudger | None = None, pool_size: int = 10, name: str = "groupbook") -> None:
         self.url = url
         self.nudger: Nudger = nudger or SilentNudger()
         self.engine: Engine = create_engine(
@@ -165,15 +164,19 @@ def driver_url(url: str) -> URL:
 
 
 def libpq_url(url: str) -> str:
-    """The same address for libpq (psycopg itself, LISTEN, the broker)."""
-    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    """The same address for libpq (psycopg itself, LISTEN, the broker), as key=value: libpq reads no `+` as a space."""
+    parts = make_url(url)
+    address = {"host": parts.host, "port": parts.port, "dbname": parts.database}
+    person = {"user": parts.username, "password": parts.password}
+    options = {name: values[0] for name, values in parts.normalized_query.items()}
+    return make_conninfo("", **{**address, **person, **options})
 
 
 def lookup(session: Session, function: str, *args: object) -> Any:
     """Call one of the narrow look-up functions that work before the merchant is known; None when unknown."""
     names = ", ".join(f":a{index}" for index in range(len(args)))
     values = {f"a{index}": value for index, value in enumerate(args)}
-    return session.execute(text(f"SELECT {function}({names})"), values).scalar_one()  # noqa: S608 - constant names
+    return session.execute(text(f"SELECT {function}({names})"), values).scalar_one()
 
 
 def migrate(url: str, revision: str = "head") -> None:
@@ -196,5 +199,3 @@ def _become_app_role(connection: psycopg.Connection[Any], _record: object) -> No
     connection.autocommit = True
     connection.execute(f"SET ROLE {APP_ROLE}")
     connection.autocommit = autocommit
-
-

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from sqlalchemy import select
 
-from groupbook.kit import broker
+from groupbook.kit import broker, pgmq
 from groupbook.kit.database import Database, libpq_url
 from groupbook.kit.errors import InvariantBroken
 from groupbook.kit.ids import new_id
@@ -193,7 +193,7 @@ def test_an_address_reaches_pgmq_whole(url: str, host: str, password: str, monke
     from psycopg.conninfo import conninfo_to_dict
 
     monkeypatch.delenv("PGSSLMODE", raising=False)
-    rebuilt = conninfo_to_dict(PGMQConfig(conn_string=broker._pgmq_conninfo(url)).dsn)
+    rebuilt = conninfo_to_dict(PGMQConfig(conn_string=pgmq.conninfo(url)).dsn)
     assert (rebuilt["host"], rebuilt["user"], rebuilt["dbname"]) == (host, "ana", "gb")
     assert rebuilt.get("password", "") == password
     assert os.environ.get("PGSSLMODE") == ("require" if "sslmode" in url else None)
