@@ -1,0 +1,293 @@
+"""Every query and lock of the webhooks room."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, cast
+from uuid import UUID
+
+from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from groupbook.kit import paging
+from groupbook.kit.database import merchant_of
+from groupbook.kit.ids import DeliveryId, EndpointId, EventId, new_id
+from groupbook.kit.paging import Slice
+from groupbook.webhooks.domain import Answer, Attempt, Delivery, DeliveryState, Detail, Endpoint, Event
+from groupbook.webhooks.models import DeliveryAttemptRow, DeliveryRow, EndpointRow, EventRow
+
+# --- endpoints --------------------------------------------------------------------------------------------------------
+
+
+def insert_endpoint(session: Session, endpoint: Endpoint, *, sealed_secret: bytes) -> None:
+    session.add(
+        EndpointRow(
+            merchant_id=merchant_of(session),
+            id=endpoint.id,
+            url=endpoint.url,
+            event_types=list(endpoint.event_types),
+            detail=endpoint.detail,
+            sealed_secret=sealed_secret,
+            created_at=endpoint.created_at,
+        )
+    )
+    session.flush()
+
+
+def list_endpoints(session: Session) -> list[Endpoint]:
+    rows = session.scalars(
+        select(EndpointRow).where(EndpointRow.merchant_id == merchant_of(session)).order_by(EndpointRow.id.desc())
+    )
+    return [endpoint_value(row) for row in rows]
+
+
+def find_endpoint(session: Session, endpoint_id: UUID, *, lock: bool = False) -> EndpointRow | None:
+    query = select(EndpointRow).where(EndpointRow.merchant_id == merchant_of(session), EndpointRow.id == endpoint_id)
+    return session.scalar(query.with_for_update() if lock else query)
+
+
+def delete_endpoint(session: Session, endpoint_id: EndpointId) -> bool:
+    statement = (
+        delete(EndpointRow)
+        .where(EndpointRow.merchant_id == merchant_of(session), EndpointRow.id == endpoint_id)
+        .returning(EndpointRow.id)
+    )
+    return session.scalar(statement) is not None
+
+
+def endpoint_value(row: EndpointRow) -> Endpoint:
+    return Endpoint(
+        id=EndpointId(row.id),
+        url=row.url,
+        event_types=tuple(row.event_types),
+        detail=cast(Detail, row.detail),
+        disabled_at=row.disabled_at,
+        disabled_reason=row.disabled_reason,
+        created_at=row.created_at,
+    )
+
+
+# --- events -----------------------------------------------------------------------------------------------------------
+
+
+def insert_event(session: Session, event: Event, *, fact_id: UUID) -> bool:
+    """False when this fact is already an event."""
+    statement = (
+        insert(EventRow)
+        .values(
+            merchant_id=merchant_of(session),
+            id=event.id,
+            type=event.type,
+            object_id=event.object_id,
+            livemode=event.livemode,
+            data=dict(event.data),
+            fact_id=fact_id,
+            created_at=event.created_at,
+        )
+        .on_conflict_do_nothing()
+        .returning(EventRow.id)
+    )
+    return session.scalar(statement) is not None
+
+
+def find_event(session: Session, event_id: UUID) -> Event | None:
+    row = session.scalar(select(EventRow).where(EventRow.merchant_id == merchant_of(session), EventRow.id == event_id))
+    return None if row is None else _event(row)
+
+
+def list_events(
+    session: Session,
+    *,
+    limit: int,
+    cursor: UUID | None,
+    type: str | None = None,
+    object_id: UUID | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Slice[Event]:
+    query = select(EventRow).where(EventRow.merchant_id == merchant_of(session))
+    if cursor is not None:
+        query = query.where(EventRow.id < cursor)
+    if type is not None:
+        query = query.where(EventRow.type == type)
+    if object_id is not None:
+        query = query.where(EventRow.object_id == object_id)
+    if since is not None:
+        query = query.where(EventRow.created_at >= since)
+    if until is not None:
+        query = query.where(EventRow.created_at < until)
+    rows = [_event(row) for row in session.scalars(query.order_by(EventRow.id.desc()).limit(limit + 1))]
+    return paging.page(rows, [row.id for row in rows], limit)
+
+
+def purge_events(session: Session, before: datetime) -> None:
+    session.execute(delete(EventRow).where(EventRow.merchant_id == merchant_of(session), EventRow.created_at < before))
+
+
+def _event(row: EventRow) -> Event:
+    return Event(EventId(row.id), row.type, row.object_id, row.livemode, row.data, row.created_at)
+
+
+# --- deliveries -------------------------------------------------------------------------------------------------------
+
+
+def insert_delivery(session: Session, event_id: UUID, endpoint_id: UUID, *, now: datetime) -> Delivery:
+    """A new round of delivery; while the last one is still pending that one is brought forward instead."""
+    last = session.scalar(
+        select(DeliveryRow)
+        .where(
+            DeliveryRow.merchant_id == merchant_of(session),
+            DeliveryRow.event_id == event_id,
+            DeliveryRow.endpoint_id == endpoint_id,
+        )
+        .order_by(DeliveryRow.round.desc())
+        .limit(1)
+        .with_for_update()
+    )
+    if last is not None and last.state == DeliveryState.PENDING:
+        last.due_at = now
+        session.flush()
+        return delivery_value(last)
+    row = DeliveryRow(
+        merchant_id=merchant_of(session),
+        id=new_id(),
+        event_id=event_id,
+        endpoint_id=endpoint_id,
+        round=1 if last is None else last.round + 1,
+        state=DeliveryState.PENDING,
+        attempts=0,
+        due_at=now,
+        created_at=now,
+    )
+    session.add(row)
+    session.flush()
+    return delivery_value(row)
+
+
+def claim_delivery(
+    session: Session, delivery_id: UUID, *, now: datetime, system_now: datetime, lease_seconds: float
+) -> DeliveryRow | None:
+    """The delivery, ours for a while; None when it is not due or somebody else is at it."""
+    row = session.scalar(
+        select(DeliveryRow)
+        .where(
+            DeliveryRow.merchant_id == merchant_of(session),
+            DeliveryRow.id == delivery_id,
+            DeliveryRow.state == DeliveryState.PENDING,
+            DeliveryRow.due_at <= now,
+            or_(DeliveryRow.lease_until.is_(None), DeliveryRow.lease_until <= system_now),
+        )
+        .with_for_update(skip_locked=True)
+    )
+    if row is not None:
+        row.lease_until = system_now + timedelta(seconds=lease_seconds)
+    return row
+
+
+def lock_delivery(session: Session, delivery_id: UUID) -> DeliveryRow | None:
+    return session.scalar(
+        select(DeliveryRow)
+        .where(DeliveryRow.merchant_id == merchant_of(session), DeliveryRow.id == delivery_id)
+        .with_for_update()
+    )
+
+
+def due_deliveries(session: Session, *, now: datetime, system_now: datetime, limit: int) -> list[UUID]:
+    query = (
+        select(DeliveryRow.id)
+        .where(
+            DeliveryRow.merchant_id == merchant_of(session),
+            DeliveryRow.state == DeliveryState.PENDING,
+            DeliveryRow.due_at <= now,
+            or_(DeliveryRow.lease_until.is_(None), DeliveryRow.lease_until <= system_now),
+        )
+        .order_by(DeliveryRow.due_at, DeliveryRow.id)
+        .limit(limit)
+    )
+    return list(session.scalars(query))
+
+
+def drop_pending(session: Session, endpoint_id: UUID) -> None:
+    session.execute(
+        update(DeliveryRow)
+        .where(
+            DeliveryRow.merchant_id == merchant_of(session),
+            DeliveryRow.endpoint_id == endpoint_id,
+            DeliveryRow.state == DeliveryState.PENDING,
+        )
+        .values(state=DeliveryState.DROPPED, due_at=None, lease_until=None)
+    )
+
+
+def insert_attempt(session: Session, delivery_id: UUID, number: int, answer: Answer, now: datetime) -> None:
+    session.add(
+        DeliveryAttemptRow(
+            merchant_id=merchant_of(session),
+            delivery_id=delivery_id,
+            number=number,
+            at=now,
+            status=answer.status,
+            error=answer.error,
+            duration_milliseconds=answer.duration_milliseconds,
+            excerpt=answer.excerpt.replace("\x00", ""),
+        )
+    )
+
+
+def list_deliveries(
+    session: Session,
+    *,
+    limit: int,
+    cursor: UUID | None = None,
+    endpoint_id: UUID | None = None,
+    event_id: UUID | None = None,
+) -> Slice[Delivery]:
+    query = select(DeliveryRow).where(DeliveryRow.merchant_id == merchant_of(session))
+    if cursor is not None:
+        query = query.where(DeliveryRow.id < cursor)
+    if endpoint_id is not None:
+        query = query.where(DeliveryRow.endpoint_id == endpoint_id)
+    if event_id is not None:
+        query = query.where(DeliveryRow.event_id == event_id)
+    rows = [delivery_value(row) for row in session.scalars(query.order_by(DeliveryRow.id.desc()).limit(limit + 1))]
+    return paging.page(rows, [row.id for row in rows], limit)
+
+
+def attempts_of(session: Session, delivery_ids: Sequence[UUID]) -> dict[UUID, list[Attempt]]:
+    rows = session.scalars(
+        select(DeliveryAttemptRow)
+        .where(DeliveryAttemptRow.merchant_id == merchant_of(session), DeliveryAttemptRow.delivery_id.in_(delivery_ids))
+        .order_by(DeliveryAttemptRow.delivery_id, DeliveryAttemptRow.number)
+    )
+    found: dict[UUID, list[Attempt]] = {id: [] for id in delivery_ids}
+    for row in rows:
+        found[row.delivery_id].append(
+            Attempt(row.number, row.at, row.status, row.error, row.duration_milliseconds, row.excerpt)
+        )
+    return found
+
+
+def count_pending(session: Session) -> int:
+    query: Any = (
+        select(func.count())
+        .select_from(DeliveryRow)
+        .where(DeliveryRow.merchant_id == merchant_of(session), DeliveryRow.state == DeliveryState.PENDING)
+    )
+    return int(session.execute(query).scalar_one())
+
+
+def delivery_value(row: DeliveryRow) -> Delivery:
+    return Delivery(
+        id=DeliveryId(row.id),
+        event_id=EventId(row.event_id),
+        endpoint_id=EndpointId(row.endpoint_id),
+        state=DeliveryState(row.state),
+        attempts=row.attempts,
+        due_at=row.due_at,
+        last_status=row.last_status,
+        last_error=row.last_error,
+        created_at=row.created_at,
+        delivered_at=row.delivered_at,
+    )
