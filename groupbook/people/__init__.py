@@ -25,6 +25,7 @@ from groupbook.people.domain import (
     safe_return,
 )
 from groupbook.people.service import (
+    Adopt,
     add_guest,
     adopt_guest,
     approve_handoff,
@@ -51,6 +52,7 @@ from groupbook.people.service import (
 )
 
 __all__ = [
+    "Adopt",
     "Card",
     "Contact",
     "ExternalIdentity",

@@ -1,6 +1,6 @@
 """The use cases and steps of the people room. A use case takes `database`; a step takes the open `session`."""
 
-from groupbook.people.service.guests import add_guest, adopt_guest, guests_of, read_guest, rename_guest
+from groupbook.people.service.guests import Adopt, add_guest, adopt_guest, guests_of, read_guest, rename_guest
 from groupbook.people.service.handoffs import (
     approve_handoff,
     deny_handoff,
@@ -21,6 +21,7 @@ from groupbook.people.service.persons import (
 from groupbook.people.service.sessions import authenticate, end_session, sweep
 
 __all__ = [
+    "Adopt",
     "add_guest",
     "adopt_guest",
     "approve_handoff",

@@ -35,9 +35,12 @@ def begin_login(
     redirect_uri: str,
     return_to: str | None = None,
     handoff_id: HandoffId | None = None,
+    browser_secret: str | None = None,
     timeout_seconds: float = 10,
 ) -> LoginStart:
     """Prepare one login: what must come back is kept here, what the browser must show again is its cookie.
+
+    `browser_secret` is the cookie of an earlier login that this browser has not finished; both can then finish.
 
     Raises:
         NetworkNotFound: this network has no login page.
@@ -45,7 +48,7 @@ def begin_login(
     """
     if network.login is None:
         raise NetworkNotFound()
-    browser_secret = domain.mint_token()
+    browser_secret = browser_secret or domain.mint_token()
     request = LoginRequest(
         redirect_uri=redirect_uri, state=domain.mint_token(), nonce=domain.mint_token(), verifier=domain.mint_token()
     )
