@@ -24,10 +24,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
-from uuid import UUID
 
 from groupbook.kit.errors import Conflict, Forbidden, InvariantBroken, NotFound
-from groupbook.kit.ids import AttemptId, BookingId, HoldId, MemberId, OfferId, OrderId, PortionId, QuoteId, TripId
+from groupbook.kit.ids import AttemptId, BookingId, MemberId, OfferId, PayRequestId, PortionId, QuoteId, TripId
 from groupbook.kit.money import Money
 from groupbook.offers.domain import HoldState, OrderState, PersonPrice, Seat
 from groupbook.payments.domain import CLOSED, SETTLED, TAKEN, PortionState
@@ -117,7 +116,7 @@ class Effect(StrEnum):
     VOID = "void"
     RELEASE_HOLD = "release_hold"
     CANCEL_ORDER = "cancel_order"
-    REFUND = "refund"
+    UNWIND = "unwind"
     ISSUE_TICKETS = "issue_tickets"
     THAW = "thaw"
 
@@ -148,7 +147,7 @@ def _table() -> Mapping[tuple[BookingState, BookingEvent], tuple[BookingState, t
         (s.CAPTURING, e.ALL_CAPTURED): (s.BOOKED, (x.ISSUE_TICKETS,)),
         (s.CAPTURING, e.CAPTURE_FAILED): (s.UNWINDING, (x.CANCEL_ORDER,)),
         (s.BOOKED, e.CANCEL_ASKED): (s.UNWINDING, (x.CANCEL_ORDER,)),
-        (s.UNWINDING, e.ORDER_CANCELED): (s.REFUNDING, (x.REFUND, x.VOID)),
+        (s.UNWINDING, e.ORDER_CANCELED): (s.REFUNDING, (x.UNWIND,)),
         (s.REFUNDING, e.ALL_REFUNDED): (s.REFUNDED, (x.THAW,)),
         (s.VOIDING, e.ALL_VOIDED): (s.ABORTED, (x.THAW,)),
     }
@@ -212,12 +211,10 @@ class Policy:
 
 @dataclass(frozen=True)
 class PortionTruth:
-    """What a decision may know of a portion. `observed_at` is when the provider's truth was last read."""
+    """What a decision may know of a portion. `capture_before` is when its authorization ends."""
 
     state: PortionState
-    has_attempt: bool
-    observed_at: datetime | None
-    capture_before: datetime | None
+    capture_before: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -230,7 +227,7 @@ class Snapshot:
     order: OrderState | None
     portions: tuple[PortionTruth, ...]
     deadline_at: datetime | None = None
-    frozen_at: datetime | None = None
+    has_looked: bool = False  # the provider was read since the freeze, for everybody who tries to pay
     confirm_by: datetime | None = None
     budget_at: datetime | None = None
     cancel_asked: bool = False
@@ -250,15 +247,6 @@ class Snapshot:
     def has_lost_hold(self) -> bool:
         """The merchant let the places go, though this booking needs them."""
         return self.needs_hold and self.hold is not HoldState.LIVE
-
-    @property
-    def all_looked(self) -> bool:
-        """The provider was read after the freeze, for everybody who ever tried to pay."""
-        frozen_at = self.frozen_at
-        return frozen_at is not None and all(
-            not portion.has_attempt or (portion.observed_at is not None and portion.observed_at >= frozen_at)
-            for portion in self.portions
-        )
 
     def any_in(self, *states: PortionState) -> bool:
         return any(portion.state in states for portion in self.portions)
@@ -314,7 +302,7 @@ def _freezing(seen: Snapshot) -> BookingEvent | None:
         return BookingEvent.BROKEN
     if seen.has_lost_hold:
         return BookingEvent.HOLD_LOST
-    if seen.all_looked:
+    if seen.has_looked:
         if seen.all_settled:
             return BookingEvent.LOOKED_COMPLETE
         return BookingEvent.LOOKED_SHORT if seen.is_past(seen.deadline_at) else BookingEvent.LOOKED_EARLY
@@ -401,7 +389,7 @@ _READERS: Final = MappingProxyType(
 class PayRequestView:
     """One member asks another to pay their portion; until it is answered the other one sees the amount (P6)."""
 
-    id: UUID
+    id: PayRequestId
     portion_id: PortionId
     asked_by: MemberId
     asked_of: MemberId
@@ -480,20 +468,3 @@ class Step:
     event: str
     to_state: BookingState
     at: datetime
-
-
-@dataclass(frozen=True)
-class Booking:
-    """The booking as the room itself holds it."""
-
-    id: BookingId
-    trip_id: TripId
-    offer_id: OfferId
-    quote_id: QuoteId
-    hold_id: HoldId | None
-    order_id: OrderId | None
-    state: BookingState
-    version: int
-    total: Money
-    opened_by: MemberId
-    created_at: datetime

@@ -33,6 +33,7 @@ InviteId = NewType("InviteId", UUID)
 CommentId = NewType("CommentId", UUID)
 BookingId = NewType("BookingId", UUID)
 TicketId = NewType("TicketId", UUID)
+PayRequestId = NewType("PayRequestId", UUID)
 ShareId = NewType("ShareId", UUID)
 VisitId = NewType("VisitId", UUID)
 EndpointId = NewType("EndpointId", UUID)
@@ -67,6 +68,7 @@ PREFIXES: dict[object, str] = {
     CommentId: "cmt",
     BookingId: "bkg",
     TicketId: "tkt",
+    PayRequestId: "prq",
     ShareId: "shr",
     VisitId: "vis",
     EndpointId: "whk",

@@ -1,7 +1,14 @@
 """The verbs of this room, one concern a file."""
 
 from groupbook.bookings.service.opening import cancel_booking, open_booking, sweep
-from groupbook.bookings.service.paying import ask_to_pay, may_pay, take_over, withdraw_ask
+from groupbook.bookings.service.paying import (
+    ask_to_pay,
+    may_pay,
+    refresh_payment,
+    start_payment,
+    take_over,
+    withdraw_ask,
+)
 from groupbook.bookings.service.progress import progress
 from groupbook.bookings.service.reading import (
     booking_of_trip,
@@ -22,6 +29,8 @@ __all__ = [
     "read_booking",
     "read_tickets",
     "read_timeline",
+    "refresh_payment",
+    "start_payment",
     "sweep",
     "take_over",
     "withdraw_ask",

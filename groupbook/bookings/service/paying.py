@@ -13,8 +13,10 @@ from groupbook.bookings.models import BookingRow
 from groupbook.kit import clock
 from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database
-from groupbook.kit.ids import BookingId, MemberId, PortionId, TripId
+from groupbook.kit.ids import BookingId, MemberId, PayRequestId, PortionId, TripId, to_wire
+from groupbook.kit.intents import Runner
 from groupbook.payments.domain import PortionNotFound, PortionView
+from groupbook.payments.ports import PaymentPage
 from groupbook.trips.domain import Member, Role
 
 
@@ -34,7 +36,46 @@ def may_pay(session: Session, caller: Caller, portion_id: PortionId) -> tuple[Bo
     return BookingId(row.id), member
 
 
-def ask_to_pay(database: Database, caller: Caller, portion_id: PortionId, of: MemberId) -> UUID:
+def start_payment(
+    database: Database, runner: Runner, caller: Caller, portion_id: PortionId, *, locale: str, public_url: str
+) -> PaymentPage:
+    """Where to send the caller to authorize their portion. A use case; asking again gives the same page.
+
+    Raises:
+        PortionNotFound, NotPayableNow, BookingClosed: as for `may_pay`.
+        PaymentRefused, Unavailable, TooManyAttempts: as for `payments.start_attempt`.
+    """
+    with database.begin(caller.merchant_id) as session:
+        booking_id, member = may_pay(session, caller, portion_id)
+        title = trips.trip_of(session, member.trip_id).title
+    back = f"{public_url}/pay/return?portion={to_wire('por', portion_id)}&booking={to_wire('bkg', booking_id)}"
+    return payments.start_attempt(
+        database,
+        runner,
+        caller.merchant_id,
+        portion_id,
+        payer=member.id,
+        success_url=f"{back}&outcome=done",
+        cancel_url=f"{back}&outcome=back",
+        title=title,
+        locale=locale,
+    )
+
+
+def refresh_payment(database: Database, runner: Runner, caller: Caller, portion_id: PortionId) -> PortionView:
+    """Read the provider's truth about the caller's portion now: they just came back from the page. A use case.
+
+    Raises:
+        PortionNotFound: not theirs.
+    """
+    with database.begin(caller.merchant_id) as session:
+        _, portion, member = _portion_for(session, caller, portion_id)
+        if member.id not in (portion.payer, portion.traveler):
+            raise PortionNotFound()
+    return payments.refresh_portion(database, runner, caller.merchant_id, portion_id)
+
+
+def ask_to_pay(database: Database, caller: Caller, portion_id: PortionId, of: MemberId) -> PayRequestId:
     """Ask another member to pay my portion; only then do they see its amount. Asking twice is asking once.
 
     Raises:
@@ -50,16 +91,16 @@ def ask_to_pay(database: Database, caller: Caller, portion_id: PortionId, of: Me
             raise NotYourBooking(member="unknown")
         for known in repository.open_requests(session, row.id):
             if known.portion_id == portion_id and known.asked_of == of:
-                return known.id
+                return PayRequestId(known.id)
         now = clock.now(session)
         request = repository.add_request(
             session, booking_id=row.id, portion_id=portion_id, asked_by=member.id, asked_of=of, asked_at=now
         )
         _tell(session, row, "portion.asked", portion, asked_of=of)
-        return request.id
+        return PayRequestId(request.id)
 
 
-def withdraw_ask(database: Database, caller: Caller, request_id: UUID) -> None:
+def withdraw_ask(database: Database, caller: Caller, request_id: PayRequestId) -> None:
     """Take a request back, or say no to it.
 
     Raises:
@@ -93,7 +134,7 @@ def take_over(database: Database, caller: Caller, portion_id: PortionId) -> None
         if not (was_asked or portion.traveler == member.id or member.role is Role.ORGANIZER):
             raise PortionNotFound()
         now = clock.now(session)
-        payments.assign_payer(session, portion_id, member.id, now)
+        payments.assign_payer(session, portion_id, payer=member.id, now=now)
         for request in requests:
             request.state, request.answered_at = "taken" if request.asked_of == member.id else "withdrawn", now
         _tell(session, row, "portion.taken_over", portion, payer=member.id)
@@ -102,12 +143,12 @@ def take_over(database: Database, caller: Caller, portion_id: PortionId) -> None
 def _portion_for(session: Session, caller: Caller, portion_id: PortionId) -> tuple[BookingRow, PortionView, Member]:
     """The portion, its booking (locked) and the member who asks; strangers learn nothing."""
     caller.require_traveler()
-    found = payments.read_portion(session, portion_id)
+    found = payments.portion_view(session, portion_id)
     row = repository.lock(session, found.reference)
     member = trips.member_of(session, TripId(row.trip_id), caller)
     if member is None:
         raise PortionNotFound()
-    return row, payments.read_portion(session, portion_id), member
+    return row, payments.portion_view(session, portion_id), member
 
 
 def _require_open(row: BookingRow) -> None:

@@ -30,7 +30,7 @@ from groupbook.bookings.domain import (
 from groupbook.bookings.models import BookingRow
 from groupbook.kit import clock, facts
 from groupbook.kit.errors import InvariantBroken
-from groupbook.kit.ids import BookingId, TripId
+from groupbook.kit.ids import BookingId, MemberId, TripId
 from groupbook.kit.money import Money
 from groupbook.offers.domain import Quote, Traveler
 from groupbook.payments.domain import Covered, PortionDraft
@@ -61,16 +61,10 @@ def snapshot(session: Session, row: BookingRow, now: datetime) -> Snapshot:
         hold=hold.state if hold else None,
         order=order.state if order else None,
         portions=tuple(
-            PortionTruth(
-                state=portion.state,
-                has_attempt=portion.attempt_id is not None,
-                observed_at=portion.observed_at,
-                capture_before=portion.capture_before,
-            )
-            for portion in payments.portions_of(session, row.id)
+            PortionTruth(portion.state, portion.capture_before) for portion in payments.portions_of(session, row.id)
         ),
         deadline_at=row.deadline_at,
-        frozen_at=row.frozen_at,
+        has_looked=row.frozen_at is not None and payments.is_observed_since(session, row.id, row.frozen_at),
         confirm_by=row.confirm_by,
         budget_at=row.budget_at,
         cancel_asked=row.cancel_asked_at is not None,
@@ -118,7 +112,7 @@ def travelers_of(session: Session, row: BookingRow, quote: Quote) -> tuple[Trave
     """The quoted party as the merchant needs to know them."""
     names = {member.id: member.name for member in trips.members(session, TripId(row.trip_id))}
     return tuple(
-        Traveler(member_id=person.member_id, name=dict(names).get(person.member_id, "")) for person in quote.people
+        Traveler(member_id=person.member_id, name=names.get(MemberId(person.member_id), "")) for person in quote.people
     )
 
 
@@ -135,14 +129,14 @@ def _ask_portions(session: Session, row: BookingRow, now: datetime) -> None:
         )
         for person in quote.people
     ]
-    payments.open_portions(session, row.id, Money(row.total, row.currency), drafts, now)
+    payments.open_portions(session, row.id, whole=Money(row.total, row.currency), drafts=drafts, now=now)
     row.opened_at = now
     row.deadline_at = Policy(**row.policy).deadline(now, hold.expires_at if hold else None)
     session.flush()
 
 
 def _look(session: Session, row: BookingRow, now: datetime) -> None:
-    payments.observe_all(session, row.id, now)
+    payments.observe_all(session, row.id)
 
 
 def _confirm(session: Session, row: BookingRow, now: datetime) -> None:
@@ -153,11 +147,11 @@ def _confirm(session: Session, row: BookingRow, now: datetime) -> None:
 
 
 def _capture(session: Session, row: BookingRow, now: datetime) -> None:
-    payments.capture_all(session, row.id, now)
+    payments.capture_all(session, row.id, now=now)
 
 
 def _void(session: Session, row: BookingRow, now: datetime) -> None:
-    payments.void_all(session, row.id, now)
+    payments.void_all(session, row.id, now=now)
 
 
 def _release_hold(session: Session, row: BookingRow, now: datetime) -> None:
@@ -168,9 +162,9 @@ def _cancel_order(session: Session, row: BookingRow, now: datetime) -> None:
     offers.cancel_order(session, row.id, now)
 
 
-def _refund(session: Session, row: BookingRow, now: datetime) -> None:
+def _unwind(session: Session, row: BookingRow, now: datetime) -> None:
     repository.cancel_tickets(session, row.id, now)
-    payments.refund_all(session, row.id, reason="booking_canceled", now=now)
+    payments.unwind_all(session, row.id, reason="booking_canceled", now=now)
 
 
 def _issue_tickets(session: Session, row: BookingRow, now: datetime) -> None:
@@ -178,7 +172,7 @@ def _issue_tickets(session: Session, row: BookingRow, now: datetime) -> None:
     if order is None:
         raise InvariantBroken(what="booked without an order", booking=str(row.id))
     names = {member.id: member.name for member in trips.members(session, TripId(row.trip_id))}
-    repository.add_tickets(session, row.id, order.tickets, order.seats, {id: name for id, name in names.items()}, now)
+    repository.add_tickets(session, row.id, order.tickets, order.seats, dict(names), now)
     trips.mark_booked(session, TripId(row.trip_id), by=BookingId(row.id), now=now)
 
 
@@ -198,7 +192,7 @@ _EFFECTS: Final[dict[Effect, Callable[[Session, BookingRow, datetime], None]]] =
     Effect.VOID: _void,
     Effect.RELEASE_HOLD: _release_hold,
     Effect.CANCEL_ORDER: _cancel_order,
-    Effect.REFUND: _refund,
+    Effect.UNWIND: _unwind,
     Effect.ISSUE_TICKETS: _issue_tickets,
     Effect.THAW: _thaw,
 }

@@ -21,7 +21,7 @@ from groupbook.bookings.models import BookingRow, PayRequestRow
 from groupbook.kit import paging
 from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database
-from groupbook.kit.ids import BookingId, MemberId, MerchantId, OfferId, PortionId, QuoteId, TripId
+from groupbook.kit.ids import BookingId, MemberId, MerchantId, OfferId, PayRequestId, PortionId, QuoteId, TripId
 from groupbook.kit.money import Money
 from groupbook.offers.domain import Quote, seats_are_together
 from groupbook.payments.domain import PortionView
@@ -109,7 +109,7 @@ def view(session: Session, row: BookingRow, caller: Caller) -> BookingView:
         quote_id=QuoteId(row.quote_id),
         state=BookingState(row.state),
         total=Money(row.total, row.currency),
-        portions=_lines(session, row, quote, me, requests, {id: name for id, name in names.items()}),
+        portions=_lines(session, row, quote, me, requests, dict(names)),
         created_at=row.created_at,
         deadline_at=row.deadline_at,
         finished_at=row.finished_at,
@@ -121,7 +121,7 @@ def view(session: Session, row: BookingRow, caller: Caller) -> BookingView:
         is_proven=quote.is_proven,
         asks=tuple(
             PayRequestView(
-                id=request.id,
+                id=PayRequestId(request.id),
                 portion_id=PortionId(request.portion_id),
                 asked_by=MemberId(request.asked_by),
                 asked_of=MemberId(request.asked_of),
