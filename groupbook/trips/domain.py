@@ -3,22 +3,21 @@
 Errors of this room (kit.errors draws the tree they hang in):
 
     GroupbookError
-    ├── Invalid            trip_text_invalid, deadline_required, deadline_in_past, invalid_quorum, option_needs_something,
-    │                      name_required
+    ├── Invalid            trip_text_invalid, deadline_required, deadline_in_past, invalid_quorum,
+    │                      option_needs_something
     ├── NotFound           trip_not_found, member_not_found, option_not_found, invite_not_found, comment_not_found
     ├── Forbidden          not_organizer, not_member
-    ├── Conflict           trip_state_forbids, trip_changed, trip_full, too_many_options, too_many_invites, too_many_comments,
-    │                      option_decided, roster_frozen, booking_open, quorum_not_reached, not_unanimous,
-    │                      decision_not_due, undo_too_late, organizer_stays
+    ├── Conflict           trip_state_forbids, trip_changed, trip_full, too_many_options, too_many_invites,
+    │                      too_many_comments, option_decided, roster_frozen, booking_open, quorum_not_reached,
+    │                      not_unanimous, decision_not_due, undo_too_late, organizer_stays
     └── Gone               invite_expired, invite_revoked, trip_canceled
 """
 
 from __future__ import annotations
 
 import hashlib
-import hmac
+import secrets
 import unicodedata
-from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -36,7 +35,6 @@ members_max: Final = 60
 options_max: Final = 40
 invites_max: Final = 100
 comments_max: Final = 1_000
-name_characters_max: Final = 80
 title_characters_max: Final = 120
 label_characters_max: Final = 200
 comment_characters_max: Final = 2_000
@@ -51,10 +49,6 @@ invite_bytes: Final = 16  # 128 bits
 
 class TripTextInvalid(Invalid):
     code = "trip_text_invalid"
-
-
-class NameRequired(Invalid):
-    code = "name_required"
 
 
 class DeadlineRequired(Invalid):
@@ -204,7 +198,7 @@ class Role(StrEnum):
 class Visibility(StrEnum):
     """From the narrowest: named invitees only; whoever has the link; members may invite onward; listed for all."""
 
-    SECRET = "secret"  # noqa: S105 - a word of the trade, not a password
+    SECRET = "secret"
     LINK = "link"
     FRIENDS = "friends"
     PUBLIC = "public"
@@ -354,6 +348,7 @@ class Trip:
     decided_option_id: OptionId | None = None
     decided_at: datetime | None = None
     decided_from: TripState | None = None
+    decided_reason: str | None = None
     booking_id: BookingId | None = None
     frozen_by: BookingId | None = None
 
@@ -432,7 +427,7 @@ class PublicTrip:
 
 @dataclass(frozen=True, slots=True)
 class Invite:
-    """A way in. `token` is derived, never stored; `for_name` makes it personal, so it also opens a secret trip."""
+    """A way in, known by digest and seal only. `for_name` makes it personal: it also opens a secret trip."""
 
     id: InviteId
     trip_id: TripId
@@ -440,7 +435,7 @@ class Invite:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
-    token: str = field(default="", repr=False)
+    sealed_token: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -488,18 +483,6 @@ def clean_line(text: str, *, characters_max: int, pointer: str) -> str:
     return folded
 
 
-def clean_name(name: str | None, *, pointer: str = "/name") -> str:
-    """A member's name, at least one visible character.
-
-    Raises:
-        NameRequired, TripTextInvalid.
-    """
-    cleaned = clean_line(name or "", characters_max=name_characters_max, pointer=pointer)
-    if not any(unicodedata.category(character)[0] in "LNSP" for character in cleaned):
-        raise NameRequired(pointer=pointer)
-    return cleaned
-
-
 def clean_comment(body: str) -> str:
     """A comment: lines kept, other controls refused.
 
@@ -519,10 +502,14 @@ def clean_comment(body: str) -> str:
 # --- invites --------------------------------------------------------------------------------------------------------
 
 
-def invite_token(secret: bytes, invite_id: InviteId) -> str:
-    """The invite's 128-bit token, derived from our secret and its id, so that it can be shown again and never stored."""
-    mac = hmac.new(secret, b"groupbook.invite:" + invite_id.bytes, hashlib.sha256).digest()
-    return urlsafe_b64encode(mac[:invite_bytes]).rstrip(b"=").decode("ascii")
+def mint_invite_token() -> str:
+    """128 random bits, for an address."""
+    return secrets.token_urlsafe(invite_bytes)
+
+
+def invite_place(invite_id: InviteId) -> str:
+    """Where the token is sealed: a seal copied to another row does not open."""
+    return f"invite:{invite_id.hex}"
 
 
 def invite_digest(token: str) -> bytes:

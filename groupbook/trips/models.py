@@ -6,8 +6,17 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Date, ForeignKeyConstraint, Index, LargeBinary, PrimaryKeyConstraint, Text
-from sqlalchemy import UniqueConstraint, text
+from sqlalchemy import (
+    CheckConstraint,
+    Date,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from groupbook.kit.database import Base, TenantRow
@@ -27,6 +36,7 @@ class TripRow(TenantRow, Base):
         _key("trip", "occasion_id", "occasion"),
         CheckConstraint("state IN ('open', 'locked', 'decided', 'booking', 'booked', 'canceled')", name="state"),
         CheckConstraint("visibility IN ('secret', 'link', 'friends', 'public')", name="visibility"),
+        Index("ix_trip_id", "id"),  # found by id before the merchant is known
         Index(
             "ix_trip_deadline_at",
             "merchant_id",

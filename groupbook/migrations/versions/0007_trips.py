@@ -52,6 +52,7 @@ def upgrade() -> None:
         tenant_key("trip", "occasion_id", "occasion"),
         sa.CheckConstraint("state IN ('open', 'locked', 'decided', 'booking', 'booked', 'canceled')", name="state"),
         sa.CheckConstraint("visibility IN ('secret', 'link', 'friends', 'public')", name="visibility"),
+        sa.Index("ix_trip_id", "id"),
         sa.Index(
             "ix_trip_deadline_at",
             "merchant_id",

@@ -1,0 +1,378 @@
+"""Coming in, taking a seat over, going or not, leaving."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from groupbook import discounts, people
+from groupbook.kit import clock, facts
+from groupbook.kit.callers import Caller
+from groupbook.kit.database import Database, lookup, merchant_of
+from groupbook.kit.errors import Forbidden
+from groupbook.kit.ids import GuestId, InviteId, MemberId, MerchantId, PersonId, TripId, new_id, to_wire
+from groupbook.trips import repository
+from groupbook.trips.domain import (
+    GATHERING_STATES,
+    InviteNotFound,
+    JoinedVia,
+    Member,
+    MemberNotFound,
+    NotMember,
+    NotOrganizer,
+    OrganizerStays,
+    Role,
+    Trip,
+    TripFull,
+    TripNotFound,
+    Visibility,
+    check_invite,
+    invite_digest,
+    members_max,
+)
+from groupbook.trips.service.seats import require_living, require_thawed, sit_down
+
+token_characters_max = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """`guest_token` is a new guest's only key; None for a person, and for a guest who was in already."""
+
+    merchant_id: MerchantId
+    trip_id: TripId
+    member: Member
+    guest_token: str | None
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InviteAddress:
+    """Where an invite leads, found before the merchant is known."""
+
+    merchant_id: MerchantId
+    trip_id: TripId
+    invite_id: InviteId
+
+
+def find_invite(database: Database, token: str) -> InviteAddress:
+    """Raises InviteNotFound."""
+    if not 0 < len(token) <= token_characters_max:
+        raise InviteNotFound()
+    with database.begin_unbound() as session:
+        found = lookup(session, "invite_by_digest", invite_digest(token))
+    if found is None:
+        raise InviteNotFound()
+    merchant_id, trip_id, invite_id = found
+    return InviteAddress(MerchantId(merchant_id), TripId(trip_id), InviteId(invite_id))
+
+
+def merchant_of_trip(database: Database, trip_id: TripId) -> MerchantId:
+    """Whose trip this is, for addresses that come before the merchant is known. Raises TripNotFound."""
+    with database.begin_unbound() as session:
+        merchant_id = lookup(session, "merchant_of_trip", trip_id)
+    if merchant_id is None:
+        raise TripNotFound()
+    return MerchantId(merchant_id)
+
+
+def open_invite(database: Database, token: str) -> tuple[InviteAddress, str | None]:
+    """Whether an invite is good now, and whom it is for: before anybody joins.
+
+    Raises:
+        InviteNotFound, InviteRevoked, InviteExpired, TripCanceled.
+    """
+    address = find_invite(database, token)
+    with database.begin(address.merchant_id) as session:
+        trip = repository.read_trip(session, address.trip_id)
+        invite = repository.read_invite(session, address.invite_id)
+        if invite is None:
+            raise InviteNotFound()
+        check_invite(invite, trip.privacy, trip.state, clock.now(session))
+    return address, invite.for_name
+
+
+def join_by_invite(
+    database: Database, caller: Caller | None, token: str, *, name: str | None = None, via: JoinedVia = JoinedVia.INVITE
+) -> Joined:
+    """Come in by an invite: a known person as themselves, anybody else as a guest with a name.
+
+    Joining twice answers with the seat one already has.
+
+    Raises:
+        InviteNotFound, InviteRevoked, InviteExpired, TripCanceled: this way in is closed.
+        NameEmpty, NameTooLong: a guest needs a name (a personal invite brings its own).
+        TripFull, RosterFrozen.
+    """
+    address = find_invite(database, token)
+    with database.begin(address.merchant_id) as session:
+        trip = repository.read_trip(session, address.trip_id, lock=True)
+        invite = repository.read_invite(session, address.invite_id)
+        if invite is None:
+            raise InviteNotFound()
+        now = clock.now(session)
+        check_invite(invite, trip.privacy, trip.state, now)
+        return _join(session, trip, caller, name or invite.for_name, via, now)
+
+
+def join_public(database: Database, caller: Caller | None, trip_id: TripId, *, name: str | None = None) -> Joined:
+    """Come into a public trip without an invite.
+
+    Raises:
+        TripNotFound: not public, or no such trip.
+        NameEmpty, NameTooLong, TripFull, RosterFrozen, TripCanceled.
+    """
+    with database.begin(merchant_of_trip(database, trip_id)) as session:
+        trip = repository.read_trip(session, trip_id, lock=True)
+        if trip.privacy.visibility is not Visibility.PUBLIC:
+            raise TripNotFound()
+        return _join(session, trip, caller, name, JoinedVia.PUBLIC, clock.now(session))
+
+
+def join_by_share(session: Session, trip_id: TripId, caller: Caller | None, *, name: str | None = None) -> Joined:
+    """A step for referrals: come in by a share. The code carries no right; the visibility now in force decides.
+
+    Raises:
+        TripNotFound: the trip is secret now.
+        NameEmpty, NameTooLong, TripFull, RosterFrozen, TripCanceled.
+    """
+    trip = repository.read_trip(session, trip_id, lock=True)
+    if trip.privacy.visibility is Visibility.SECRET:
+        raise TripNotFound()
+    return _join(session, trip, caller, name, JoinedVia.SHARE, clock.now(session))
+
+
+def _join(
+    session: Session, trip: Trip, caller: Caller | None, name: str | None, via: JoinedVia, now: datetime
+) -> Joined:
+    require_living(trip)
+    merchant_id = merchant_of(session)
+    # A session of another merchant is nobody here: the same human is another person at each merchant.
+    known = caller if caller is not None and caller.merchant_id == merchant_id and caller.is_traveler else None
+    seat = repository.member_of_caller(session, trip.id, known, even_left=True) if known else None
+    if seat is not None and seat.is_present:
+        return Joined(merchant_id, trip.id, seat, None, is_new=False)
+    require_thawed(trip)
+    if repository.headcount(session, trip.id).present >= members_max:
+        raise TripFull(members_max=members_max)
+    is_going = trip.state in GATHERING_STATES
+    if seat is not None:
+        repository.change_member(session, seat.id, left_at=None, is_going=is_going)
+        member, token = _present(session, trip.id, seat.id), None
+    else:
+        member, token = _seat(session, trip, known, name, via, is_going=is_going, now=now)
+    _tell_joined(session, trip.id, member, via, now)
+    return Joined(merchant_id, trip.id, member, token, is_new=True)
+
+
+def _seat(
+    session: Session,
+    trip: Trip,
+    caller: Caller | None,
+    name: str | None,
+    via: JoinedVia,
+    *,
+    is_going: bool,
+    now: datetime,
+) -> tuple[Member, str | None]:
+    person_id = guest_id = token = None
+    if caller is not None and caller.kind == "person" and caller.subject is not None:
+        person_id = PersonId(caller.subject)
+        shown = people.read_person(session, person_id).display_name
+    else:
+        seated = people.add_guest(session, trip_ref=trip.id, name=name or "")
+        guest_id, shown, token = seated.guest.id, seated.guest.name, seated.session.token
+    member = Member(
+        id=MemberId(new_id()),
+        trip_id=trip.id,
+        name=shown,
+        role=Role.MEMBER,
+        is_going=is_going,
+        joined_via=via,
+        joined_at=now,
+        person_id=person_id,
+        guest_id=guest_id,
+    )
+    repository.insert_member(session, member)
+    return member, token
+
+
+def _tell_joined(session: Session, trip_id: TripId, member: Member, via: JoinedVia, now: datetime) -> None:
+    heads = repository.headcount(session, trip_id)
+    payload = {
+        "member_id": to_wire("mem", member.id),
+        "member_count": heads.present,
+        "going_count": heads.going,
+    }
+    repository.append(session, trip_id, "member.joined", payload, actor_id=member.id, at=now)
+    facts.record(
+        session,
+        "member.joined",
+        subject=member.id,
+        payload={
+            "trip_id": trip_id.hex,
+            "member_id": member.id.hex,
+            "subject": member.subject.hex,
+            "via": via.value,
+        },
+    )
+
+
+def _present(session: Session, trip_id: TripId, member_id: MemberId) -> Member:
+    member = repository.read_member(session, trip_id, member_id)
+    if member is None:
+        raise MemberNotFound()
+    return member
+
+
+# --- a guest becomes a person ---------------------------------------------------------------------------------------
+
+
+def adopt(database: Database, caller: Caller, guest_id: GuestId) -> list[Member]:
+    """The caller, a person, takes over a guest's seat: its role, votes, comments and cards.
+
+    Raises:
+        Forbidden: the caller is not a person.
+        GuestNotFound, GuestAdopted: no such seat, or somebody else's.
+    """
+    if caller.kind != "person" or caller.subject is None:
+        raise Forbidden(needs="person")
+    with database.begin(caller.merchant_id) as session:
+        adopt_guest(session, guest_id, PersonId(caller.subject))
+        seats = [
+            repository.person_in_trip(session, trip_id, PersonId(caller.subject))
+            for trip_id in [TripId(people.read_guest(session, guest_id).trip_ref)]
+        ]
+    return [seat for seat in seats if seat is not None]
+
+
+def adopt_guest(session: Session, guest_id: GuestId, person_id: PersonId) -> None:
+    """A step (the `adopt` of people's log-ins): the seat becomes this person's; nothing is lost, doing it twice
+    changes nothing. Somebody who sits in the trip already keeps one seat: the organizer's if either is, with the later
+    vote on each option.
+
+    Raises:
+        GuestNotFound, PersonNotFound, GuestAdopted.
+    """
+    trip_id = TripId(people.read_guest(session, guest_id).trip_ref)
+    trip = repository.find_trip(session, trip_id, lock=True)  # the trip's lock comes before the guest's
+    people.adopt_guest(session, guest_id, person_id)
+    now = clock.now(session)
+    discounts.move_entitlements(session, guest_id, person_id, now)
+    seat = repository.guest_in_trip(session, trip_id, guest_id)
+    if trip is None or seat is None:
+        return
+    own = repository.person_in_trip(session, trip_id, person_id)
+    if own is None:
+        name = people.read_person(session, person_id).display_name or seat.name
+        repository.change_member(session, seat.id, person_id=person_id, guest_id=None, name=name)
+        payload = {"member_id": to_wire("mem", seat.id)}
+        repository.append(session, trip_id, "member.adopted", payload, actor_id=seat.id, at=now)
+    else:
+        _merge(session, trip, seat, own, now)
+
+
+def _merge(session: Session, trip: Trip, seat: Member, own: Member, now: datetime) -> None:
+    """Two seats of one human: `own` stays, `seat` ends."""
+    repository.move_belongings(session, seat.id, own.id)
+    is_back = seat.is_present and not own.is_present
+    repository.change_member(
+        session,
+        own.id,
+        left_at=None if seat.is_present or own.is_present else own.left_at,
+        is_going=(seat.is_going and seat.is_present) or (own.is_going and own.is_present),
+        role=(Role.ORGANIZER if Role.ORGANIZER in (seat.role, own.role) else own.role).value,
+        joined_at=min(seat.joined_at, own.joined_at),
+    )
+    repository.change_member(session, seat.id, left_at=now, is_going=False, role=Role.MEMBER.value)
+    if trip.organizer_id == seat.id:
+        repository.change_trip(session, trip, organizer_id=own.id)
+    heads = repository.headcount(session, trip.id)
+    payload = {
+        "member_id": to_wire("mem", own.id),
+        "merged_member_id": to_wire("mem", seat.id),
+        "member_count": heads.present,
+        "going_count": heads.going,
+    }
+    repository.append(session, trip.id, "member.merged", payload, actor_id=own.id, at=now)
+    facts.record(
+        session,
+        "member.merged",
+        subject=own.id,
+        payload={"trip_id": trip.id.hex, "member_id": own.id.hex, "merged_member_id": seat.id.hex, "is_back": is_back},
+    )
+
+
+# --- going, leaving -------------------------------------------------------------------------------------------------
+
+
+def set_going(database: Database, caller: Caller, trip_id: TripId, *, is_going: bool) -> Member:
+    """Say whether one is going; who is not going does not vote and is not priced.
+
+    Raises:
+        RosterFrozen: a booking is being decided.
+        NotMember, TripCanceled.
+    """
+    with database.begin(caller.merchant_id) as session:
+        seat = sit_down(session, trip_id, caller)
+        require_living(seat.trip)
+        if seat.member.role is Role.VIEWER:
+            raise NotMember()
+        if seat.member.is_going == is_going:
+            return seat.member
+        require_thawed(seat.trip)
+        repository.change_member(session, seat.member.id, is_going=is_going)
+        payload = {
+            "member_id": to_wire("mem", seat.member.id),
+            "is_going": is_going,
+            "going_count": repository.headcount(session, trip_id).going,
+        }
+        repository.append(session, trip_id, "member.going_changed", payload, actor_id=seat.member.id, at=seat.now)
+        return _present(session, trip_id, seat.member.id)
+
+
+def leave(database: Database, caller: Caller, trip_id: TripId) -> None:
+    """Leave the trip. Bookings hear of it by the fact `member.left`; leaving before the freeze costs nothing.
+
+    Raises:
+        RosterFrozen: a booking is being decided.
+        OrganizerStays: the organizer cancels the trip instead.
+    """
+    with database.begin(caller.merchant_id) as session:
+        seat = sit_down(session, trip_id, caller)
+        _remove(session, seat.trip, seat.member, seat.member, seat.now)
+
+
+def remove_member(database: Database, caller: Caller, trip_id: TripId, member_id: MemberId) -> None:
+    """The organizer takes somebody off the trip; their stream ends at once.
+
+    Raises:
+        NotOrganizer, MemberNotFound, OrganizerStays, RosterFrozen.
+    """
+    with database.begin(caller.merchant_id) as session:
+        seat = sit_down(session, trip_id, caller)
+        if seat.member.role is not Role.ORGANIZER and seat.member.id != member_id:
+            raise NotOrganizer()
+        _remove(session, seat.trip, _present(session, trip_id, member_id), seat.member, seat.now)
+
+
+def _remove(session: Session, trip: Trip, member: Member, by: Member, now: datetime) -> None:
+    if member.role is Role.ORGANIZER:
+        raise OrganizerStays()
+    require_thawed(trip)
+    repository.change_member(session, member.id, left_at=now, is_going=False)
+    heads = repository.headcount(session, trip.id)
+    payload = {
+        "member_id": to_wire("mem", member.id),
+        "member_count": heads.present,
+        "going_count": heads.going,
+    }
+    repository.append(session, trip.id, "member.left", payload, actor_id=by.id, at=now)
+    facts.record(
+        session,
+        "member.left",
+        subject=member.id,
+        payload={"trip_id": trip.id.hex, "member_id": member.id.hex, "subject": member.subject.hex},
+    )

@@ -1,0 +1,216 @@
+"""Reading a trip: the whole of it as JSON, what a stranger may see, what each option costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from groupbook import offers
+from groupbook.kit import clock, paging
+from groupbook.kit.callers import Caller
+from groupbook.kit.database import Database
+from groupbook.kit.errors import Conflict, Invalid
+from groupbook.kit.ids import MemberId, PersonId, TripId
+from groupbook.offers.domain import Offer
+from groupbook.trips import repository
+from groupbook.trips.domain import (
+    GATHERING_STATES,
+    Member,
+    MemberNotFound,
+    MembersShown,
+    OptionPrice,
+    PublicTrip,
+    Role,
+    Sight,
+    Trip,
+    TripEvent,
+    TripNotFound,
+    TripOption,
+    TripState,
+    Visibility,
+    redact,
+    sight_of,
+)
+
+
+def read_trip(database: Database, caller: Caller, trip_id: TripId) -> str:
+    """The trip as this caller may see it: the JSON of `schemas.TripOut`, made by one statement.
+
+    Raises:
+        TripNotFound: no such trip, or not for them.
+    """
+    with database.begin(caller.merchant_id) as session:
+        document = repository.trip_document(session, trip_id, caller)
+    if document is None:
+        raise TripNotFound()
+    return document
+
+
+def list_trips(database: Database, caller: Caller, *, cursor: str | None, limit: int) -> paging.Slice[Trip]:
+    """The merchant's trips, newest first."""
+    with database.begin(caller.merchant_id) as session:
+        rows = repository.trips_page(session, after=paging.decode_cursor(cursor), limit=limit + 1)
+    return paging.page(rows, [trip.id for trip in rows], limit)
+
+
+def trips_of(session: Session, caller: Caller, *, limit: int = 50) -> list[tuple[Trip, Member]]:
+    """A step: the trips the caller is in, newest first, with their seat in each."""
+    subject = caller.require_traveler()
+    is_person = caller.kind == "person"
+    return repository.trips_of(
+        session, person_id=subject if is_person else None, guest_id=None if is_person else subject, limit=limit
+    )
+
+
+def trip_of(session: Session, trip_id: TripId) -> Trip:
+    """A step. Raises TripNotFound."""
+    return repository.read_trip(session, trip_id)
+
+
+def member_of(session: Session, trip_id: TripId, caller: Caller) -> Member | None:
+    """A step: the caller's seat in this trip, or None."""
+    return repository.member_of_caller(session, trip_id, caller)
+
+
+def members(session: Session, trip_id: TripId) -> list[Member]:
+    """A step: everybody present, in order of joining."""
+    return repository.members(session, trip_id)
+
+
+def options(session: Session, trip_id: TripId) -> list[TripOption]:
+    """A step: what is put to the vote, in the order it was added."""
+    return repository.options(session, trip_id)
+
+
+def decided_option(session: Session, trip_id: TripId) -> TripOption | None:
+    """A step: what the group decided for, if it has."""
+    trip = repository.read_trip(session, trip_id)
+    if trip.decided_option_id is None:
+        return None
+    return repository.read_option(session, trip_id, trip.decided_option_id)
+
+
+def forget(session: Session, person_id: PersonId) -> None:
+    """A step: erase what somebody typed about themselves here; votes stay as counts."""
+    repository.forget_names(session, person_id=person_id)
+
+
+# --- strangers ------------------------------------------------------------------------------------------------------
+
+
+def public_view(session: Session, trip_id: TripId) -> PublicTrip | None:
+    """A step: what anybody may see now, for previews, share pages and pictures; None when there is nothing to see.
+
+    Secret and unlisted trips show no name, date or place: previews are fetched by third parties and kept for weeks.
+    """
+    trip = repository.find_trip(session, trip_id)
+    if trip is None or trip.state is TripState.CANCELED or trip.privacy.visibility is Visibility.SECRET:
+        return None
+    can_join = trip.frozen_by is None and trip.state in GATHERING_STATES
+    if trip.privacy.visibility is not Visibility.PUBLIC:
+        return PublicTrip(trip_id, is_generic=True, is_indexable=False, can_join=can_join)
+    present = repository.members(session, trip_id)
+    listed = repository.options(session, trip_id)
+    decided = next((option for option in listed if option.id == trip.decided_option_id), None)
+    names = tuple(member.name for member in present if member.name)
+    return PublicTrip(
+        trip_id,
+        is_generic=False,
+        is_indexable=True,
+        title=trip.title,
+        starts_on=trip.starts_on,
+        ends_on=trip.ends_on,
+        state=trip.state,
+        member_count=len(present) if trip.privacy.members_shown is not MembersShown.NONE else None,
+        member_names=names if trip.privacy.members_shown is MembersShown.ALL else (),
+        option_labels=tuple(option.label for option in listed),
+        decided_label=decided.label if decided else None,
+        decided_starts_at=decided.starts_at if decided else None,
+        can_join=can_join,
+    )
+
+
+# --- prices ---------------------------------------------------------------------------------------------------------
+
+
+def price_options(session: Session, trip_id: TripId, for_member: MemberId, *, now: datetime) -> list[OptionPrice]:
+    """A step: what this member would pay for each option, in the optimum over everybody who is going today.
+
+    Nobody else's amount is in the answer. An option without a price says why (`reason`), and does not fail the others.
+    """
+    party = [member for member in repository.members(session, trip_id) if member.role is not Role.VIEWER]
+    me = next((member for member in party if member.id == for_member), None)
+    if me is None:
+        raise MemberNotFound()
+    subjects = [member.subject for member in party if member.is_going or member.id == me.id]
+    listed = repository.options(session, trip_id)
+    found = offers.read_offers(session, [option.offer_id for option in listed if option.offer_id])
+    return [
+        _price_option(session, option, found[option.offer_id] if option.offer_id else None, subjects, me.subject, now)
+        for option in listed
+    ]
+
+
+def _price_option(
+    session: Session,
+    option: TripOption,
+    offer: Offer | None,
+    subjects: Sequence[UUID],
+    mine: UUID,
+    now: datetime,
+) -> OptionPrice:
+    if offer is None:
+        return OptionPrice(option.id, is_bookable=False, reason="not_an_offer")
+    try:
+        price = offers.price_offer(session, offer, subjects, now)
+    except (Conflict, Invalid) as error:
+        return OptionPrice(option.id, is_bookable=False, reason=error.code)
+    me = price.people[mine]
+    return OptionPrice(
+        option.id, is_bookable=True, yours=me.pay, yours_alone=me.alone, yours_full=offer.from_price, total=price.total
+    )
+
+
+def read_prices(database: Database, caller: Caller, trip_id: TripId) -> list[OptionPrice]:
+    """`price_options` for the caller. Raises TripNotFound: not a member."""
+    with database.begin(caller.merchant_id) as session:
+        member = repository.member_of_caller(session, trip_id, caller)
+        if member is None or member.role is Role.VIEWER:
+            raise TripNotFound()
+        return price_options(session, trip_id, member.id, now=clock.now(session))
+
+
+# --- the log --------------------------------------------------------------------------------------------------------
+
+
+def read_events(
+    database: Database, caller: Caller, trip_id: TripId, *, after: int, limit: int
+) -> tuple[list[TripEvent], bool]:
+    """The live log as this caller may see it, from the event after `after`, and whether there is more.
+
+    Raises:
+        TripNotFound: no such trip, or not for them.
+    """
+    with database.begin(caller.merchant_id) as session:
+        sight = _sight(session, trip_id, caller)
+        found = repository.events(session, trip_id, after=after, limit=limit + 1)
+    shown = [
+        TripEvent(e.seq, e.type, redact(e.payload, sight), e.actor_id if sight.member_ids else None, e.at)
+        for e in found[:limit]
+    ]
+    return shown, len(found) > limit
+
+
+def _sight(session: Session, trip_id: TripId, caller: Caller) -> Sight:
+    trip = repository.read_trip(session, trip_id)
+    if caller.kind in ("merchant", "staff"):
+        return Sight(member_ids=True, member_count=True, votes=True)
+    member = repository.member_of_caller(session, trip_id, caller)
+    has_voted = member is not None and repository.has_voted(session, trip, member.id)
+    sight = sight_of(trip.privacy, member.role if member else None, has_voted=has_voted)
+    if sight is None:
+        raise TripNotFound()
+    return sight
