@@ -39,12 +39,14 @@ class Work:
 
     Args:
         merchants: every merchant's id; sweeps then go merchant by merchant.
+        jobs: further work on one row, by the name that `nudge_after_commit` uses: `(merchant_id, row_id)`.
         sweeps: by name, what a room does periodically for one merchant (deadlines, expiries) beside intents and facts.
     """
 
     runner: Runner
     deliverer: Deliverer
     merchants: Callable[[], Iterable[UUID]]
+    jobs: Mapping[str, Callable[[UUID, UUID], object]]
     sweeps: Mapping[str, Callable[[UUID], object]]
 
 
@@ -91,12 +93,15 @@ def celery_app(
     return app
 
 
-def add_tasks(app: Celery, work: Callable[[], Work]) -> None:
+def add_tasks(app: Celery, work: Callable[[], Work], *, jobs: Iterable[str] = ()) -> None:
     """Register the tasks. `work` is called inside the worker, at a task's start, and may cache its answer.
 
     A sweep only finds; each row it finds is a task of its own, so a row that breaks its task holds up no other.
+
+    Args:
+        jobs: the names in `Work.jobs`, known before any work is assembled.
     """
-    interval_seconds = app.conf.beat_schedule["sweep"]["schedule"]
+    lifetime_seconds = 2 * app.conf.beat_schedule["sweep"]["schedule"]  # a row still waiting then is found again
 
     def run_intent(merchant_id: str, intent_id: str) -> None:
         work().runner.run(UUID(merchant_id), UUID(intent_id))
@@ -108,20 +113,27 @@ def add_tasks(app: Celery, work: Callable[[], Work]) -> None:
         work().sweeps[name](UUID(merchant_id))
 
     def sweep_merchant(merchant_id: str) -> None:
-        expires_seconds = 2 * interval_seconds  # a row still waiting then is found again
         for name in work().sweeps:
-            send(app, "sweep_room", merchant_id, name, expires_seconds=expires_seconds)
+            send(app, "sweep_room", merchant_id, name, expires_seconds=lifetime_seconds)
         for fact_id in work().deliverer.due(UUID(merchant_id)):
-            send(app, "deliver_fact", merchant_id, str(fact_id), expires_seconds=expires_seconds)
+            send(app, "deliver_fact", merchant_id, str(fact_id), expires_seconds=lifetime_seconds)
         for intent_id in work().runner.due(UUID(merchant_id)):
-            send(app, "run_intent", merchant_id, str(intent_id), expires_seconds=expires_seconds)
+            send(app, "run_intent", merchant_id, str(intent_id), expires_seconds=lifetime_seconds)
 
     def sweep() -> None:
         for merchant_id in work().merchants():
-            send(app, "sweep_merchant", str(merchant_id), expires_seconds=2 * interval_seconds)
+            send(app, "sweep_merchant", str(merchant_id), expires_seconds=lifetime_seconds)
 
-    for task in (run_intent, deliver_fact, sweep_room, sweep_merchant, sweep):
+    for task in (run_intent, deliver_fact, sweep_room, sweep_merchant, sweep, *(_job(work, name) for name in jobs)):
         app.task(name=task.__name__)(task)
+
+
+def _job(work: Callable[[], Work], name: str) -> Callable[[str, str], None]:
+    def job(merchant_id: str, row_id: str) -> None:
+        work().jobs[name](UUID(merchant_id), UUID(row_id))
+
+    job.__name__ = name
+    return job
 
 
 def send(app: Celery, task: str, *ids: str, expires_seconds: float | None = None) -> None:

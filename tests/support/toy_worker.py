@@ -75,6 +75,7 @@ def work() -> broker.Work:
         runner=Runner(database, {"toy": World()}, settings),
         deliverer=Deliverer(database, {"toy.done": [("toy", _heard)]}),
         merchants=lambda: [MERCHANT],
+        jobs={},
         sweeps={"toy": lambda merchant_id: None},
     )
 
