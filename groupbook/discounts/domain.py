@@ -60,6 +60,7 @@ class Entitlements:
     subject: UUID
     cards: tuple[Card, ...] = ()
     age: int | None = None
+    age_stated_on: date | None = None
     changed_at: datetime | None = None
 
 
