@@ -28,7 +28,7 @@ from groupbook.bookings.domain import (
     Step,
     TicketView,
 )
-from groupbook.bookings.listeners import forget, on_order, on_person_erased, on_portion, on_hold
+from groupbook.bookings.listeners import forget, on_hold, on_order, on_person_erased, on_portion
 from groupbook.bookings.service import (
     ask_to_pay,
     booking_of_trip,

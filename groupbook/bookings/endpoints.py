@@ -30,12 +30,13 @@ from groupbook.bookings.schemas import (
 )
 from groupbook.kit.database import Database
 from groupbook.kit.errors import Unavailable
-from groupbook.kit.http import Call, Edge, Operation, Page, PageQuery, operation, routes
+from groupbook.kit.http import Call, Edge, Operation, Page, PageQuery, operation
+from groupbook.kit.http import routes as _routes
 from groupbook.kit.ids import BookingId, MemberId, PayRequestId, PortionId, TripId, from_wire, to_wire
 from groupbook.kit.intents import Runner
 from groupbook.offers.domain import OfferNotBookable
-from groupbook.payments.domain import PortionNotFound, PortionNotPayable, PortionTooSmall, TooManyAttempts
 from groupbook.payments import PaymentRefused
+from groupbook.payments.domain import PortionNotFound, PortionNotPayable, PortionTooSmall, TooManyAttempts
 from groupbook.trips.domain import TripNotFound, TripStateForbids
 
 
@@ -80,7 +81,12 @@ async def list_bookings(call: Call[BookingDeps], query: PageQuery) -> Page[Booki
 
 
 @operation(
-    "GET", "/v1/bookings/{booking_id}", auth="either", scope="bookings:read", tags=["bookings"], errors=(BookingNotFound,)
+    "GET",
+    "/v1/bookings/{booking_id}",
+    auth="either",
+    scope="bookings:read",
+    tags=["bookings"],
+    errors=(BookingNotFound,),
 )
 async def read_booking(call: Call[BookingDeps], booking_id: BookingId) -> BookingOut:
     """Read a booking: your own lines, the group's total, the others' state"""
@@ -222,5 +228,5 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 
 
-def booking_routes(deps: BookingDeps, edge: Edge) -> list[Route]:
-    return routes(OPERATIONS, deps, edge)
+def routes(deps: BookingDeps, edge: Edge) -> list[Route]:
+    return _routes(OPERATIONS, deps, edge)

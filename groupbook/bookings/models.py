@@ -27,9 +27,12 @@ class BookingRow(TenantRow, Base):
         CheckConstraint("total >= 0", name="total"),
         Index("uq_booking_current", "merchant_id", "trip_id", unique=True, postgresql_where=_CURRENT),
         Index("ix_booking_trip_id", "merchant_id", "trip_id"),
-        Index("ix_booking_moving", "merchant_id", "id", postgresql_where=text(
-            "state NOT IN ('aborted', 'refunded', 'parked', 'booked')"
-        )),
+        Index(
+            "ix_booking_moving",
+            "merchant_id",
+            "id",
+            postgresql_where=text("state NOT IN ('aborted', 'refunded', 'parked', 'booked')"),
+        ),
     )
 
     trip_id: Mapped[UUID]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from groupbook.bookings.domain import BookingView, PortionLine, Step, TicketView
 from groupbook.kit.http import Instant, MoneyWire, Wire, wire_id
 from groupbook.kit.ids import to_wire
@@ -186,5 +185,3 @@ class PayRequestOut(Wire):
     """A request to pay for somebody."""
 
     id: str
-
-

@@ -111,7 +111,9 @@ class Deliverer:
             row = session.scalar(select(FactRow).where(FactRow.id == fact_id, FactRow.delivered_at.is_(None)))
             if row is None:
                 return None
-            return Fact(FactId(row.id), MerchantId(row.merchant_id), row.name, row.subject, row.payload, row.recorded_at)
+            return Fact(
+                FactId(row.id), MerchantId(row.merchant_id), row.name, row.subject, row.payload, row.recorded_at
+            )
 
     def _tell(self, fact: Fact, name: str, step: Listener) -> bool:
         try:

@@ -21,7 +21,16 @@ from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar
 from uuid import UUID
 
 import structlog
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    ValidationError,
+)
 from pydantic.json_schema import models_json_schema
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -280,9 +289,7 @@ class Edge:
 
 def routes(operations: Iterable[Operation], deps: Any, edge: Edge) -> list[Route]:
     """Starlette routes of a room's operations, with `deps` as every call's `deps`."""
-    return [
-        Route(item.path, _endpoint(item, deps, edge), methods=[item.method], name=item.name) for item in operations
-    ]
+    return [Route(item.path, _endpoint(item, deps, edge), methods=[item.method], name=item.name) for item in operations]
 
 
 def _endpoint(item: Operation, deps: Any, edge: Edge) -> Callable[[Request], Awaitable[Response]]:
@@ -306,9 +313,7 @@ def _endpoint(item: Operation, deps: Any, edge: Edge) -> Callable[[Request], Awa
     return endpoint
 
 
-async def _once(
-    item: Operation, edge: Edge, call: Call[Any], arguments: Mapping[str, Any], raw: bytes
-) -> Response:
+async def _once(item: Operation, edge: Edge, call: Call[Any], arguments: Mapping[str, Any], raw: bytes) -> Response:
     """Run an operation at most once per key; a refusal moves nothing and gives the key back."""
     key = idempotency.check_key(call.request.headers.get("idempotency-key"))
     actor, path = call.caller.actor, call.request.url.path

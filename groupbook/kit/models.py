@@ -25,9 +25,7 @@ class FactRow(TenantRow, Base):
     """Something that happened here, written by the transaction in which it happened."""
 
     __tablename__ = "fact"
-    __table_args__ = (
-        Index("ix_fact_due", "merchant_id", "due_at", postgresql_where=text("delivered_at IS NULL")),
-    )
+    __table_args__ = (Index("ix_fact_due", "merchant_id", "due_at", postgresql_where=text("delivered_at IS NULL")),)
 
     name: Mapped[str] = mapped_column(Text)
     subject: Mapped[UUID]

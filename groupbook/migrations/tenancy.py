@@ -75,9 +75,7 @@ def tenant_key(table: str, column: str, target: str, *, on_delete: str | None = 
     )
 
 
-def lookup_function(
-    name: str, arguments: str, returns: str, query: str, *, reads: Mapping[str, Sequence[str]]
-) -> None:
+def lookup_function(name: str, arguments: str, returns: str, query: str, *, reads: Mapping[str, Sequence[str]]) -> None:
     """One narrow way to find something before the merchant is known.
 
     Args:

@@ -87,9 +87,7 @@ def apply(session: Session, row: BookingRow, event: BookingEvent, now: datetime)
     _announce(session, row, event, target, now)
 
 
-def _set_times(
-    row: BookingRow, before: BookingState, event: BookingEvent, target: BookingState, now: datetime
-) -> None:
+def _set_times(row: BookingRow, before: BookingState, event: BookingEvent, target: BookingState, now: datetime) -> None:
     policy = Policy(**row.policy)
     row.budget_at = now + timedelta(seconds=policy.settle_budget_seconds) if target in BUDGETED else None
     if target is BookingState.FREEZING:
