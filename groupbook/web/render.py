@@ -100,7 +100,6 @@ def render(
         "viewer": viewer,
         "wide": False,
         "theme": _theme(request),
-        "live": None,
         "language_switch": partial(language_switch, request, locale),
         **(context or {}),
     }

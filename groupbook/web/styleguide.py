@@ -1,0 +1,215 @@
+"""Every state of every page with sample data, to look at and to run axe on. Served in test mode only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from groupbook.kit.errors import NotFound
+from groupbook.kit.money import Money
+from groupbook.web.qr import qr_svg
+from groupbook.web.render import Viewer, render
+from groupbook.web.views import (
+    AboutYou,
+    BookingView,
+    CardChoice,
+    CommentView,
+    InviteView,
+    LegView,
+    LineView,
+    MemberView,
+    NoticeView,
+    OccasionView,
+    OfferView,
+    OptionView,
+    PayerView,
+    PriceView,
+    ProgressView,
+    SeatView,
+    TicketView,
+    TripView,
+)
+
+Sample = tuple[str, dict[str, Any], Viewer | None]
+ZONE = "Europe/Paris"
+
+
+@dataclass(frozen=True)
+class SampleMerchant:
+    name: str = "Kestrel Rail"
+    livemode: bool = False
+
+
+def _euro(minor: int) -> Money:
+    return Money(minor, "EUR")
+
+
+def _leg(hour: int, minute: int, minutes: int, train: str, on: date) -> LegView:
+    departs_at = datetime(on.year, on.month, on.day, hour, minute, tzinfo=UTC)
+    return LegView(
+        "Paris Gare de Lyon", "Marseille Saint-Charles", departs_at, departs_at + timedelta(minutes=minutes), ZONE, train, minutes
+    )
+
+
+ON = date(2027, 7, 9)
+ANA = MemberView("mem_a", "Ana", is_organizer=True, has_voted=True)
+BO = MemberView("mem_b", "Bo", is_you=True, is_guest=True, has_voted=True)
+CHLOE = MemberView("mem_c", "Chloé Désirée-Montgomery van den Berg", has_voted=False)
+EMEKA = MemberView("mem_e", "Emeka")
+LEILA = MemberView("mem_l", "ليلى 🌻", has_voted=True)
+GROUP = (ANA, BO, CHLOE, EMEKA, LEILA)
+LINES = (
+    LineView("Saver fare", _euro(6200)),
+    LineView("Advantage card: 30 % off", _euro(-1860), "off"),
+    LineView("Group of five: 10 % off", _euro(-434), "off"),
+    LineView("You pay", _euro(3906), "total"),
+)
+OPTIONS = (
+    OptionView("opt_1", "TGV INOUI 6109", (_leg(6, 12, 198, "6109", ON),), PriceView(_euro(3906), _euro(6200), _euro(21430), LINES),
+               yes=3, if_need_be=1, no=0, mine="yes", is_leading=True, on=ON),
+    OptionView("opt_2", "OUIGO 7803", (_leg(9, 4, 205, "7803", ON), _leg(17, 30, 203, "7814", ON + timedelta(days=2))),
+               PriceView(_euro(2500), None, _euro(12500)), yes=1, if_need_be=2, no=1, mine="if_need_be", seats_left=7, on=ON),
+    OptionView("opt_3", "TGV INOUI 6117", (_leg(13, 38, 191, "6117", ON),), None, None, yes=0, if_need_be=0, no=2, mine=None,
+               is_bookable=False, unbookable_text="Vote only", on=ON),
+)  # fmt: skip
+ABOUT = AboutYou((CardChoice("advantage_young", "Advantage Young"), CardChoice("senior", "Senior", True)), 27)
+SOON = datetime(2027, 7, 1, 18, 0, tzinfo=UTC)
+TRIP = TripView(
+    "trip_1", "/t/trip_1", "Marseille with the gang", "open", BO, "Ana", GROUP, 5,
+    "The vote decides at the deadline, with at least 3 votes.", OPTIONS, ON, "Calanques Sound Festival", SOON, ZONE,
+    "Leading now: TGV INOUI 6109, because nobody said no.", about_you=ABOUT, invite_url="http://localhost:8000/i/3kq1Yx8mQyq0rM0s8tqUfw",
+    can_invite=True, comments=(CommentView("cmt_1", ANA, "The early one gets us there for lunch 🥖", SOON),
+                               CommentView("cmt_2", BO, "Fine with me", SOON, True)),
+    share_channels=(("demo", "Plaza"), ("whatsapp", "WhatsApp"), ("telegram", "Telegram")),
+    share_fields=(("title", "The name of the trip", True), ("date", "The day", True), ("train", "The train", False), ("name", "My first name", True)),
+)  # fmt: skip
+
+
+def _payer(member: MemberView, state: str, text: str, tone: str, **more: Any) -> PayerView:
+    return PayerView(f"por_{member.id}", member, state, text, tone, **more)
+
+
+def _booking(mine: PayerView, *others: PayerView, **more: Any) -> BookingView:
+    payers = (mine, *others)
+    values: dict[str, Any] = {
+        "id": "bkg_1", "state": "collecting", "total": _euro(21430), "pay": _euro(3906), "lines": LINES, "deadline_at": SOON,
+        "progress": ProgressView([payer.state for payer in payers]), "payers": payers, "mine": mine,
+        "places_text": "5 seats kept together, coach 7", "is_proven": True,
+    }  # fmt: skip
+    return BookingView(**{**values, **more})
+
+
+IN = ("authorized", "In", "ok")
+OPEN = ("waiting", "Waiting", "quiet")
+NO = ("declined", "Declined", "bad")
+PAYING = replace(TRIP, state="booking", decided=OPTIONS[0])
+TICKETS = (TicketView(BO, "KR-7F3K-22", "KR7F3K22", qr_svg("KR7F3K22|seat 7-54"), (SeatView("", "7", "54"),)),)
+BOOKED = _booking(
+    _payer(BO, "captured", "Paid", "ok"), *(_payer(m, "captured", "Paid", "ok") for m in (ANA, CHLOE, EMEKA, LEILA)),
+    state="booked", tickets=TICKETS, reference="KR-7F3K",
+)  # fmt: skip
+WINDOWS = [("900", "15 minutes"), ("3600", "1 hour"), ("86400", "24 hours")]
+OFFERS = [OfferView(f"off_{o.id}", o.label, o.legs, _euro(6200), o.seats_left, o.is_bookable) for o in OPTIONS]
+PREVIEW = {
+    "title": "You are invited", "text": "Plan a trip together.", "url": "http://localhost:8000/i/x", "image": "http://localhost:8000/static/share-card.png"
+}  # fmt: skip
+NETWORKS = [{"name": "demo", "title": "Plaza", "login_url": "/login/demo"}]
+START = {
+    "occasion": None, "offers": OFFERS, "chosen": ["off_opt_1"], "title_value": "", "name_value": "", "name_error": "", "rule_value": "organizer",
+    "deadlines": [("86400", "24 hours"), ("259200", "3 days")], "deadline_value": "259200", "quorum_value": 2, "networks": NETWORKS,
+    "notice": None, "action": "/start",
+}  # fmt: skip
+
+
+def _trip(part: str, trip: TripView, **more: Any) -> Sample:
+    return "trip.html", {"trip": trip, "part": part, "windows": WINDOWS, "start_url": "/start", **more}, Viewer("Bo", True)
+
+
+def _message(sign: str, title: str, text: str, *actions: tuple[str, str]) -> Sample:
+    return "message.html", {"message": {"sign": sign, "title": title, "text": text, "actions": actions}}, None
+
+
+def _organizer(trip: TripView) -> TripView:
+    return replace(trip, you=replace(ANA, is_you=True), members=(replace(ANA, is_you=True), *trip.members[1:]))
+
+
+def _shared(**more: Any) -> Sample:
+    shared: dict[str, Any] = {
+        "title": None, "names": [], "on": None, "occasion": "", "member_count": None, "legs": [], "label": "", "can_join": False,
+        **more,
+    }  # fmt: skip
+    context = {"shared": shared, "preview": PREVIEW, "notice": None, "name_error": "", "join_action": "/s/x", "start_url": "/start"}
+    return "public.html", context, None
+
+
+INVITE = InviteView("Marseille with the gang", "Ana", ON, "Calanques Sound Festival", GROUP, 5, ["TGV INOUI 6109, 08:12", "OUIGO 7803"], "/i/x")
+INVITATION = {"preview": PREVIEW, "notice": None, "name_error": "", "networks": NETWORKS}
+
+SAMPLES: dict[str, Callable[[], Sample]] = {
+    "home": lambda: ("home.html", {"start_url": "/start", "trips": []}, None),
+    "start": lambda: ("start.html", START, None),
+    "start-occasion": lambda: (
+        "start.html",
+        {**START, "occasion": OccasionView("occ_1", "Calanques Sound Festival", "Marseille", ON, ON), "name_error": "Please tell us a name.",
+         "notice": NoticeView("Please look at the marked field.", "bad")}, None),
+    "start-logged-in": lambda: ("start.html", START, Viewer("Ana")),
+    "add": lambda: ("add.html", {"back_url": "/t/x", "action": "/t/x/add", "add_action": "/t/x/options", "offers": OFFERS,
+                                 "criteria": {"origin": "Paris", "destination": "", "on": ON}}, Viewer("Ana")),
+    "add-empty": lambda: ("add.html", {"back_url": "/t/x", "action": "/t/x/add", "add_action": "/t/x/options", "offers": [],
+                                       "criteria": {"origin": "Paris", "destination": "Atlantis", "on": None}}, Viewer("Ana")),
+    "invitation": lambda: ("invitation.html", {**INVITATION, "invite": INVITE}, None),
+    "invitation-generic": lambda: ("invitation.html", {**INVITATION, "invite": InviteView(None, None, None, "", (), None, (), "/i/x"),
+                                                       "name_error": "Please tell us a name."}, None),
+    "invitation-logged-in": lambda: ("invitation.html", {**INVITATION, "invite": INVITE}, Viewer("Emeka")),
+    "deciding": lambda: _trip("deciding", TRIP),
+    "deciding-organizer": lambda: _trip("deciding", replace(_organizer(TRIP), notice=NoticeView("Your vote is closed, nobody can change it now.", "ok"))),
+    "deciding-hidden": lambda: _trip("deciding", replace(
+        TRIP, members=(), options=tuple(replace(o, yes=None, if_need_be=None, no=None) for o in OPTIONS), about_you=AboutYou(ABOUT.cards[:1]))),
+    "deciding-empty": lambda: _trip("deciding", replace(_organizer(TRIP), options=(), comments=(), leading_text="", members=(ANA,), member_count=1, invite_url="")),
+    "locked": lambda: _trip("deciding", replace(_organizer(TRIP), state="locked")),
+    "decided": lambda: _trip("decided", replace(TRIP, state="decided", decided=OPTIONS[0])),
+    "decided-organizer": lambda: _trip("decided", replace(_organizer(TRIP), state="decided", decided=OPTIONS[0], undo_until=SOON)),
+    "decided-unbookable": lambda: _trip("decided", replace(_organizer(TRIP), state="decided", decided=replace(
+        OPTIONS[2], unbookable_text="This train is sold out. Choose another one together."))),
+    "paying": lambda: _trip("paying", replace(PAYING, booking=_booking(
+        _payer(BO, *OPEN), _payer(ANA, *IN), _payer(CHLOE, *NO, asks_for_help=True, amount=_euro(4820)), _payer(EMEKA, *OPEN), _payer(LEILA, *IN)))),
+    "paying-declined": lambda: _trip("paying", replace(PAYING, booking=_booking(
+        _payer(BO, *NO), _payer(ANA, *IN), _payer(CHLOE, *IN), _payer(EMEKA, *IN, paid_by="Ana"), _payer(LEILA, *IN)))),
+    "paying-asked": lambda: _trip("paying", replace(PAYING, booking=_booking(_payer(BO, *NO, asks_for_help=True), _payer(ANA, *IN)))),
+    "paying-in": lambda: _trip("paying", replace(_organizer(PAYING), booking=_booking(
+        _payer(replace(ANA, is_you=True), *IN), _payer(BO, *OPEN), _payer(LEILA, *IN)))),
+    "confirming": lambda: _trip("confirming", replace(PAYING, booking=_booking(_payer(BO, *IN), state="confirming")),
+                                steps=[("Everybody is in", "done"), ("The railway confirms your seats", "now"), ("Your banks pay", "next"), ("Tickets", "next")]),
+    "booked": lambda: _trip("booked", replace(PAYING, state="booked", booking=BOOKED)),
+    "voided": lambda: _trip("ended", replace(_organizer(TRIP), state="decided", decided=OPTIONS[0], booking=_booking(
+        _payer(BO, "voided", "Released", "quiet"), state="voided", end_text="The time ran out before everybody was in."))),
+    "canceled": lambda: _trip("canceled", replace(TRIP, state="canceled")),
+    "stuck": lambda: _trip("stuck", replace(PAYING, booking=_booking(_payer(BO, *IN), state="parked"))),
+    "public": lambda: _shared(title="Marseille with the gang", names=["Bo"], on=ON, occasion="Calanques Sound Festival", member_count=5,
+                              legs=OPTIONS[0].legs, label="TGV INOUI 6109", can_join=True),
+    "public-generic": lambda: _shared(),
+    "expired": lambda: _message("clock", "This link has expired", "Ask your friend for a new one.", ("Plan a trip", "/start")),
+    "not-yours": lambda: _message("lock", "This trip is private", "Ask the organizer for an invitation.", ("Log in with Plaza", "/login/demo")),
+    "not-found": lambda: _message("search", "There is nothing here", "The address may be mistyped.", ("Start", "/")),
+    "sold-out": lambda: _message("train", "This train is sold out", "Choose another one together.", ("Back to the trip", "/")),
+    "broken": lambda: _message("warn", "Something went wrong here", "It is our fault. Nothing was charged twice.", ("Try again", "/")),
+    "returned": lambda: ("returned.html", {"ok": True, "trip_url": "/t/x"}, Viewer("Bo", True)),
+    "returned-unpaid": lambda: ("returned.html", {"ok": False, "trip_url": "/t/x"}, Viewer("Bo", True)),
+    "loading": lambda: ("shell.html", {"page": {}}, None),
+}  # fmt: skip
+
+
+async def styleguide(request: Request) -> Response:
+    """One sample page, or the list of them."""
+    name = request.path_params.get("name")
+    if name is None:
+        return render(request, "styleguide.html", {"names": list(SAMPLES)}, merchant=SampleMerchant())
+    if name not in SAMPLES:
+        raise NotFound()
+    template, context, viewer = SAMPLES[name]()
+    return render(request, template, context, merchant=SampleMerchant(), viewer=viewer)

@@ -1,0 +1,311 @@
+"""What the templates show, as plain values. Pages fill them from the rooms; the style guide fills them with samples.
+
+Nothing here decides anything, and nothing here holds what its reader may not see: a member's view carries that
+member's own lines and only the state of the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from math import pi
+from typing import Literal
+
+from groupbook.kit.money import Money
+from groupbook.web.render import initials, tint
+
+LineKind = Literal["", "off", "total"]
+Choice = Literal["yes", "if_need_be", "no"]
+
+
+@dataclass(frozen=True)
+class MemberView:
+    """Somebody in the trip, as everybody in it may see them."""
+
+    id: str
+    name: str
+    is_you: bool = False
+    is_organizer: bool = False
+    is_guest: bool = False
+    is_going: bool = True
+    has_voted: bool = False
+
+    @property
+    def initials(self) -> str:
+        return initials(self.name)
+
+    @property
+    def tint(self) -> int:
+        return tint(self.id)
+
+
+@dataclass(frozen=True)
+class LegView:
+    """One ride, with its station clocks."""
+
+    origin: str
+    destination: str
+    departs_at: datetime
+    arrives_at: datetime
+    zone: str
+    train: str
+    minutes: int
+
+
+@dataclass(frozen=True)
+class LineView:
+    """One step of a price, in words."""
+
+    label: str
+    amount: Money
+    kind: LineKind = ""
+
+
+@dataclass(frozen=True)
+class PriceView:
+    """What the reader would pay; `full` is the adult fare without any discount, `group` everybody's total."""
+
+    pay: Money | None
+    full: Money | None = None
+    group: Money | None = None
+    lines: Sequence[LineView] = ()
+
+
+@dataclass(frozen=True)
+class OptionView:
+    """One thing to vote on. Counts are None while the organizer hides them."""
+
+    id: str
+    label: str
+    legs: Sequence[LegView] = ()
+    price: PriceView | None = None
+    from_price: Money | None = None
+    yes: int | None = None
+    if_need_be: int | None = None
+    no: int | None = None
+    mine: Choice | None = None
+    is_leading: bool = False
+    is_bookable: bool = True
+    unbookable_text: str = ""
+    seats_left: int | None = None
+    offer_id: str = ""
+    on: date | None = None
+
+    @property
+    def voted(self) -> int:
+        return (self.yes or 0) + (self.if_need_be or 0) + (self.no or 0)
+
+    def bars(self, members: int) -> list[tuple[str, float, float]]:
+        """The picture of the votes, as parts of 100: (class, from, width)."""
+        whole, at, parts = max(members, self.voted, 1), 0.0, []
+        for name, count in (("yes", self.yes), ("maybe", self.if_need_be), ("no", self.no)):
+            width = 100 * (count or 0) / whole
+            parts.append((name, round(at, 2), round(width, 2)))
+            at += width
+        return parts
+
+
+@dataclass(frozen=True)
+class CardChoice:
+    """One discount card the merchant knows, and whether the reader said they hold it."""
+
+    type: str
+    name: str
+    is_held: bool = False
+
+
+@dataclass(frozen=True)
+class AboutYou:
+    """What the reader told us for their own price. Nobody else sees it."""
+
+    cards: Sequence[CardChoice]
+    age: int | None = None
+
+    @property
+    def is_told(self) -> bool:
+        return self.age is not None or any(card.is_held for card in self.cards)
+
+    @property
+    def held(self) -> list[str]:
+        return [card.name for card in self.cards if card.is_held]
+
+
+@dataclass(frozen=True)
+class ArcView:
+    state: str
+    length: float
+    rest: float
+    offset: float
+
+
+@dataclass(frozen=True)
+class ProgressView:
+    """One arc per portion, in the order of the members."""
+
+    states: Sequence[str]
+
+    @property
+    def done(self) -> int:
+        return sum(state in ("authorized", "captured") for state in self.states)
+
+    @property
+    def total(self) -> int:
+        return len(self.states)
+
+    @property
+    def arcs(self) -> list[ArcView]:
+        around = 2 * pi * 50
+        each = around / max(len(self.states), 1)
+        gap = 4.0 if len(self.states) > 1 else 0.0
+        return [
+            ArcView(state, round(each - gap, 2), round(around - each + gap, 2), round(-each * index - gap / 2, 2))
+            for index, state in enumerate(self.states)
+        ]
+
+
+@dataclass(frozen=True)
+class PayerView:
+    """One portion as the others see it: who, and how far. `amount` is shown only when they asked to be paid for."""
+
+    portion_id: str
+    member: MemberView
+    state: str
+    state_text: str
+    tone: str = "quiet"
+    amount: Money | None = None
+    paid_by: str = ""
+    asks_for_help: bool = False
+
+
+@dataclass(frozen=True)
+class SeatView:
+    leg: str
+    coach: str
+    place: str
+
+
+@dataclass(frozen=True)
+class TicketView:
+    member: MemberView
+    number: str
+    code: str
+    qr_svg: str
+    seats: Sequence[SeatView] = ()
+
+
+@dataclass(frozen=True)
+class BookingView:
+    """The open or finished booking, from the reader's seat."""
+
+    id: str
+    state: str
+    total: Money
+    pay: Money | None
+    lines: Sequence[LineView]
+    deadline_at: datetime
+    progress: ProgressView
+    payers: Sequence[PayerView]
+    mine: PayerView | None = None
+    places_text: str = ""
+    tickets: Sequence[TicketView] = ()
+    end_text: str = ""
+    reference: str = ""
+    is_proven: bool = False
+
+
+@dataclass(frozen=True)
+class CommentView:
+    id: str
+    member: MemberView
+    body: str
+    at: datetime
+    can_remove: bool = False
+
+
+@dataclass(frozen=True)
+class NoticeView:
+    """Something to tell at the top of the page, after an act."""
+
+    text: str
+    tone: str = "info"
+
+
+@dataclass(frozen=True)
+class TripView:
+    """One trip, from the reader's seat."""
+
+    id: str
+    url: str
+    title: str
+    state: str
+    you: MemberView | None
+    organizer_name: str
+    members: Sequence[MemberView]
+    member_count: int | None
+    rule_text: str
+    options: Sequence[OptionView] = ()
+    on: date | None = None
+    occasion: str = ""
+    deadline_at: datetime | None = None
+    zone: str = "UTC"
+    leading_text: str = ""
+    decided: OptionView | None = None
+    undo_until: datetime | None = None
+    booking: BookingView | None = None
+    about_you: AboutYou | None = None
+    invite_url: str = ""
+    can_invite: bool = False
+    visibility: str = "link"
+    members_shown: str = "all"
+    votes_shown: str = "always"
+    comments: Sequence[CommentView] = ()
+    share_channels: Sequence[tuple[str, str]] = ()
+    share_fields: Sequence[tuple[str, str, bool]] = ()
+    notice: NoticeView | None = None
+    waiting_names: Sequence[str] = field(default=())
+
+    @property
+    def is_organizer(self) -> bool:
+        return self.you is not None and self.you.is_organizer
+
+    @property
+    def can_vote(self) -> bool:
+        return self.state == "open" and self.you is not None
+
+
+@dataclass(frozen=True)
+class OfferView:
+    """Something to plan a trip around."""
+
+    id: str
+    title: str
+    legs: Sequence[LegView]
+    from_price: Money | None
+    seats_left: int | None = None
+    is_bookable: bool = True
+
+
+@dataclass(frozen=True)
+class OccasionView:
+    id: str
+    title: str
+    place: str
+    starts_on: date
+    ends_on: date
+
+
+@dataclass(frozen=True)
+class InviteView:
+    """What the organizer lets somebody with this link see before they join."""
+
+    title: str | None
+    organizer_name: str | None
+    on: date | None
+    occasion: str
+    members: Sequence[MemberView]
+    member_count: int | None
+    options: Sequence[str]
+    action: str
+    can_join: bool = True
+    for_name: str = ""
