@@ -398,7 +398,7 @@ class PayRequestView:
 
 @dataclass(frozen=True)
 class PortionLine:
-    """A portion as this caller may see it: `amount`, `price` and `decline_reason` are None where they are not theirs."""
+    """A portion as this caller may see it: `amount`, `price`, `decline_reason` are None where they are not theirs."""
 
     portion_id: PortionId | None
     traveler: MemberId

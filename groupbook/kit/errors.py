@@ -118,7 +118,7 @@ class Refused(GroupbookError):
     kind = Kind.CONFLICT
 
     def __init__(self, reason: str, **params: object) -> None:
-        super().__init__(reason=reason, **params)
+        super().__init__(pointer=None, reason=reason, **params)
         self.reason = reason
 
 

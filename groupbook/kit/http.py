@@ -1,4 +1,4 @@
-"""The HTTP edge of every room: typed operations, problem+json, idempotency, and the OpenAPI that follows from the types.
+"""The HTTP edge of every room: typed operations, problem+json, idempotency, and the OpenAPI that follows.
 
     @operation("POST", "/v1/trips/{trip_id}/votes", status=201, auth="member", errors=(NotFound, Conflict))
     async def cast_vote(call: Call[TripDeps], trip_id: TripId, body: CastVote) -> VoteOut:

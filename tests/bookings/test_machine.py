@@ -25,7 +25,7 @@ from groupbook.offers.domain import HoldState, OrderState
 from groupbook.payments.domain import PortionState
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-SOON, PAST = NOW + timedelta(minutes=10), NOW - timedelta(seconds=1)
+PAST, SOON, LATER = NOW - timedelta(seconds=1), NOW + timedelta(minutes=10), NOW + timedelta(days=6)
 
 snapshots = st.builds(
     Snapshot,

@@ -24,7 +24,7 @@ from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database, merchant_of
 from groupbook.kit.ids import BookingId, TripId, new_id
 from groupbook.payments.domain import PortionDraft, check_drafts
-from groupbook.trips.domain import Member, Role
+from groupbook.trips.domain import Member, Role, TripNotFound
 
 _CANCELABLE = (BookingState.PLACING, BookingState.OPEN, BookingState.BOOKED)
 
@@ -54,7 +54,7 @@ def _open(session: Session, trip_id: TripId, organizer: Member, policy: Policy, 
         raise NothingDecided()
     trips.mark_booking(session, trip_id, by=id, now=now)
     roster = trips.freeze_roster(session, trip_id, by=id, now=now)
-    party = {member.id: member.subject for member in roster.members}
+    party: dict[UUID, UUID] = {member.id: member.subject for member in roster.members}
     quote = offers.record_quote(session, id, option.offer_id, party, now)
     check_drafts(
         quote.total,
@@ -121,7 +121,7 @@ def require_organizer(session: Session, trip_id: TripId, caller: Caller) -> Memb
         return next(member for member in trips.members(session, trip_id) if member.id == trip.organizer_id)
     member = trips.member_of(session, trip_id, caller)
     if member is None:
-        raise trips.TripNotFound()
+        raise TripNotFound()
     if member.role is not Role.ORGANIZER:
         raise NotOrganizer()
     return member

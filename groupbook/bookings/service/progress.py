@@ -169,8 +169,8 @@ def _issue_tickets(session: Session, row: BookingRow, now: datetime) -> None:
     order = offers.order_of(session, row.id)
     if order is None:
         raise InvariantBroken(what="booked without an order", booking=str(row.id))
-    names = {member.id: member.name for member in trips.members(session, TripId(row.trip_id))}
-    repository.add_tickets(session, row.id, order.tickets, order.seats, dict(names), now)
+    names: dict[UUID, str] = {member.id: member.name for member in trips.members(session, TripId(row.trip_id))}
+    repository.add_tickets(session, row.id, order.tickets, order.seats, names, now)
     trips.mark_booked(session, TripId(row.trip_id), by=BookingId(row.id), now=now)
 
 

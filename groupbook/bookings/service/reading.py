@@ -100,7 +100,7 @@ def view(session: Session, row: BookingRow, caller: Caller) -> BookingView:
     hold = offers.hold_of(session, row.id)
     order = offers.order_of(session, row.id)
     requests = repository.open_requests(session, row.id)
-    names = {member.id: member.name for member in trips.members(session, TripId(row.trip_id))}
+    names: dict[UUID, str] = {member.id: member.name for member in trips.members(session, TripId(row.trip_id))}
     seats = order.seats if order and order.seats else hold.seats if hold else ()
     return BookingView(
         id=BookingId(row.id),
@@ -109,7 +109,7 @@ def view(session: Session, row: BookingRow, caller: Caller) -> BookingView:
         quote_id=QuoteId(row.quote_id),
         state=BookingState(row.state),
         total=Money(row.total, row.currency),
-        portions=_lines(session, row, quote, me, requests, dict(names)),
+        portions=_lines(session, row, quote, me, requests, names),
         created_at=row.created_at,
         deadline_at=row.deadline_at,
         finished_at=row.finished_at,
