@@ -13,6 +13,7 @@ rooms below under the booking's lock and takes the next step of a pure machine.
     list_bookings(database, caller, …) -> Slice[BookingView]                        the merchant's own
     read_timeline(database, merchant_id, booking_id) -> list[Step]
     read_tickets(database, caller, booking_id, *, now) -> list[TicketView]
+    trip_of_booking(session, booking_id) -> TripId                                  step
     progress(session, booking_id) -> None                                           step; level-triggered, idempotent
     sweep(database, merchant_id) -> int                                             deadlines and budgets
 Facts: booking.started, booking.opened, booking.confirmed, booking.aborted, booking.canceled, booking.parked
@@ -44,6 +45,7 @@ from groupbook.bookings.service import (
     start_payment,
     sweep,
     take_over,
+    trip_of_booking,
     withdraw_ask,
 )
 
@@ -75,5 +77,6 @@ __all__ = [
     "start_payment",
     "sweep",
     "take_over",
+    "trip_of_booking",
     "withdraw_ask",
 ]

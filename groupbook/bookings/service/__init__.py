@@ -16,6 +16,7 @@ from groupbook.bookings.service.reading import (
     read_booking,
     read_tickets,
     read_timeline,
+    trip_of_booking,
 )
 
 __all__ = [
@@ -33,5 +34,6 @@ __all__ = [
     "start_payment",
     "sweep",
     "take_over",
+    "trip_of_booking",
     "withdraw_ask",
 ]

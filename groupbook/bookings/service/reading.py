@@ -45,6 +45,15 @@ def booking_of_trip(database: Database, caller: Caller, trip_id: TripId) -> Book
         return None if row is None else view(session, row, caller)
 
 
+def trip_of_booking(session: Session, booking_id: BookingId) -> TripId:
+    """The trip whose party this booking is for. A step.
+
+    Raises:
+        BookingNotFound
+    """
+    return TripId(repository.read(session, booking_id).trip_id)
+
+
 def list_bookings(
     database: Database, caller: Caller, *, cursor: str | None = None, limit: int = paging.LIMIT_DEFAULT
 ) -> paging.Slice[BookingView]:
