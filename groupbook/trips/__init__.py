@@ -8,6 +8,7 @@ Facts: trip.started, trip.decided, trip.undecided, trip.undecided_at_deadline, t
 trip.privacy_changed, member.joined (via), member.left, member.merged, vote.cast; ids in payloads are hex.
 """
 
+from groupbook.trips.domain import NotMember, NotOrganizer, RosterFrozen, TripNotFound, TripStateForbids
 from groupbook.trips.repository import Comment, Headcount
 from groupbook.trips.service.book import (
     append_event,
@@ -69,6 +70,7 @@ from groupbook.trips.service.read import (
     list_trips,
     member_of,
     members,
+    members_of_person,
     options,
     price_options,
     public_view,
@@ -85,9 +87,14 @@ __all__ = [
     "InviteAddress",
     "Joined",
     "NewOption",
+    "NotMember",
+    "NotOrganizer",
+    "RosterFrozen",
     "ShownInvite",
     "StartTrip",
     "Started",
+    "TripNotFound",
+    "TripStateForbids",
     "VoteCast",
     "add_comment",
     "add_options",
@@ -118,6 +125,7 @@ __all__ = [
     "mark_canceled",
     "member_of",
     "members",
+    "members_of_person",
     "merchant_of_trip",
     "open_invite",
     "options",

@@ -262,6 +262,8 @@ _MOVES: Final[Mapping[tuple[TripState, TripMove], TripState]] = MappingProxyType
         (TripState.DECIDED, TripMove.CANCEL): TripState.CANCELED,
         (TripState.BOOKING, TripMove.FAIL_BOOKING): TripState.DECIDED,
         (TripState.BOOKING, TripMove.FINISH_BOOKING): TripState.BOOKED,
+        (TripState.BOOKING, TripMove.CANCEL): TripState.CANCELED,
+        (TripState.BOOKED, TripMove.FAIL_BOOKING): TripState.DECIDED,
         (TripState.BOOKED, TripMove.CANCEL): TripState.CANCELED,
     }
 )

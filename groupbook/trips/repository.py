@@ -295,6 +295,11 @@ def change_member(session: Session, member_id: MemberId, **values: Any) -> None:
     session.expire_all()
 
 
+def members_of_person(session: Session, person_id: PersonId) -> list[Member]:
+    query = select(MemberRow).where(MemberRow.person_id == person_id).order_by(MemberRow.trip_id)
+    return [_member(row) for row in session.scalars(query)]
+
+
 def guest_in_trip(session: Session, trip_id: TripId, guest_id: GuestId) -> Member | None:
     row = session.scalar(select(MemberRow).where(MemberRow.trip_id == trip_id, MemberRow.guest_id == guest_id))
     return _member(row) if row else None

@@ -80,6 +80,11 @@ def members(session: Session, trip_id: TripId) -> list[Member]:
     return repository.members(session, trip_id)
 
 
+def members_of_person(session: Session, person_id: PersonId) -> list[Member]:
+    """A step: every seat of this person, left ones too (erasure)."""
+    return repository.members_of_person(session, person_id)
+
+
 def options(session: Session, trip_id: TripId) -> list[TripOption]:
     """A step: what is put to the vote, in the order it was added."""
     return repository.options(session, trip_id)
