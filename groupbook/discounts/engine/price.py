@@ -88,13 +88,11 @@ def price(case: Case, *, explain: bool = True) -> Priced:
         TooManyCombinations: the budget ended before the proof.
         NoOwnFare: somebody has no fare that may be bought alone.
     """
-    market = Market(case, alone=None)
-    market.require_own_fares()
+    alone = _alone(case)
+    market = Market(case, alone=alone if len(case.travelers) > 1 else None)
     binds = any(rule.anchor is None for rule, _ in market.joint_rules())
     if binds and len(case.travelers) > people_joint_max:
         raise PartyTooLarge(people=len(case.travelers), people_max=people_joint_max)
-    alone = _alone(case)
-    market = Market(case, alone=alone if len(case.travelers) > 1 else None)
     columns = market.columns()
     solver = Solver(columns, market.capacities, len(case.travelers))
     solution = solver.solve()

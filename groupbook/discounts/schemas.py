@@ -1,0 +1,109 @@
+"""What goes over the wire about entitlements and rules."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from groupbook.discounts.domain import (
+    Card,
+    CardType,
+    CatalogueVersion,
+    Entitlements,
+    age_max,
+    cards_per_subject_max,
+)
+from groupbook.kit.http import Instant, Wire
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=80)]
+
+
+class EntitlementCard(Wire):
+    """A discount card. `type` is one of `/v1/card-types`; the same `number` on two members is one card naming both."""
+
+    type: Text
+    number: Annotated[str, StringConstraints(max_length=40)] | None = None
+    valid_from: date | None = None
+    valid_until: date | None = None
+    travel_class: Annotated[str, StringConstraints(max_length=20)] | None = None
+
+    def card(self) -> Card:
+        return Card(self.type, self.number or None, self.valid_from, self.valid_until, self.travel_class)
+
+
+class PutEntitlements(Wire):
+    """Everything you bring; what is left out is removed. `age` is in completed years today."""
+
+    age: Annotated[int, Field(ge=0, le=age_max)] | None = None
+    cards: Annotated[list[EntitlementCard], Field(max_length=cards_per_subject_max)] = []
+
+
+class EntitlementsOut(Wire):
+    """What you bring to a price. Nobody else can read it."""
+
+    age: int | None
+    cards: list[EntitlementCard]
+    changed_at: Instant | None
+
+    @classmethod
+    def of(cls, stated: Entitlements) -> EntitlementsOut:
+        cards = [
+            EntitlementCard(
+                type=card.type,
+                number=card.number,
+                valid_from=card.valid_from,
+                valid_until=card.valid_until,
+                travel_class=card.travel_class,
+            )
+            for card in stated.cards
+        ]
+        return cls(age=stated.age, cards=cards, changed_at=stated.changed_at)
+
+
+class CardTypeOut(Wire):
+    """A card that the merchant's rules know, with the merchant's own name for it."""
+
+    type: str
+    name: str
+
+
+class CardTypeList(Wire):
+    data: list[CardTypeOut]
+
+    @classmethod
+    def of(cls, types: tuple[CardType, ...]) -> CardTypeList:
+        return cls(data=[CardTypeOut(type=one.type, name=one.name) for one in types])
+
+
+class PutRules(Wire):
+    """A new version of your rules, in force for travel from `starts_on`. Each rule follows the published rule model."""
+
+    starts_on: date
+    rules: Annotated[list[dict[str, Any]], Field(max_length=1_000)]
+
+
+class RulesQuery(Wire):
+    """`on`: the day of travel; today if left out."""
+
+    on: Annotated[date, Field(strict=False)] | None = None
+
+
+class RulesOut(Wire):
+    """One version of your rules. Versions are never changed; a correction is a new version."""
+
+    version: int
+    starts_on: date
+    rules: list[dict[str, Any]]
+    created_at: Instant
+
+    @classmethod
+    def of(cls, version: CatalogueVersion) -> RulesOut:
+        rules = version.document["rules"]
+        return cls(
+            version=version.version,
+            starts_on=version.starts_on,
+            rules=list(rules) if isinstance(rules, list) else [],
+            created_at=version.created_at,
+        )

@@ -1,0 +1,235 @@
+"""The engine against the public cases, against laws, and against a twin written another way."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from groupbook.discounts.command import price_lines
+from groupbook.discounts.engine import parse_case, parse_catalogue, price, unsupported
+from groupbook.discounts.engine.errors import (
+    CaseInvalid,
+    CatalogueInvalid,
+    NoOwnFare,
+    PartyTooLarge,
+    RulesUnsupported,
+    TooManyCombinations,
+)
+from tests.discounts.twin import cheapest_total
+
+DATA = Path(__file__).resolve().parent.parent / "data"
+CATALOGUE_DOCUMENT = json.loads((DATA / "discount-catalogue.json").read_text("utf-8"))
+CATALOGUE = parse_catalogue(CATALOGUE_DOCUMENT)
+CASES = [json.loads(line) for line in (DATA / "discount-cases-public.jsonl").read_text("utf-8").splitlines()]
+# Whole-basket codes are the next issue's; until then they are refused by name, never ignored.
+REFUSED = {"P43", "P44"}
+RAW = {rule["id"]: rule for rule in CATALOGUE_DOCUMENT["rules"] if rule.get("executable", True)}
+
+
+def test_every_rule_of_the_catalogue_is_read() -> None:
+    assert len(CATALOGUE.rules) == 101
+    assert len(CATALOGUE.executable) == 93
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
+def test_public_case(case: dict[str, Any]) -> None:
+    """Total, people (pay, face, alone, family, lines), applications, rejected and unused, exactly."""
+    if case["id"] in REFUSED:
+        with pytest.raises(RulesUnsupported) as refused:
+            parse_case(case, CATALOGUE)
+        assert [problem.code for problem in refused.value.problems] == ["order_scope_unsupported"]
+        return
+    answer = price(parse_case(case, CATALOGUE)).as_document()
+    assert {name: answer[name] for name in case["expected"]} == case["expected"]
+    assert answer["proof"] == {"optimal": True, "bound": answer["total"], "method": "exact_partition"}
+
+
+def test_the_command_prints_the_count() -> None:
+    lines: list[str] = []
+    code = price_lines(CATALOGUE, [json.dumps(case) for case in CASES] + ["{", ""], lines.append, check=True)
+    assert lines[-1] == "52 passed, 3 failed"  # the two refused ones and the broken line
+    assert code == 1
+    assert json.loads(lines[-2]) == {"id": None, "error": {"code": "not_json", "problems": []}}
+
+
+# --- catalogues ------------------------------------------------------------------------------------------------------
+
+
+def _catalogue(**changes: Any) -> dict[str, Any]:
+    return {"rules": [RAW["uk.16-25"], {**RAW["uk.groupsave"], **changes}]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer"),
+    [
+        ({"layer": "30"}, "/rules/1/layer"),
+        ({"surprise": 1}, "/rules/1/surprise"),
+        ({"trigger": {}}, "/rules/1/trigger"),
+        ({"roles": []}, "/rules/1/roles"),
+        ({"roles": [{"name": "adult", "min": 3, "max": 2}]}, "/rules/1/roles/0"),
+        ({"roles": [{"name": "adult", "min": 3, "max": 9, "effect": {"bp": 10_001}}]}, "/rules/1/roles/0/effect/bp"),
+        ({"when": [{"fact": "depart"}]}, "/rules/1/when/0"),
+        ({"id": "uk.16-25"}, ""),
+    ],
+)
+def test_a_broken_rule_is_refused_with_a_pointer(changes: dict[str, Any], pointer: str) -> None:
+    with pytest.raises(CatalogueInvalid) as refused:
+        parse_catalogue(_catalogue(**changes))
+    assert pointer in [problem.pointer for problem in refused.value.problems]
+
+
+def test_endless_nesting_is_refused() -> None:
+    clause: dict[str, Any] = {"fact": "month", "eq": 1}
+    for _ in range(200):
+        clause = {"not": clause}
+    with pytest.raises(CatalogueInvalid):
+        parse_catalogue(_catalogue(when=[clause]))
+
+
+def test_what_cannot_be_priced_exactly_is_named() -> None:
+    assert {problem.rule for problem in unsupported(CATALOGUE)} == {
+        id for id, rule in RAW.items() if rule["scope"] == "order"
+    }
+    shrinking = parse_catalogue(_catalogue(when=[{"fact": "party", "le": 3}]))
+    assert [(p.pointer, p.code) for p in unsupported(shrinking)] == [("/rules/1/when/0", "party_maximum_unsupported")]
+
+
+def test_a_broken_case_is_refused_with_a_pointer() -> None:
+    case = {**CASES[0], "rules": ["uk.16-25", "no.such"]}
+    with pytest.raises(CaseInvalid) as refused:
+        parse_case(case, CATALOGUE)
+    assert [(p.pointer, p.code) for p in refused.value.problems] == [("/rules/1", "unknown_rule")]
+    with pytest.raises(CaseInvalid):
+        parse_case({**CASES[0], "travellers": []}, CATALOGUE)
+
+
+# --- laws ------------------------------------------------------------------------------------------------------------
+
+LAW_RULES = ["uk.child", "uk.16-25", "uk.26-30", "uk.family-friends", "uk.groupsave"]
+LAW_RULES += ["uk.dprc", "uk.dprc-companion", "shop.3for2", "shop.tiers"]
+DAY_TICKET = {
+    "id": "x.day",
+    "currency": "any",
+    "scope": "joint",
+    "trigger": {"public": True},
+    "layer": 30,
+    "class": "x.day",
+    "stacks_with": [],
+    "families": "*",
+    "roles": [
+        {"name": "payer", "min": 1, "max": 3, "who": {"age": [6, None]}},
+        {"name": "child", "min": 0, "max": 2, "who": {"age": [6, 14]}, "effect": {"free": True}, "pool": False},
+    ],
+    "pool": {"type": "bundle", "table": {"1": 2900, "2": 3900, "3": 4900}},
+}
+# The twin knows no conditions on the trip, so rules and floors are taken without theirs.
+PLAIN = [{**RAW[id], "currency": "any", "when": []} for id in LAW_RULES] + [DAY_TICKET]
+for _rule in PLAIN:
+    _rule["floor"] = [{**floor, "when": [], "not_families": []} for floor in _rule.get("floor", [])]
+LAW_CATALOGUE = parse_catalogue({"rules": PLAIN})
+LAW_RAW = {rule["id"]: rule for rule in PLAIN}
+CARDS = ["uk.16-25", "uk.26-30", "uk.family-friends", "uk.dprc"]
+
+travelers = st.builds(
+    lambda age, cards, fares: {"age": age, "cards": [{"type": type} for type in cards], "fares": fares},
+    age=st.sampled_from([3, 8, 12, 17, 20, 28, 40, 66]),
+    cards=st.lists(st.sampled_from(CARDS), max_size=2, unique=True),
+    fares=st.one_of(
+        st.builds(lambda a: {"offpeak": a}, st.integers(0, 6000)),
+        st.builds(lambda a, b: {"anytime": a, "offpeak": b}, st.integers(0, 6000), st.integers(0, 6000)),
+    ),
+)
+
+
+@st.composite
+def cases(draw: st.DrawFn, most: int = 4) -> dict[str, Any]:
+    party = draw(st.lists(travelers, min_size=1, max_size=most))
+    rules = draw(st.lists(st.sampled_from([*LAW_RULES, "x.day"]), min_size=1, max_size=5, unique=True))
+    return {
+        "id": "law",
+        "currency": "GBP",
+        "trip": {"date": "2026-11-28", "depart": "11:00", "direction": "single"},
+        "travellers": [{"id": f"p{index}", **one} for index, one in enumerate(party)],
+        "rules": rules,
+    }
+
+
+@settings(max_examples=300, deadline=None)
+@given(cases())
+def test_the_total_is_that_of_the_twin(case: dict[str, Any]) -> None:
+    expected = cheapest_total(case, [LAW_RAW[id] for id in case["rules"]])
+    assert price(parse_case(case, LAW_CATALOGUE), explain=False).total == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(cases(most=6))
+def test_lines_add_up_and_nobody_pays_more_than_alone(case: dict[str, Any]) -> None:
+    read = parse_case(case, LAW_CATALOGUE)
+    priced = price(read)
+    for id, one in priced.people.items():
+        assert sum(delta for _, delta in one.lines) == one.pay, id
+        assert 0 <= one.pay <= one.alone, id
+    assert sum(one.pay for one in priced.people.values()) == priced.total
+    assert sum(one.face for one in priced.people.values()) == priced.total
+    assert all(more >= 0 for _, _, more in priced.unused)
+    named = {(rule, by) for rule, by, _ in (*priced.rejected, *priced.unused)}
+    assert named.isdisjoint((one.rule, one.by) for one in priced.applications)
+    assert price(read) == priced
+
+
+@settings(max_examples=100, deadline=None)
+@given(cases(most=5), st.sampled_from(CARDS))
+def test_a_further_card_never_makes_the_party_dearer(case: dict[str, Any], card: str) -> None:
+    before = price(parse_case(case, LAW_CATALOGUE), explain=False).total
+    first = case["travellers"][0]
+    richer = {**case, "travellers": [{**first, "cards": [*first["cards"], {"type": card}]}, *case["travellers"][1:]]}
+    assert price(parse_case(richer, LAW_CATALOGUE), explain=False).total <= before
+
+
+@settings(max_examples=100, deadline=None)
+@given(cases(most=5))
+def test_the_total_does_not_depend_on_the_order_of_the_party(case: dict[str, Any]) -> None:
+    turned = {**case, "travellers": case["travellers"][::-1], "rules": case["rules"][::-1]}
+    one, other = (price(parse_case(each, LAW_CATALOGUE), explain=False) for each in (case, turned))
+    assert one.total == other.total
+    assert {id: person.alone for id, person in one.people.items()} == {
+        id: person.alone for id, person in other.people.items()
+    }
+
+
+# --- limits ----------------------------------------------------------------------------------------------------------
+
+
+def _party(count: int, rules: list[str], **fares: int) -> dict[str, Any]:
+    people = [{"id": f"p{index}", "age": 30, "fares": fares or {"offpeak": 3000}} for index in range(count)]
+    trip = {"date": "2026-11-28", "depart": "11:00"}
+    return {"id": "limit", "currency": "GBP", "trip": trip, "travellers": people, "rules": rules}
+
+
+def test_a_party_beyond_the_exact_search_is_refused_and_one_without_joint_offers_is_not() -> None:
+    with pytest.raises(PartyTooLarge):
+        price(parse_case(_party(13, ["uk.groupsave"]), CATALOGUE))
+    assert price(parse_case(_party(60, ["uk.16-25"]), CATALOGUE)).total == 60 * 3000
+
+
+def test_a_fare_that_exists_only_in_a_group_is_nobodys_own() -> None:
+    with pytest.raises(NoOwnFare):
+        price(parse_case(_party(2, ["shop.team2"], team=1900), CATALOGUE))
+
+
+def test_too_many_stacking_rules_end_in_a_refusal() -> None:
+    rules = [{**RAW["shop.own10"], "id": f"x.{number:02}", "trigger": {"public": True}} for number in range(20)]
+    catalogue = parse_catalogue({"rules": rules})
+    with pytest.raises(TooManyCombinations):
+        price(parse_case(_party(1, [rule["id"] for rule in rules]), catalogue))
+
+
+def test_twelve_people_are_priced() -> None:
+    priced = price(parse_case(_party(12, ["uk.groupsave", "shop.tiers"], offpeak=1999), CATALOGUE), explain=False)
+    # 12 x 34 % off, each down to 5p (13.15), in groups of at most nine; 20 % off for all would be 12 x 15.99.
+    assert priced.total == 12 * 1315
