@@ -34,6 +34,9 @@ class Settings(BaseSettings):
     demo_api_key: SecretStr = SecretStr("")
     demo_staff_password: SecretStr = SecretStr("")
 
+    smtp_url: SecretStr = Field(default=SecretStr(""), description="smtp://user:password@host:587 (STARTTLS) or smtps://…")
+    mail_from: str = Field(default="", description="the sender of our e-mails")
+
     # What is allowed
     test_mode: bool = Field(default=False, description="serves the style guide and lets webhooks reach loopback")
 

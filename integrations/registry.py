@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from groupbook.config import Settings
+from groupbook.notices.ports import Messenger
 from groupbook.people.ports import SocialNetwork
 from integrations.social.demo import demo_network
+from integrations.social.demo_messages import DemoMessenger
+from integrations.social.mail import Mailer
 
 
 def _demo_network(settings: Settings) -> SocialNetwork:
@@ -22,6 +25,22 @@ def _demo_network(settings: Settings) -> SocialNetwork:
     )
 
 
+def _demo_messenger(settings: Settings) -> Messenger | None:
+    token = settings.demo_network_bot_token.get_secret_value()
+    return DemoMessenger(base_url=settings.demo_network_url, token=token) if token else None
+
+
+def _mailer(settings: Settings) -> Messenger | None:
+    url = settings.smtp_url.get_secret_value()
+    return Mailer(url=url, sender=settings.mail_from) if url else None
+
+
 SOCIAL_NETWORKS: dict[str, Callable[[Settings], SocialNetwork]] = {
     "demo": _demo_network,
+}
+
+# In order of taste; None where it is not configured.
+MESSENGERS: dict[str, Callable[[Settings], Messenger | None]] = {
+    "demo": _demo_messenger,
+    "email": _mailer,
 }

@@ -91,6 +91,7 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = MappingProxyType(
         "trip",
         started="A group began to plan.",
         decided="The group decided on an option.",
+        undecided="The organizer took a fresh decision back.",
         reopened="The group took its decision back and votes again.",
         canceled="The organizer called the trip off.",
     )
@@ -98,6 +99,7 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = MappingProxyType(
     | _types(
         "booking",
         "bkg",
+        started="A group asked to book; the places are being held.",
         opened="Everybody was asked for their portion; the deadline runs.",
         confirmed="Your order is confirmed and every portion is being captured.",
         aborted="The booking ended without an order; nobody was charged.",
@@ -110,6 +112,7 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = MappingProxyType(
         authorized="A payer's bank keeps the money of one portion.",
         declined="A payer's bank refused one portion; they may try again.",
         captured="The money of one portion was taken.",
+        expired="An authorization ended before the group was complete; the payer may try again.",
         voided="A bank was told to let the money go; nothing was taken.",
         refunded="Money of one portion went back to its payer.",
     )
@@ -153,9 +156,15 @@ _TEXT_FIELDS: Final = ("reason", "state", "via", "channel", "merchant_ref")
 _MONEY_FIELDS: Final = ("total", "refunded")
 
 
-def event_data(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a fact's payload that a merchant is told, in the words and shapes of the API."""
+def event_data(payload: Mapping[str, Any], *, reference: str = "") -> dict[str, Any]:
+    """The part of a fact's payload that a merchant is told, in the words and shapes of the API.
+
+    Args:
+        reference: what the payload's opaque `reference` is in this kind of fact ("booking_id"), if it is anything.
+    """
     data: dict[str, Any] = {}
+    if reference and reference not in payload:
+        payload = {**payload, reference: payload.get("reference")}
     for name, prefix in _ID_FIELDS.items():
         value = payload.get(name) or payload.get(name.removesuffix("_id"))
         if isinstance(value, str) and (id := _uuid(value)) is not None:

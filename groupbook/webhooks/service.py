@@ -66,7 +66,7 @@ def note_event(session: Session, fact: Fact) -> None:
     kind = EVENT_TYPES.get(fact.name)
     if kind is None:
         return
-    data = event_data(fact.payload)
+    data = event_data(fact.payload, reference="booking_id" if kind.object == "portion" else "")
     data[f"{kind.object}_id"] = to_wire(kind.prefix, fact.subject)
     _publish(session, fact.name, fact.subject, data, fact_id=fact.id, at=fact.recorded_at)
 

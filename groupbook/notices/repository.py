@@ -1,0 +1,175 @@
+"""Every query and lock of the notices room."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from groupbook.kit.database import merchant_of
+from groupbook.kit.ids import MemberId, NoticeId, TripId, new_id
+from groupbook.notices.domain import Notice, NoticeCode, NoticeState
+from groupbook.notices.models import NoticeRow
+
+_VISIBLE = (NoticeState.PENDING, NoticeState.SENT, NoticeState.SHOWN, NoticeState.FAILED)
+
+
+def insert_notice(
+    session: Session,
+    *,
+    fact_id: UUID,
+    trip_id: TripId,
+    member_id: MemberId,
+    code: NoticeCode,
+    params: Mapping[str, Any],
+    now: datetime,
+    told_at: datetime,
+    is_replaced: bool,
+) -> NoticeId | None:
+    """None when this member was already told of this fact. `told_at` is when the fact was recorded."""
+    statement = (
+        insert(NoticeRow)
+        .values(
+            merchant_id=merchant_of(session),
+            id=new_id(),
+            fact_id=fact_id,
+            trip_id=trip_id,
+            member_id=member_id,
+            code=code,
+            params=dict(params),
+            state=NoticeState.REPLACED if is_replaced else NoticeState.PENDING,
+            attempts=0,
+            due_at=None if is_replaced else now,
+            created_at=told_at,
+        )
+        .on_conflict_do_nothing()
+        .returning(NoticeRow.id)
+    )
+    id = session.scalar(statement)
+    return None if id is None else NoticeId(id)
+
+
+def is_outdated(
+    session: Session, *, trip_id: TripId, member_id: MemberId, by: Collection[NoticeCode], told_at: datetime
+) -> bool:
+    """Whether something recorded later already took this notice's place (facts come in no promised order)."""
+    query = select(NoticeRow.id).where(
+        NoticeRow.merchant_id == merchant_of(session),
+        NoticeRow.trip_id == trip_id,
+        NoticeRow.member_id == member_id,
+        NoticeRow.code.in_([code.value for code in by]),
+        NoticeRow.created_at > told_at,
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
+def replace(
+    session: Session, *, trip_id: TripId, member_id: MemberId, codes: Collection[NoticeCode], told_at: datetime
+) -> None:
+    """What was told before `told_at` and is no longer true is neither shown nor sent."""
+    session.execute(
+        update(NoticeRow)
+        .where(
+            NoticeRow.merchant_id == merchant_of(session),
+            NoticeRow.trip_id == trip_id,
+            NoticeRow.member_id == member_id,
+            NoticeRow.code.in_([code.value for code in codes]),
+            NoticeRow.created_at < told_at,
+            NoticeRow.state.in_(_VISIBLE),
+        )
+        .values(state=NoticeState.REPLACED, due_at=None)
+    )
+
+
+def claim(
+    session: Session, notice_id: UUID, *, now: datetime, system_now: datetime, lease_seconds: float
+) -> NoticeRow | None:
+    row = session.scalar(
+        select(NoticeRow)
+        .where(
+            NoticeRow.merchant_id == merchant_of(session),
+            NoticeRow.id == notice_id,
+            NoticeRow.state == NoticeState.PENDING,
+            NoticeRow.due_at <= now,
+            or_(NoticeRow.lease_until.is_(None), NoticeRow.lease_until <= system_now),
+        )
+        .with_for_update(skip_locked=True)
+    )
+    if row is not None:
+        row.lease_until = system_now + timedelta(seconds=lease_seconds)
+    return row
+
+
+def lock(session: Session, notice_id: UUID) -> NoticeRow | None:
+    return session.scalar(
+        select(NoticeRow)
+        .where(NoticeRow.merchant_id == merchant_of(session), NoticeRow.id == notice_id)
+        .with_for_update()
+    )
+
+
+def due(session: Session, *, now: datetime, system_now: datetime, limit: int) -> list[UUID]:
+    query = (
+        select(NoticeRow.id)
+        .where(
+            NoticeRow.merchant_id == merchant_of(session),
+            NoticeRow.state == NoticeState.PENDING,
+            NoticeRow.due_at <= now,
+            or_(NoticeRow.lease_until.is_(None), NoticeRow.lease_until <= system_now),
+        )
+        .order_by(NoticeRow.due_at, NoticeRow.id)
+        .limit(limit)
+    )
+    return list(session.scalars(query))
+
+
+def visible(session: Session, member_id: MemberId, *, limit: int) -> list[Notice]:
+    rows = session.scalars(
+        select(NoticeRow)
+        .where(
+            NoticeRow.merchant_id == merchant_of(session),
+            NoticeRow.member_id == member_id,
+            NoticeRow.state.in_(_VISIBLE),
+        )
+        .order_by(NoticeRow.id.desc())
+        .limit(limit)
+    )
+    return [notice(row) for row in rows]
+
+
+def mark_seen(session: Session, member_id: MemberId, now: datetime) -> None:
+    session.execute(
+        update(NoticeRow)
+        .where(
+            NoticeRow.merchant_id == merchant_of(session),
+            NoticeRow.member_id == member_id,
+            NoticeRow.seen_at.is_(None),
+        )
+        .values(seen_at=now)
+    )
+
+
+def delete_of(session: Session, member_ids: Collection[UUID]) -> None:
+    session.execute(
+        delete(NoticeRow).where(NoticeRow.merchant_id == merchant_of(session), NoticeRow.member_id.in_(member_ids))
+    )
+
+
+def notice(row: NoticeRow) -> Notice:
+    return Notice(
+        id=NoticeId(row.id),
+        trip_id=TripId(row.trip_id),
+        member_id=MemberId(row.member_id),
+        code=NoticeCode(row.code),
+        params=row.params,
+        state=NoticeState(row.state),
+        channel=row.channel,
+        created_at=row.created_at,
+        sent_at=row.sent_at,
+        seen_at=row.seen_at,
+    )
