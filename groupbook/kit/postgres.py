@@ -118,18 +118,8 @@ def start(state: Path, *, durable: bool = True, bindir: Path | None = None) -> S
         PostgresUnavailable: no binaries, another major version's data, or the server does not come up.
     """
     state.mkdir(mode=0o755, parents=True, exist_ok=True)
-    state = state.resolve()
     with locked(state / "postgres.lock"):
-        account = _unprivileged_account()
-        binaries = _reachable_binaries(bindir or find_binaries(), account)
-        home = _reachable_home(state, account)
-        server = Server(
-            binaries=binaries,
-            data=_owned(home / "data", account),
-            sockets=_socket_folder(home, account),
-            log=home / "postgres.log",
-            account=account,
-        )
+        server = _server(state.resolve(), bindir)
         if _pg_ctl(server, "status").returncode == 0:
             if _wait_until_answering(server, seconds=10):
                 return server
@@ -138,6 +128,13 @@ def start(state: Path, *, durable: bool = True, bindir: Path | None = None) -> S
         _prepare_data(server, durable=durable)
         _launch(server, durable=durable)
         return server
+
+
+def stop(state: Path) -> None:
+    """Stop the server whose data belongs to `state`, whoever started it. Nothing happens when none runs."""
+    if state.is_dir():
+        with locked(state / "postgres.lock"):
+            _server(state.resolve(), None).stop()
 
 
 def find_binaries() -> Path:
@@ -166,6 +163,14 @@ def locked(path: Path) -> Iterator[None]:
     with path.open("a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+def _server(state: Path, bindir: Path | None) -> Server:
+    account = _unprivileged_account()
+    binaries = _reachable_binaries(bindir or find_binaries(), account)
+    home = _reachable_home(state, account)
+    data, sockets = _owned(home / "data", account), _socket_folder(home, account)
+    return Server(binaries=binaries, data=data, sockets=sockets, log=home / "postgres.log", account=account)
 
 
 def _has_server(folder: Path) -> bool:
