@@ -8,54 +8,88 @@ With `main.py` and `cli.py` the only file that loads integrations.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
-from uuid import UUID
 
-from groupbook import merchants
+from celery import Celery
+
+from groupbook import bookings, notices, referrals, webhooks
 from groupbook.config import Settings
+from groupbook.house import forget_person
 from groupbook.kit import broker
-from groupbook.kit.database import Database
-from groupbook.kit.facts import Deliverer, Listeners
-from groupbook.kit.intents import IntentHandler, Runner, RunnerSettings
+from groupbook.kit.facts import Listeners
+from groupbook.main import assemble
 
 # Fact -> who hears of it, in floors from low to high. A listener is a step: it composes and calls nobody outside.
-LISTENERS: Listeners = {}
+_MERCHANT = ("webhooks", webhooks.note_event)
+_PEOPLE = ("notices", notices.note)
+_HOLD = ("bookings", bookings.on_hold)
+_ORDER = ("bookings", bookings.on_order)
+_PORTION = ("bookings", bookings.on_portion)
+LISTENERS: Listeners = {
+    "person.erased": [("house", forget_person)],
+    "hold.placed": [_HOLD],
+    "hold.refused": [_HOLD],
+    "hold.expired": [_HOLD],
+    "hold.released": [_HOLD],
+    "order.confirmed": [_ORDER],
+    "order.rejected": [_ORDER],
+    "order.canceled": [_ORDER],
+    "order.discrepant": [_ORDER],
+    "portion.authorizing": [_PORTION],
+    "portion.observed": [_PORTION],
+    "portion.authorized": [_PORTION, _MERCHANT],
+    "portion.declined": [_PORTION, _PEOPLE, _MERCHANT],
+    "portion.reopened": [_PORTION],
+    "portion.payer_changed": [_PORTION],
+    "portion.expired": [_PORTION],
+    "portion.captured": [_PORTION, _MERCHANT],
+    "portion.capture_failed": [_PORTION],
+    "portion.voided": [_PORTION, _MERCHANT],
+    "portion.refunded": [_PORTION, _MERCHANT],
+    "portion.refund_failed": [_PORTION],
+    "payment.discrepant": [_PORTION],
+    "trip.started": [_MERCHANT],
+    "trip.decided": [_PEOPLE, _MERCHANT],
+    "trip.undecided": [_MERCHANT],
+    "trip.reopened": [_MERCHANT],
+    "trip.canceled": [_MERCHANT],
+    "member.joined": [("referrals", referrals.on_member_joined), _MERCHANT],
+    "member.left": [_MERCHANT],
+    "booking.started": [_MERCHANT],
+    "booking.opened": [_PEOPLE, _MERCHANT],
+    "booking.confirmed": [("referrals", referrals.on_booking_confirmed), _PEOPLE, _MERCHANT],
+    "booking.aborted": [_PEOPLE, _MERCHANT],
+    "booking.canceled": [_PEOPLE, _MERCHANT],
+    "booking.parked": [_MERCHANT],
+}
 
 # Rows besides intents and facts that are woken after a commit, by the name their room nudges with.
-JOBS: tuple[str, ...] = ()
-
-settings = Settings()
-app = broker.celery_app(
-    database_url=settings.database_url, broker_url=settings.broker_url, sweep_seconds=settings.sweep_seconds
-)
+JOBS = ("deliver_webhook", "send_notice")
 
 
-def intent_handlers() -> Mapping[str, IntentHandler]:
-    """Kind of intent -> who calls the outside for it."""
-    return {}
-
-
-@cache
-def work() -> broker.Work:
-    """Everything the tasks need, once per worker process."""
-    database = Database(settings.database_url, nudger=broker.CeleryNudger(app), name="groupbook-worker")
-    runner_settings = RunnerSettings(
-        lease_seconds=settings.lease_seconds,
-        retry_seconds_min=settings.retry_seconds_min,
-        retry_seconds_max=settings.retry_seconds_max,
+def make_app(settings: Settings) -> Celery:
+    """The Celery application of a worker or of beat."""
+    app = broker.celery_app(
+        database_url=settings.database_url, broker_url=settings.broker_url, sweep_seconds=settings.sweep_seconds
     )
 
-    def merchant_ids() -> list[UUID]:
-        return [merchant.id for merchant in merchants.all_merchants(database)]
+    @cache
+    def work() -> broker.Work:
+        house = assemble(settings, nudger=broker.CeleryNudger(app), name="groupbook-worker")
+        return broker.Work(
+            runner=house.runner,
+            deliverer=house.deliverer(LISTENERS),
+            merchants=house.merchant_ids,
+            jobs=house.jobs,
+            sweeps=house.sweeps,
+        )
 
-    return broker.Work(
-        runner=Runner(database, intent_handlers(), runner_settings),
-        deliverer=Deliverer(database, LISTENERS),
-        merchants=merchant_ids,
-        jobs={},
-        sweeps={},
-    )
+    broker.add_tasks(app, work, jobs=JOBS)
+    return app
 
 
-broker.add_tasks(app, work, jobs=JOBS)
+def __getattr__(name: str) -> Celery:
+    # `celery -A worker` asks for `app`; whoever only wants the table above needs no settings.
+    if name == "app":
+        return make_app(Settings())
+    raise AttributeError(name)

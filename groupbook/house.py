@@ -6,20 +6,20 @@ room and no integration: those come in as plain mappings, from `integrations.reg
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from groupbook import bookings, merchants, notices, offers, payments, people, referrals, trips, webhooks
+from groupbook import bookings, discounts, merchants, notices, offers, payments, people, referrals, trips, webhooks
 from groupbook.bookings.domain import Policy
 from groupbook.config import Settings
 from groupbook.kit import clock, idempotency
 from groupbook.kit.database import Database, Nudger
-from groupbook.kit.facts import Deliverer, Listeners
-from groupbook.kit.ids import GuestId, MerchantId, PersonId
-from groupbook.kit.intents import Runner, RunnerSettings
+from groupbook.kit.facts import Deliverer, Fact, Listeners
+from groupbook.kit.ids import DeliveryId, GuestId, MerchantId, NoticeId, PersonId, to_wire
+from groupbook.kit.intents import IntentHandler, Runner, RunnerSettings
 from groupbook.kit.sealing import Sealer
 from groupbook.notices.ports import Messenger
 from groupbook.offers import AdapterOf
@@ -37,7 +37,7 @@ class Outside:
     networks: Mapping[str, SocialNetwork]
     providers: Mapping[str, ProviderFactory]
     merchants: Mapping[str, AdapterFactory]
-    messengers: Mapping[str, Messenger]
+    messengers: Sequence[Messenger]
     sender: Sender
 
 
@@ -87,10 +87,9 @@ def build(settings: Settings, outside: Outside, *, nudger: Nudger | None = None,
         timeout_seconds=settings.provider_timeout_seconds,
         inflight_seconds=settings.second_look_seconds,
     )
-    handlers = {
+    handlers: dict[str, IntentHandler] = {
         **offers.intent_handlers(database, adapter_of, timeout_seconds=settings.merchant_timeout_seconds),
         **payments.intent_handlers(providers),
-        **notices.intent_handlers(database, outside.messengers),
     }
     runner = Runner(
         database,
@@ -108,6 +107,18 @@ def build(settings: Settings, outside: Outside, *, nudger: Nudger | None = None,
         loopback_allowed=settings.test_mode,
         lease_seconds=settings.lease_seconds,
     )
+    letters = notices.NoticeDeps(
+        database=database,
+        messengers=list(outside.messengers.values()),
+        trip_link=lambda trip_id: f"{settings.public_url}/t/{to_wire('trip', trip_id)}",
+        lease_seconds=settings.lease_seconds,
+    )
+    letters = notices.NoticeDeps(
+        database=database,
+        messengers=outside.messengers,
+        trip_link=lambda trip_id: f"{settings.public_url}/t/{to_wire('trip', trip_id)}",
+        lease_seconds=settings.lease_seconds,
+    )
     return House(
         settings=settings,
         database=database,
@@ -122,12 +133,19 @@ def build(settings: Settings, outside: Outside, *, nudger: Nudger | None = None,
             confirm_budget_seconds=settings.confirm_budget_seconds,
             settle_budget_seconds=settings.settle_budget_seconds,
         ),
-        sweeps=_sweeps(database, hooks),
-        jobs={webhooks.NUDGE: lambda merchant_id, row_id: webhooks.deliver(hooks, MerchantId(merchant_id), row_id)},
+        sweeps=_sweeps(database, hooks, letters),
+        jobs={
+            webhooks.NUDGE: lambda merchant_id, row_id: webhooks.deliver(
+                hooks, MerchantId(merchant_id), DeliveryId(row_id)
+            ),
+            notices.NUDGE: lambda merchant_id, row_id: notices.send(letters, MerchantId(merchant_id), NoticeId(row_id)),
+        },
     )
 
 
-def _sweeps(database: Database, hooks: webhooks.WebhookDeps) -> Mapping[str, Callable[[UUID], object]]:
+def _sweeps(
+    database: Database, hooks: webhooks.WebhookDeps, letters: notices.NoticeDeps
+) -> Mapping[str, Callable[[UUID], object]]:
     """What each room looks after by itself, merchant by merchant: deadlines, expiries, retries, old rows."""
 
     def step(function: Callable[[Session], object]) -> Callable[[UUID], object]:
@@ -141,11 +159,26 @@ def _sweeps(database: Database, hooks: webhooks.WebhookDeps) -> Mapping[str, Cal
         "decide_trips": lambda merchant_id: trips.decide_due(database, MerchantId(merchant_id)),
         "expire_holds": step(lambda session: offers.expire_holds(session, clock.now(session))),
         "move_bookings": lambda merchant_id: bookings.sweep(database, merchant_id),
+        "send_notices": lambda merchant_id: notices.sweep(letters, MerchantId(merchant_id)),
         "deliver_webhooks": lambda merchant_id: webhooks.sweep(hooks, MerchantId(merchant_id)),
+        "send_notices": lambda merchant_id: notices.sweep(letters, MerchantId(merchant_id)),
         "forget_sessions": step(people.sweep),
         "forget_keys": step(idempotency.purge),
         "forget_visits": step(lambda session: referrals.sweep(session, clock.now(session))),
     }
+
+
+def forget_person(session: Session, fact: Fact) -> None:
+    """Somebody asked to be forgotten: every room that holds personal data lets go of it, in one transaction."""
+    person_id = PersonId(fact.subject)
+    members = [member.id for member in trips.members_of_person(session, person_id)]
+    discounts.forget(session, person_id)
+    for member_id in members:
+        offers.forget(session, member_id)
+    bookings.forget(session, members)
+    referrals.forget(session, person_id)
+    notices.forget(session, members)
+    trips.forget(session, person_id)
 
 
 def adopt(session: Session, guest_id: GuestId, person_id: PersonId) -> None:

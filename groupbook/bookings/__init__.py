@@ -29,7 +29,7 @@ from groupbook.bookings.domain import (
     Step,
     TicketView,
 )
-from groupbook.bookings.listeners import forget, on_hold, on_order, on_person_erased, on_portion
+from groupbook.bookings.listeners import forget, on_hold, on_order, on_portion
 from groupbook.bookings.service import (
     ask_to_pay,
     booking_of_trip,
@@ -66,7 +66,6 @@ __all__ = [
     "may_pay",
     "on_hold",
     "on_order",
-    "on_person_erased",
     "on_portion",
     "open_booking",
     "progress",

@@ -16,7 +16,7 @@ from groupbook.bookings import repository
 from groupbook.bookings.service.progress import progress
 from groupbook.kit import clock
 from groupbook.kit.facts import Fact
-from groupbook.kit.ids import PersonId, PortionId, TripId
+from groupbook.kit.ids import PortionId, TripId
 
 # What the group's screens are told, by member and state only: no amount, no reason, no card (P6).
 _SHOWN: Final = {
@@ -55,13 +55,8 @@ def on_portion(session: Session, fact: Fact) -> None:
     progress(session, reference)
 
 
-def on_person_erased(session: Session, fact: Fact) -> None:
-    """Tickets lose the name; what was sold and paid stays, as the law asks."""
-    forget(session, [member.id for member in trips.members_of_person(session, PersonId(fact.subject))])
-
-
 def forget(session: Session, member_ids: Sequence[UUID]) -> None:
-    """Erase what this room knows of somebody: the name on their tickets. A step."""
+    """Erase the name on somebody's tickets; what was sold and paid stays, as the law asks. A step."""
     repository.forget_names(session, member_ids)
 
 

@@ -1,0 +1,45 @@
+"""The web application: `uvicorn groupbook.main:app`. It, `worker.py` and `cli.py` alone load integrations."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+
+from groupbook import house as houses
+from groupbook.config import Settings
+from groupbook.house import House, Outside
+from groupbook.kit.broker import CeleryNudger, celery_app
+from groupbook.kit.database import Nudger
+from groupbook.web.app import build_app
+from groupbook.webhooks.sender import HttpSender
+from integrations import registry
+
+
+def outside(settings: Settings) -> Outside:
+    """Every adapter of the registry, made from the settings."""
+    return Outside(
+        networks={name: make(settings) for name, make in registry.SOCIAL_NETWORKS.items()},
+        providers=registry.PAYMENT_PROVIDERS,
+        merchants=registry.MERCHANT_ADAPTERS,
+        messengers=[make(settings) for make in registry.MESSENGERS.values()],
+        sender=HttpSender(),
+    )
+
+
+def assemble(settings: Settings, *, nudger: Nudger | None = None, name: str = "groupbook") -> House:
+    """The house with the real adapters."""
+    return houses.build(settings, outside(settings), nudger=nudger, name=name)
+
+
+def create_app(settings: Settings) -> Starlette:
+    """The ASGI application."""
+    queue = celery_app(
+        database_url=settings.database_url, broker_url=settings.broker_url, sweep_seconds=settings.sweep_seconds
+    )
+    return build_app(assemble(settings, nudger=CeleryNudger(queue), name="groupbook-web"))
+
+
+def __getattr__(name: str) -> Starlette:
+    # `uvicorn groupbook.main:app` asks for `app`; whoever only wants to assemble needs no settings.
+    if name == "app":
+        return create_app(Settings())
+    raise AttributeError(name)

@@ -1,0 +1,84 @@
+"""The demo's rows: one rail merchant with its shop, its payment account, its rules and somebody who may log in.
+
+Seeding twice changes nothing but what the command line was told anew (addresses, secrets).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from groupbook import discounts, merchants
+from groupbook.house import House
+from groupbook.kit import clock
+from groupbook.kit.ids import MerchantId
+from groupbook.merchants.domain import EmbedOriginExists, MerchantNotFound, StaffExists
+
+
+@dataclass(frozen=True)
+class DemoPlan:
+    """What the supervisor knows and the rows need."""
+
+    slug: str
+    name: str
+    staff_email: str
+    staff_password: str
+    api_key: str
+    shop_origin: str
+    adapter_configuration: Mapping[str, Any]
+    provider_configuration: Mapping[str, Any]
+    rules: Mapping[str, Any]
+    rules_start_on: date
+    timezone: str = "Europe/Paris"
+    currency: str = "EUR"
+
+
+def seed_demo(house: House, plan: DemoPlan) -> MerchantId:
+    """Make the demo merchant, or bring an existing one up to date."""
+    try:
+        merchant_id = merchants.merchant_by_slug(house.database, plan.slug).id
+    except MerchantNotFound:
+        merchant_id = merchants.create_merchant(
+            house.database,
+            slug=plan.slug,
+            name=plan.name,
+            livemode=False,
+            timezone=plan.timezone,
+            currency=plan.currency,
+        ).id
+    with house.database.begin(merchant_id) as session:
+        merchants.create_api_key(session, house.sealer, name="Demo", secret=plan.api_key)
+        merchants.connect(
+            session,
+            house.sealer,
+            kind="merchant_adapter",
+            adapter="http",
+            configuration=plan.adapter_configuration,
+        )
+        merchants.connect(
+            session,
+            house.sealer,
+            kind="payment_provider",
+            adapter="stripe",
+            configuration=plan.provider_configuration,
+        )
+    _once(house, merchant_id, plan)
+    return merchant_id
+
+
+def _once(house: House, merchant_id: MerchantId, plan: DemoPlan) -> None:
+    try:
+        with house.database.begin(merchant_id) as session:
+            merchants.add_embed_origin(session, plan.shop_origin)
+    except EmbedOriginExists:
+        pass  # seeded before
+    try:
+        with house.database.begin(merchant_id) as session:
+            merchants.create_staff(
+                session, email=plan.staff_email, name=plan.name, password=plan.staff_password, role="owner"
+            )
+            discounts.put_catalogue(session, plan.rules, starts_on=plan.rules_start_on, now=clock.now(session))
+    except StaffExists:
+        pass  # seeded before, rules and all
