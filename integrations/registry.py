@@ -25,22 +25,20 @@ def _demo_network(settings: Settings) -> SocialNetwork:
     )
 
 
-def _demo_messenger(settings: Settings) -> Messenger | None:
-    token = settings.demo_network_bot_token.get_secret_value()
-    return DemoMessenger(base_url=settings.demo_network_url, token=token) if token else None
+def _demo_messenger(settings: Settings) -> Messenger:
+    return DemoMessenger(base_url=settings.demo_network_url, token=settings.demo_network_bot_token.get_secret_value())
 
 
-def _mailer(settings: Settings) -> Messenger | None:
-    url = settings.smtp_url.get_secret_value()
-    return Mailer(url=url, sender=settings.mail_from) if url else None
+def _mailer(settings: Settings) -> Messenger:
+    return Mailer(url=settings.smtp_url.get_secret_value(), sender=settings.mail_from)
 
 
 SOCIAL_NETWORKS: dict[str, Callable[[Settings], SocialNetwork]] = {
     "demo": _demo_network,
 }
 
-# In order of taste; None where it is not configured.
-MESSENGERS: dict[str, Callable[[Settings], Messenger | None]] = {
+# In order of taste; one that is not configured reaches nobody.
+MESSENGERS: dict[str, Callable[[Settings], Messenger]] = {
     "demo": _demo_messenger,
     "email": _mailer,
 }

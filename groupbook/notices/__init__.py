@@ -12,10 +12,11 @@ guest, or a person no channel reaches, still finds the notice in the page.
 
 from groupbook.notices.domain import CODE_OF_FACT, Address, Notice, NoticeCode, NoticeState
 from groupbook.notices.sentences import sentence, short
-from groupbook.notices.service import NoticeDeps, forget, mark_seen, note, notices_for, send, sweep
+from groupbook.notices.service import NUDGE, NoticeDeps, forget, mark_seen, note, notices_for, send, sweep
 
 __all__ = [
     "CODE_OF_FACT",
+    "NUDGE",
     "Address",
     "Notice",
     "NoticeCode",

@@ -12,6 +12,7 @@ redirect is followed, no message carries personal data.
 
 from groupbook.webhooks.domain import EVENT_TYPES, Delivery, DeliveryState, Endpoint, Event
 from groupbook.webhooks.service import (
+    NUDGE,
     WebhookDeps,
     attempts_of,
     create_endpoint,
@@ -32,6 +33,7 @@ from groupbook.webhooks.service import (
 
 __all__ = [
     "EVENT_TYPES",
+    "NUDGE",
     "Delivery",
     "DeliveryState",
     "Endpoint",

@@ -43,10 +43,20 @@ def system_resolve(host: str, port: int) -> list[str]:
     return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
-class HttpSender:
-    """Posts over httpcore with a network backend of our own, which pins the address and keeps the deadline."""
+class PinnedSender:
+    """Posts over httpcore with a network backend of our own, which pins the address and keeps the deadline.
 
-    def __init__(self, *, resolve: Resolve = system_resolve, seconds_max: float = post_seconds_max) -> None:
+    `loopback_allowed` is the explicit setting of test machines; without it no call may ask for it.
+    """
+
+    def __init__(
+        self,
+        *,
+        loopback_allowed: bool = False,
+        resolve: Resolve = system_resolve,
+        seconds_max: float = post_seconds_max,
+    ) -> None:
+        self._loopback_allowed = loopback_allowed
         self._resolve = resolve
         self._seconds_max = seconds_max
 
@@ -58,7 +68,9 @@ class HttpSender:
         forbid_in_transaction("posting a webhook")
         started = time.monotonic()
         deadline = started + self._seconds_max
-        backend = _PinnedBackend(self._resolve, deadline=deadline, loopback_allowed=loopback_allowed)
+        backend = _PinnedBackend(
+            self._resolve, deadline=deadline, loopback_allowed=loopback_allowed and self._loopback_allowed
+        )
         status: int | None = None
         error: str | None = None
         excerpt = b""

@@ -15,6 +15,7 @@ class DemoMessenger:
 
     def __init__(self, *, base_url: str, token: str, network: str = "demo", timeout_seconds: float = 10.0) -> None:
         self._network = network
+        self._is_configured = bool(base_url and token)
         self._client = client(base_url, timeout_seconds=timeout_seconds, headers={"Authorization": f"Bearer {token}"})
 
     @property
@@ -22,7 +23,7 @@ class DemoMessenger:
         return self._network
 
     def reaches(self, to: Address) -> bool:
-        return to.network == self._network and bool(to.subject)
+        return self._is_configured and to.network == self._network and bool(to.subject)
 
     def send(self, to: Address, *, text: str, link: str, key: str) -> None:
         forbid_in_transaction("sending a message")

@@ -27,7 +27,7 @@ class Mailer:
         self._timeout_seconds = timeout_seconds
 
     def reaches(self, to: Address) -> bool:
-        return to.email is not None
+        return bool(self._server.scheme) and to.email is not None
 
     def send(self, to: Address, *, text: str, link: str, key: str) -> None:
         forbid_in_transaction("sending an e-mail")

@@ -15,7 +15,7 @@ from groupbook.kit.database import Database
 from groupbook.kit.errors import InvariantBroken
 from groupbook.kit.ids import MerchantId, new_id
 from groupbook.webhooks.domain import InvalidWebhookUrl, check_url, is_public
-from groupbook.webhooks.sender import HttpSender
+from groupbook.webhooks.sender import PinnedSender
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def server(answer: Callable[[socket.socket], None]) -> Iterator[int]:
 def post(
     port: int, *, host: str = "127.0.0.1", seconds: float = 2.0, loopback_allowed: bool = True
 ) -> tuple[object, ...]:
-    answer = HttpSender(seconds_max=seconds).post(
+    answer = PinnedSender(loopback_allowed=True, seconds_max=seconds).post(
         f"http://{host}:{port}/hook", headers={}, body=b"{}", loopback_allowed=loopback_allowed
     )
     return answer.status, answer.error, answer.is_success
@@ -176,7 +176,9 @@ def test_a_huge_answer_is_cut() -> None:
             connection.sendall(b"x" * 65_536)
 
     with server(flood) as port:
-        answer = HttpSender().post(f"http://127.0.0.1:{port}/", headers={}, body=b"", loopback_allowed=True)
+        answer = PinnedSender(loopback_allowed=True).post(
+            f"http://127.0.0.1:{port}/", headers={}, body=b"", loopback_allowed=True
+        )
     assert (answer.status, answer.error, len(answer.excerpt)) == (200, None, 500)
 
 
@@ -184,7 +186,7 @@ def test_a_name_that_leads_inside_is_refused_at_the_socket() -> None:
     with server(reply(b"HTTP/1.1 200 OK\r\n\r\n")) as port:
         assert post(port, loopback_allowed=False)[:2] == (None, "address_refused")
         for addresses in (["10.0.0.1"], ["1.1.1.1", "127.0.0.1"], ["::ffff:169.254.169.254"]):
-            sender = HttpSender(resolve=lambda host, port, found=addresses: found)  # type: ignore[misc] # a bound default
+            sender = PinnedSender(resolve=lambda host, port, found=addresses: found)  # type: ignore[misc] # a bound default
             answer = sender.post("http://rebind.example/", headers={}, body=b"", loopback_allowed=False)
             assert (answer.status, answer.error) == (None, "address_refused")
 
@@ -193,7 +195,7 @@ def test_a_name_is_resolved_once_and_the_socket_goes_there() -> None:
     """A second answer of the resolver (DNS rebinding) is never asked for."""
     answers = iter([["127.0.0.1"], ["10.0.0.1"]])
     with server(reply(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")) as port:
-        sender = HttpSender(resolve=lambda host, port: next(answers))
+        sender = PinnedSender(loopback_allowed=True, resolve=lambda host, port: next(answers))
         answer = sender.post(f"http://rebind.example:{port}/", headers={}, body=b"", loopback_allowed=True)
     assert answer.status == 200
     assert next(answers) == ["10.0.0.1"]
@@ -203,10 +205,12 @@ def test_an_unknown_name_is_unresolvable() -> None:
     def nowhere(host: str, port: int) -> list[str]:
         raise socket.gaierror("no such name")
 
-    answer = HttpSender(resolve=nowhere).post("https://nowhere.example/", headers={}, body=b"", loopback_allowed=False)
+    answer = PinnedSender(resolve=nowhere).post(
+        "https://nowhere.example/", headers={}, body=b"", loopback_allowed=False
+    )
     assert answer.error == "unresolvable"
 
 
 def test_posting_inside_a_transaction_is_an_error(database: Database) -> None:
     with database.begin(MerchantId(new_id())), pytest.raises(InvariantBroken):
-        HttpSender().post("https://shop.example/", headers={}, body=b"", loopback_allowed=False)
+        PinnedSender().post("https://shop.example/", headers={}, body=b"", loopback_allowed=False)
