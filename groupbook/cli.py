@@ -1,4 +1,4 @@
-"""The command line: run, prepare, import, price. With `main.py` and `worker.py` the only file that loads integrations."""
+"""The command line: run, prepare, import, price. It, `main.py` and `worker.py` alone load integrations."""
 
 from __future__ import annotations
 

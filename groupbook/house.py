@@ -109,12 +109,6 @@ def build(settings: Settings, outside: Outside, *, nudger: Nudger | None = None,
     )
     letters = notices.NoticeDeps(
         database=database,
-        messengers=list(outside.messengers.values()),
-        trip_link=lambda trip_id: f"{settings.public_url}/t/{to_wire('trip', trip_id)}",
-        lease_seconds=settings.lease_seconds,
-    )
-    letters = notices.NoticeDeps(
-        database=database,
         messengers=outside.messengers,
         trip_link=lambda trip_id: f"{settings.public_url}/t/{to_wire('trip', trip_id)}",
         lease_seconds=settings.lease_seconds,
@@ -159,7 +153,6 @@ def _sweeps(
         "decide_trips": lambda merchant_id: trips.decide_due(database, MerchantId(merchant_id)),
         "expire_holds": step(lambda session: offers.expire_holds(session, clock.now(session))),
         "move_bookings": lambda merchant_id: bookings.sweep(database, merchant_id),
-        "send_notices": lambda merchant_id: notices.sweep(letters, MerchantId(merchant_id)),
         "deliver_webhooks": lambda merchant_id: webhooks.sweep(hooks, MerchantId(merchant_id)),
         "send_notices": lambda merchant_id: notices.sweep(letters, MerchantId(merchant_id)),
         "forget_sessions": step(people.sweep),
