@@ -18,7 +18,7 @@ from groupbook.config import Settings
 from groupbook.kit import clock, idempotency
 from groupbook.kit.database import Database, Nudger
 from groupbook.kit.facts import Deliverer, Fact, Listeners
-from groupbook.kit.ids import DeliveryId, GuestId, MerchantId, NoticeId, PersonId, to_wire
+from groupbook.kit.ids import DeliveryId, MerchantId, NoticeId, PersonId, to_wire
 from groupbook.kit.intents import IntentHandler, Runner, RunnerSettings
 from groupbook.kit.sealing import Sealer
 from groupbook.notices.ports import Messenger
@@ -172,10 +172,3 @@ def forget_person(session: Session, fact: Fact) -> None:
     referrals.forget(session, person_id)
     notices.forget(session, members)
     trips.forget(session, person_id)
-
-
-def adopt(session: Session, guest_id: GuestId, person_id: PersonId) -> None:
-    """A guest became a person: every room that knows the seat moves it, in one transaction; nothing is lost."""
-    now = clock.now(session)
-    people.adopt_guest(session, guest_id, person_id)
-    trips.adopt_member(session, guest_id, person_id, now=now)

@@ -1,0 +1,141 @@
+"""The whole site as one ASGI application: every room's operations, the pages, the embed, the dashboard, the document.
+
+Order matters only where addresses overlap, and none do; what no route knows becomes a friendly page for people and a
+problem document under /v1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount
+from starlette.staticfiles import StaticFiles
+
+from groupbook import trips
+from groupbook.bookings import endpoints as bookings_http
+from groupbook.discounts import endpoints as discounts_http
+from groupbook.house import House
+from groupbook.kit.errors import GroupbookError
+from groupbook.kit.http import Edge, Operation, problem, starlette_problem
+from groupbook.merchants import endpoints as merchants_http
+from groupbook.offers import endpoints as offers_http
+from groupbook.payments import endpoints as payments_http
+from groupbook.people import endpoints as people_http
+from groupbook.referrals import endpoints as referrals_http
+from groupbook.trips import endpoints as trips_http
+from groupbook.trips.live import Hub
+from groupbook.web import dashboard, health, login, openapi, pages, sessions
+from groupbook.web.deps import WebDeps
+from groupbook.web.middleware import RequestLog
+from groupbook.web.render import STATIC
+from groupbook.webhooks import endpoints as webhooks_http
+
+body_bytes_max = 1 << 20
+
+OPERATIONS: tuple[Operation, ...] = (
+    *merchants_http.OPERATIONS,
+    *people_http.OPERATIONS,
+    *discounts_http.OPERATIONS,
+    *offers_http.OPERATIONS,
+    *trips_http.OPERATIONS,
+    *bookings_http.OPERATIONS,
+    *payments_http.OPERATIONS,
+    *referrals_http.OPERATIONS,
+    *webhooks_http.OPERATIONS,
+)
+
+
+def build_app(house: House) -> Starlette:
+    """Everything, on one house."""
+    settings = house.settings
+    authenticate = partial(
+        sessions.authenticate, database=house.database, public_origin=settings.public_origin
+    )
+    edge = Edge(house.database, authenticate, settings.public_url)
+    hub = Hub(settings.database_url)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
+        async with hub.running():
+            yield {}
+        house.close()
+
+    return Starlette(
+        routes=[*_api(house, edge, hub), *_pages(house), Mount("/static", StaticFiles(directory=STATIC))],
+        middleware=[Middleware(RequestLog)],
+        exception_handlers={HTTPException: _unknown, GroupbookError: _refused},
+        lifespan=lifespan,
+        max_body_size=body_bytes_max,
+    )
+
+
+def _api(house: House, edge: Edge, hub: Hub) -> list[BaseRoute]:
+    database, sealer, settings = house.database, house.sealer, house.settings
+    people_deps = people_http.PeopleDeps(
+        database=database,
+        networks=house.outside.networks,
+        public_url=settings.public_url,
+        find_merchant=house.find_merchant,
+        embed_origins=house.embed_origins,
+        adopt=trips.adopt_guest,
+    )
+    booking_deps = bookings_http.BookingDeps(database, house.runner, house.policy, settings.public_url)
+    return [
+        *merchants_http.routes(merchants_http.MerchantDeps(database, sealer), edge),
+        *people_http.routes(people_deps, edge),
+        *discounts_http.routes(discounts_http.DiscountDeps(database), edge),
+        *offers_http.routes(offers_http.OfferDeps(database), edge),
+        *trips_http.routes(trips_http.TripDeps(database, sealer, hub), edge),
+        *bookings_http.routes(booking_deps, edge),
+        *payments_http.routes(payments_http.PaymentDeps(database, house.providers), edge),
+        *referrals_http.routes(referrals_http.ReferralDeps(database), edge),
+        *webhooks_http.routes(house.webhooks, edge),
+        *openapi.routes(OPERATIONS, settings.public_url),
+        *health.routes(house),
+    ]
+
+
+def _pages(house: House) -> list[BaseRoute]:
+    settings = house.settings
+    login_deps = login.LoginDeps(house.database, house.outside.networks, settings.public_url, trips.adopt_guest)
+    return [
+        *login.routes(login_deps),
+        *dashboard.routes(house),
+        *pages.routes(_web_deps(house)),
+    ]
+
+
+def _web_deps(house: House) -> WebDeps:
+    settings = house.settings
+    return WebDeps(
+        database=house.database,
+        sealer=house.sealer,
+        runner=house.runner,
+        adapter_of=house.adapter_of,
+        networks=house.outside.networks,
+        public_url=settings.public_url,
+        visit_secret=settings.secret_key.get_secret_value().encode(),
+        policy=house.policy,
+        payment_origins=settings.payment_origins,
+        test_mode=settings.test_mode,
+    )
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    if request.url.path.startswith("/v1/"):
+        return starlette_problem(request, error)
+    return pages.unknown(request, error)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    if not isinstance(error, GroupbookError):
+        raise error
+    return problem(error, request)
