@@ -197,7 +197,7 @@ def trips_page(session: Session, *, after: UUID | None, limit: int) -> list[Trip
 
 
 def trips_of(
-    session: Session, *, person_id: UUID | None, guest_id: UUID | None, limit: int
+    session: Session, *, person_id: UUID | None, guest_id: UUID | None, after: UUID | None, limit: int
 ) -> list[tuple[Trip, Member]]:
     """The trips somebody is in, newest first."""
     query = (
@@ -207,6 +207,8 @@ def trips_of(
         .order_by(TripRow.id.desc())
         .limit(limit)
     )
+    if after is not None:
+        query = query.where(TripRow.id < after)
     return [(_trip(trip), _member(member)) for trip, member in session.execute(query)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -58,22 +59,33 @@ def cast_vote(
         TripStateForbids: voting is closed.
         OptionNotFound, NotMember (a viewer does not vote), TripNotFound, TripCanceled.
     """
+    return cast_votes(database, caller, trip_id, {option_id: choice})[0]
+
+
+def cast_votes(
+    database: Database, caller: Caller, trip_id: TripId, votes: Mapping[OptionId, VoteChoice | None]
+) -> list[VoteCast]:
+    """Several votes of one member, all or none. Raises what `cast_vote` raises."""
     if caller.kind == "nobody":
         raise Unauthenticated()
     with database.begin(caller.merchant_id) as session:
         trip = repository.read_trip(session, trip_id, lock=True)
-        ballot = repository.ballot(session, trip, option_id, caller)
-        if ballot.member_id is None:
-            raise NotMember() if may_see(trip, caller, None) else TripNotFound()
-        if ballot.role is Role.VIEWER:
-            raise NotMember()
-        _require_voting(trip)
-        if not ballot.is_option:
-            raise OptionNotFound()
-        if ballot.choice is choice:
-            return VoteCast(option_id, choice, None)
-        now = clock.now(session)
-        return VoteCast(option_id, choice, _save_vote(session, trip, option_id, ballot.member_id, choice, now))
+        return [_cast(session, trip, caller, option_id, choice) for option_id, choice in votes.items()]
+
+
+def _cast(session: Session, trip: Trip, caller: Caller, option_id: OptionId, choice: VoteChoice | None) -> VoteCast:
+    ballot = repository.ballot(session, trip, option_id, caller)
+    if ballot.member_id is None:
+        raise NotMember() if may_see(trip, caller, None) else TripNotFound()
+    if ballot.role is Role.VIEWER:
+        raise NotMember()
+    _require_voting(trip)
+    if not ballot.is_option:
+        raise OptionNotFound()
+    if ballot.choice is choice:
+        return VoteCast(option_id, choice, None)
+    now = clock.now(session)
+    return VoteCast(option_id, choice, _save_vote(session, trip, option_id, ballot.member_id, choice, now))
 
 
 def _save_vote(

@@ -13,6 +13,7 @@ from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database, lookup, merchant_of
 from groupbook.kit.errors import Forbidden
 from groupbook.kit.ids import GuestId, InviteId, MemberId, MerchantId, PersonId, TripId, new_id, to_wire
+from groupbook.people.domain import GuestNotFound
 from groupbook.trips import repository
 from groupbook.trips.domain import (
     GATHERING_STATES,
@@ -230,22 +231,27 @@ def _present(session: Session, trip_id: TripId, member_id: MemberId) -> Member:
 # --- a guest becomes a person ---------------------------------------------------------------------------------------
 
 
-def adopt(database: Database, caller: Caller, guest_id: GuestId) -> list[Member]:
-    """The caller, a person, takes over a guest's seat: its role, votes, comments and cards.
+def adopt(database: Database, caller: Caller, guest_token: str) -> Joined:
+    """The caller, a person, takes over the seat whose token they hold: its role, votes, comments and cards.
 
     Raises:
         Forbidden: the caller is not a person.
-        GuestNotFound, GuestAdopted: no such seat, or somebody else's.
+        GuestNotFound: not (or no longer) a guest's token at this merchant.
+        GuestAdopted: it is somebody else's already.
     """
     if caller.kind != "person" or caller.subject is None:
         raise Forbidden(needs="person")
+    guest = people.authenticate(database, guest_token)
+    if guest is None or guest.kind != "guest" or guest.subject is None or guest.merchant_id != caller.merchant_id:
+        raise GuestNotFound()
+    person_id, guest_id = PersonId(caller.subject), GuestId(guest.subject)
     with database.begin(caller.merchant_id) as session:
-        adopt_guest(session, guest_id, PersonId(caller.subject))
-        seats = [
-            repository.person_in_trip(session, trip_id, PersonId(caller.subject))
-            for trip_id in [TripId(people.read_guest(session, guest_id).trip_ref)]
-        ]
-    return [seat for seat in seats if seat is not None]
+        adopt_guest(session, guest_id, person_id)
+        trip_id = TripId(people.read_guest(session, guest_id).trip_ref)
+        member = repository.person_in_trip(session, trip_id, person_id)
+    if member is None:
+        raise GuestNotFound()
+    return Joined(caller.merchant_id, trip_id, member, None, is_new=False)
 
 
 def adopt_guest(session: Session, guest_id: GuestId, person_id: PersonId) -> None:

@@ -21,7 +21,9 @@ from groupbook.trips.domain import (
     Member,
     MemberNotFound,
     MembersShown,
+    NotMember,
     OptionPrice,
+    Proposal,
     PublicTrip,
     Role,
     Sight,
@@ -31,6 +33,7 @@ from groupbook.trips.domain import (
     TripOption,
     TripState,
     Visibility,
+    propose,
     redact,
     sight_of,
 )
@@ -50,19 +53,26 @@ def read_trip(database: Database, caller: Caller, trip_id: TripId) -> str:
 
 
 def list_trips(database: Database, caller: Caller, *, cursor: str | None, limit: int) -> paging.Slice[Trip]:
-    """The merchant's trips, newest first."""
+    """The merchant's trips, or a traveler's own; newest first."""
+    after = paging.decode_cursor(cursor)
     with database.begin(caller.merchant_id) as session:
-        rows = repository.trips_page(session, after=paging.decode_cursor(cursor), limit=limit + 1)
+        if caller.is_traveler:
+            seats = repository.trips_of(session, **_subject(caller), after=after, limit=limit + 1)
+            rows = [trip for trip, _ in seats]
+        else:
+            rows = repository.trips_page(session, after=after, limit=limit + 1)
     return paging.page(rows, [trip.id for trip in rows], limit)
 
 
 def trips_of(session: Session, caller: Caller, *, limit: int = 50) -> list[tuple[Trip, Member]]:
     """A step: the trips the caller is in, newest first, with their seat in each."""
+    return repository.trips_of(session, **_subject(caller), after=None, limit=limit)
+
+
+def _subject(caller: Caller) -> dict[str, UUID | None]:
     subject = caller.require_traveler()
     is_person = caller.kind == "person"
-    return repository.trips_of(
-        session, person_id=subject if is_person else None, guest_id=None if is_person else subject, limit=limit
-    )
+    return {"person_id": subject if is_person else None, "guest_id": None if is_person else subject}
 
 
 def trip_of(session: Session, trip_id: TripId) -> Trip:
@@ -186,6 +196,23 @@ def read_prices(database: Database, caller: Caller, trip_id: TripId) -> list[Opt
         if member is None or member.role is Role.VIEWER:
             raise TripNotFound()
         return price_options(session, trip_id, member.id, now=clock.now(session))
+
+
+# --- the proposal ---------------------------------------------------------------------------------------------------
+
+
+def read_proposal(database: Database, caller: Caller, trip_id: TripId) -> Proposal:
+    """What the votes say now.
+
+    Raises:
+        TripNotFound: no such trip, or not for them.
+        NotMember: the votes are not shown to them.
+    """
+    with database.begin(caller.merchant_id) as session:
+        if not _sight(session, trip_id, caller).votes:
+            raise NotMember()
+        trip = repository.read_trip(session, trip_id)
+        return propose(repository.tallies(session, trip), trip.rule.quorum)
 
 
 # --- the log --------------------------------------------------------------------------------------------------------
