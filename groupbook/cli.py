@@ -57,7 +57,7 @@ def seed(
             api_key=settings.demo_api_key.get_secret_value(),
             shop_origin=shop_origin,
             adapter_configuration={
-                "base_url": settings.demo_merchant_url,
+                "base_url": f"{settings.demo_merchant_url}/api/v1",
                 "token": settings.demo_merchant_token.get_secret_value(),
             },
             provider_configuration={

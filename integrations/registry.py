@@ -10,7 +10,9 @@ from collections.abc import Callable
 
 from groupbook.config import Settings
 from groupbook.notices.ports import Messenger
+from groupbook.offers.ports import AdapterFactory
 from groupbook.people.ports import SocialNetwork
+from integrations.merchants.http import http_merchant
 from integrations.social.demo import demo_network
 from integrations.social.demo_messages import DemoMessenger
 from integrations.social.mail import Mailer
@@ -41,4 +43,9 @@ SOCIAL_NETWORKS: dict[str, Callable[[Settings], SocialNetwork]] = {
 MESSENGERS: dict[str, Callable[[Settings], Messenger]] = {
     "demo": _demo_messenger,
     "email": _mailer,
+}
+
+# Each merchant's own connection (address, token) configures its adapter.
+MERCHANT_ADAPTERS: dict[str, AdapterFactory] = {
+    "http": http_merchant,
 }

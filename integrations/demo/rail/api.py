@@ -109,7 +109,9 @@ class Api:
         self._check(request)
         with self._store.read() as connection:
             sold = booking.product(connection, request.path_params["ref"])
-            return JSONResponse({"data": [coach for leg, ride in enumerate(sold.rides) for coach in coaches(connection, leg, ride)]})
+            return JSONResponse(
+                {"data": [coach for leg, ride in enumerate(sold.rides) for coach in coaches(connection, leg, ride)]}
+            )
 
     def occasions(self, request: Request) -> Response:
         self._check(request)
@@ -224,9 +226,7 @@ class Api:
         return offer_document(connection, sold, self._settings.public_url, occasion_ref)
 
 
-def offer_document(
-    connection: Any, sold: Product, public_url: str, occasion_ref: str | None = None
-) -> dict[str, Any]:
+def offer_document(connection: Any, sold: Product, public_url: str, occasion_ref: str | None = None) -> dict[str, Any]:
     """An offer as groupbook reads it."""
     return {
         "ref": sold.ref,
@@ -259,8 +259,12 @@ def coaches(connection: Any, leg: int, ride: Ride) -> list[dict[str, Any]]:
 
 
 def coming_occasions(connection: Any, public_url: str) -> list[dict[str, Any]]:
-    rows = connection.execute("SELECT body FROM occasion WHERE starts > ? ORDER BY starts", (int(time.time()) - 86_400,))
-    return [json.loads(row["body"]) | {"url": f"{public_url}/occasion/{json.loads(row['body'])['ref']}"} for row in rows]
+    rows = connection.execute(
+        "SELECT body FROM occasion WHERE starts > ? ORDER BY starts", (int(time.time()) - 86_400,)
+    )
+    return [
+        json.loads(row["body"]) | {"url": f"{public_url}/occasion/{json.loads(row['body'])['ref']}"} for row in rows
+    ]
 
 
 def wire_time(at: datetime) -> str:
@@ -297,6 +301,12 @@ def _money(value: dict[str, Any]) -> None:
 async def _refuse(request: Request, refusal: Exception) -> Response:
     if not isinstance(refusal, No):
         raise refusal
-    body = {"type": "about:blank", "title": refusal.code, "status": refusal.status, "code": refusal.code, **refusal.more}
+    body = {
+        "type": "about:blank",
+        "title": refusal.code,
+        "status": refusal.status,
+        "code": refusal.code,
+        **refusal.more,
+    }
     headers = {"Retry-After": "2"} if refusal.status == 503 else {}
     return JSONResponse(body, refusal.status, headers, media_type="application/problem+json")

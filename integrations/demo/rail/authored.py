@@ -66,9 +66,7 @@ _EAST = Line(2401, (("PES", 0, 0), ("STR", 107, 107)), ("06:55", "09:55", "12:55
 _ACROSS = Line(5401, (("LIL", 0, 0), ("STR", 201, 201)), ("07:12", "12:12", "17:12"))
 _NORTH = Line(5101, (("LIL", 0, 0), ("LPD", 181, 185), ("MSC", 291, 291)), ("07:48", "13:48", "17:48"))
 _RHINE = Line(5501, (("STR", 0, 0), ("LPD", 228, 228)), ("08:26", "15:26"))
-_HANSE = Line(
-    1101, (("BER", 0, 0), ("HAM", 106, 106)), ("06:38", "08:38", "10:38", "12:38", "14:38", "16:38", "18:38")
-)
+_HANSE = Line(1101, (("BER", 0, 0), ("HAM", 106, 106)), ("06:38", "08:38", "10:38", "12:38", "14:38", "16:38", "18:38"))
 
 LINES: Final = (
     _SOUTH,
@@ -215,5 +213,6 @@ def seed_occasions(connection: sqlite3.Connection, first: date) -> None:
         ).fetchone()
         if known is None:
             connection.execute(
-                "INSERT OR IGNORE INTO occasion VALUES (?, ?, ?)", (body["ref"], int(starts.timestamp()), json.dumps(body))
+                "INSERT OR IGNORE INTO occasion VALUES (?, ?, ?)",
+                (body["ref"], int(starts.timestamp()), json.dumps(body)),
             )

@@ -240,7 +240,7 @@ def _hold_to_consume(desk: Desk, hold_ref: str | None) -> sqlite3.Row | None:
 
 
 def _consume(desk: Desk, hold: sqlite3.Row, keys: list[str], our_ref: str) -> list[dict[str, Any]]:
-    seats = [seat for seat in json.loads(hold["seats"]) if seat["key"] in keys]
+    seats: list[dict[str, Any]] = json.loads(hold["seats"])
     if {seat["key"] for seat in seats} != set(keys):
         raise No("invalid_traveler", field="travelers")
     desk.connection.execute("UPDATE hold SET state = 'consumed' WHERE our_ref = ?", (hold["our_ref"],))

@@ -42,7 +42,9 @@ CREATE TABLE IF NOT EXISTS place (
 );
 CREATE INDEX IF NOT EXISTS place_run ON place (run_id);
 CREATE INDEX IF NOT EXISTS place_owner ON place (owner);
-CREATE TABLE IF NOT EXISTS answered (key TEXT PRIMARY KEY, request TEXT NOT NULL, status INTEGER NOT NULL, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS answered (
+    key TEXT PRIMARY KEY, request TEXT NOT NULL, status INTEGER NOT NULL, body TEXT NOT NULL
+);
 CREATE TABLE IF NOT EXISTS provocation (
     id INTEGER PRIMARY KEY, what TEXT NOT NULL, operation TEXT NOT NULL, train TEXT NOT NULL, times INTEGER NOT NULL
 );
@@ -93,7 +95,9 @@ class Store:
 
 
 def set_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
-    connection.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value))
+    connection.execute(
+        "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value)
+    )
 
 
 def meta(connection: sqlite3.Connection, key: str) -> str | None:

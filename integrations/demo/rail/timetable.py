@@ -152,7 +152,12 @@ def search(
         query += " AND o.station IN (SELECT code FROM station WHERE :origin IN (city, name, code))"
     if destination:
         query += " AND d.station IN (SELECT code FROM station WHERE :destination IN (city, name, code))"
-    named: dict[str, Any] = {"after": int(after.timestamp()), "origin": origin, "destination": destination, "limit": limit}
+    named: dict[str, Any] = {
+        "after": int(after.timestamp()),
+        "origin": origin,
+        "destination": destination,
+        "limit": limit,
+    }
     if on is not None:
         midnight = int(datetime(on.year, on.month, on.day, tzinfo=UTC).timestamp())
         named |= {"first": midnight - 14 * 3600, "last": midnight + 38 * 3600}
