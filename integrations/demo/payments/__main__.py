@@ -1,0 +1,42 @@
+"""`python -m integrations.demo.payments`: the sandbox as a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import uvicorn
+
+from integrations.demo.payments.app import Configuration, Sandbox
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="integrations.demo.payments", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8003)
+    parser.add_argument("--state", type=Path, required=True, help="the folder of the SQLite file")
+    parser.add_argument("--public-url", help="how browsers reach it (default http://HOST:PORT)")
+    parser.add_argument("--groupbook", help="ignored: where to deliver is --webhook-url")
+    parser.add_argument("--webhook-url", help="where signed events go")
+    parser.add_argument("--webhook-secret", help="whsec_…")
+    parser.add_argument("--api-key", required=True, help="sk_test_…")
+    parser.add_argument("--capture-window-seconds", type=int, default=7 * 86_400)
+    parser.add_argument("--refund-delay-seconds", type=float, default=2.0)
+    given = parser.parse_args()
+    sandbox = Sandbox(
+        Configuration(
+            state=given.state,
+            api_key=given.api_key,
+            public_url=given.public_url or f"http://{given.host}:{given.port}",
+            webhook_url=given.webhook_url,
+            webhook_secret=given.webhook_secret,
+            capture_window_seconds=given.capture_window_seconds,
+            refund_delay_seconds=given.refund_delay_seconds,
+        )
+    )
+    print(f"payment sandbox on http://{given.host}:{given.port} (faults: /_faults)", flush=True)
+    uvicorn.run(sandbox.app, host=given.host, port=given.port, log_level="warning", server_header=False)
+
+
+if __name__ == "__main__":
+    main()

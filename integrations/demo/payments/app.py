@@ -1,0 +1,347 @@
+"""The sandbox's HTTP: Stripe's API under /v1, the hosted page under /c, its own switches under /_faults."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from integrations.demo.payments import pages
+from integrations.demo.payments.engine import ACCOUNT, API_VERSION, Engine, Rules, expand, public
+from integrations.demo.payments.errors import WireError
+from integrations.demo.payments.shapes import check, decode
+from integrations.demo.payments.store import Store, new_id
+from integrations.demo.payments.webhooks import Courier
+
+body_bytes_max: Final = 256 * 1024
+key_length_max: Final = 255
+ROUTES: Final = (
+    ("POST", "/v1/checkout/sessions", "checkout.sessions.create"),
+    ("GET", "/v1/checkout/sessions", "checkout.sessions.list"),
+    ("GET", "/v1/checkout/sessions/{id}", "checkout.sessions.retrieve"),
+    ("POST", "/v1/checkout/sessions/{id}/expire", "checkout.sessions.expire"),
+    ("GET", "/v1/payment_intents", "payment_intents.list"),
+    ("GET", "/v1/payment_intents/{id}", "payment_intents.retrieve"),
+    ("POST", "/v1/payment_intents/{id}/capture", "payment_intents.capture"),
+    ("POST", "/v1/payment_intents/{id}/cancel", "payment_intents.cancel"),
+    ("GET", "/v1/charges", "charges.list"),
+    ("GET", "/v1/charges/{id}", "charges.retrieve"),
+    ("POST", "/v1/refunds", "refunds.create"),
+    ("GET", "/v1/refunds", "refunds.list"),
+    ("GET", "/v1/refunds/{id}", "refunds.retrieve"),
+    ("GET", "/v1/events", "events.list"),
+    ("GET", "/v1/events/{id}", "events.retrieve"),
+    ("POST", "/v1/webhook_endpoints", "webhook_endpoints.create"),
+    ("GET", "/v1/webhook_endpoints", "webhook_endpoints.list"),
+    ("GET", "/v1/webhook_endpoints/{id}", "webhook_endpoints.retrieve"),
+    ("DELETE", "/v1/webhook_endpoints/{id}", "webhook_endpoints.delete"),
+)
+# What the sandbox can be told to do wrong. `operation` is one of the names above (or its beginning, or *); for the
+# webhook faults it is an event type (or *).
+FAULTS: Final = {
+    "lost_answer": "the effect happens, the connection breaks before the answer",
+    "late_effect": "the connection breaks, the effect happens `seconds` later (a zombie)",
+    "server_error": "500 without effect, kept under the idempotency key",
+    "server_error_after": "500 although the effect happened, kept under the idempotency key",
+    "rate_limit": "429 before anything is attempted",
+    "lock_timeout": "429 lock_timeout: another request holds the object",
+    "slow": "the answer takes `seconds`",
+    "capture_fails": "the authorization turns out to be gone when it is captured",
+    "duplicate_webhook": "the event is delivered twice",
+    "reorder_webhook": "the event is delivered after others",
+    "late_webhook": "the event is delivered `seconds` later",
+    "drop_webhook": "the event is never delivered",
+}
+_BEFORE: Final = frozenset({"rate_limit", "lock_timeout"})
+_AROUND: Final = frozenset({"lost_answer", "late_effect", "server_error", "server_error_after", "slow"})
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What the command line says."""
+
+    state: Path
+    api_key: str
+    public_url: str
+    webhook_url: str | None = None
+    webhook_secret: str | None = None
+    capture_window_seconds: int = 7 * 86_400
+    refund_delay_seconds: float = 2.0
+
+
+class Broken(Response):
+    """An answer that never comes: the connection ends after the head."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1000000")]})
+
+
+class Sandbox:
+    """One running sandbox; `app` is its ASGI application."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.configuration = configuration
+        self.store = Store(configuration.state)
+        rules = Rules(
+            configuration.public_url, configuration.capture_window_seconds, configuration.refund_delay_seconds
+        )
+        self.engine = Engine(self.store, rules)
+        self._busy: set[str] = set()
+        self._busy_lock = threading.Lock()
+        self._courier = Courier(self.engine, self._run_late)
+        if configuration.webhook_url and configuration.webhook_secret:
+            with self.store.transaction():
+                self.engine.add_endpoint(
+                    configuration.webhook_url, configuration.webhook_secret, ["*"], id="we_configured"
+                )
+        self.app = Starlette(routes=self._routes(), lifespan=self._lifespan)
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        self._courier.start()
+        yield
+        await run_in_threadpool(self._courier.stop)
+        self.store.close()
+
+    def _routes(self) -> list[Route]:
+        api = [
+            Route(path, self._api(operation), methods=[method], name=operation) for method, path, operation in ROUTES
+        ]
+        return [
+            *api,
+            Route("/v1/{rest:path}", self._unknown, methods=["GET", "POST", "DELETE", "PUT", "PATCH"]),
+            Route("/_faults", self._faults, methods=["GET", "POST", "DELETE"]),
+            Route("/_lapse", self._lapse, methods=["POST"]),
+            Route("/health", self._health),
+            *pages.routes(self.engine),
+        ]
+
+    # --- the API ---
+
+    def _api(self, operation: str) -> Any:
+        async def endpoint(request: Request) -> Response:
+            raw = await request.body()
+            return await run_in_threadpool(self._answer, operation, request, raw)
+
+        return endpoint
+
+    def _answer(self, operation: str, request: Request, raw: bytes) -> Response:
+        request_id = new_id("req_", 14)
+        try:
+            self._authenticate(request)
+            if len(raw) > body_bytes_max:
+                raise WireError(413, "Request body too large")
+            if request.method == "POST":
+                answer = self._write(operation, request, raw, request_id)
+            else:
+                pairs = parse_qsl(request.url.query, keep_blank_values=True, max_num_fields=500)
+                answer = self._read(operation, pairs, request)
+        except WireError as error:
+            answer = JSONResponse(public(error.body), error.status, headers=error.headers)
+        except ValueError:
+            answer = JSONResponse(WireError(400, "Invalid request (malformed parameters)").body, 400)
+        if not isinstance(answer, Broken):
+            answer.headers["Request-Id"] = request_id
+            answer.headers["Stripe-Version"] = request.headers.get("stripe-version", API_VERSION)
+        return answer
+
+    def _authenticate(self, request: Request) -> None:
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not key:
+            raise WireError(401, "You did not provide an API key.")
+        if key != self.configuration.api_key:
+            raise WireError(401, f"Invalid API Key provided: {key[:8]}****")
+        account = request.headers.get("stripe-account", ACCOUNT)
+        if account != ACCOUNT:
+            raise WireError(
+                403, f"The provided key does not have access to account '{account}'.", code="account_invalid"
+            )
+
+    def _read(self, operation: str, pairs: list[tuple[str, str]], request: Request) -> Response:
+        self._fail_before(operation)
+        fault = self.store.take_fault(_AROUND, operation)
+        if fault and fault[0] in ("slow", "lost_answer"):
+            time.sleep(fault[1])
+        if fault and fault[0].startswith("server_error"):
+            raise WireError(500, "An unknown error occurred", type="api_error")
+        if fault and fault[0] != "slow":
+            return Broken()
+        params = check(operation, decode(pairs))
+        with self.store.transaction():
+            body = self.engine.operations[operation](params, dict(request.path_params))
+            return JSONResponse(public(expand(self.store, public(body), params.get("expand", []))))
+
+    def _fail_before(self, operation: str) -> None:
+        fault = self.store.take_fault(_BEFORE, operation)
+        if fault and fault[0] == "rate_limit":
+            raise WireError(
+                429, "Request rate limit exceeded.", code="rate_limit", headers={"Stripe-Should-Retry": "true"}
+            )
+        if fault:
+            raise WireError(
+                429,
+                "This object cannot be accessed right now because another API request is using it.",
+                code="lock_timeout",
+                headers={"Stripe-Should-Retry": "true"},
+            )
+
+    def _write(self, operation: str, request: Request, raw: bytes, request_id: str) -> Response:
+        if raw and not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+            raise WireError(400, "Invalid request: form encoding expected")
+        key = request.headers.get("idempotency-key")
+        if key is not None and len(key) > key_length_max:
+            raise WireError(
+                400, f"Idempotency keys may be at most {key_length_max} characters", type="idempotency_error"
+            )
+        self._fail_before(operation)
+        if key is None:
+            return self._perform(operation, raw, dict(request.path_params), None, request_id)
+        with self._busy_lock:
+            if key in self._busy:
+                raise WireError(
+                    409,
+                    "There is currently another in-progress request using this Idempotency Key.",
+                    code="idempotency_key_in_use",
+                    type="idempotency_error",
+                )
+            self._busy.add(key)
+        try:
+            return self._perform(operation, raw, dict(request.path_params), key, request_id)
+        finally:
+            with self._busy_lock:
+                self._busy.discard(key)
+
+    def _perform(self, operation: str, raw: bytes, path: dict[str, str], key: str | None, request_id: str) -> Response:
+        mark = hashlib.sha256(json.dumps([operation, sorted(path.items())]).encode() + b"\n" + raw).hexdigest()
+        if key is not None and (kept := self.store.kept(key)) is not None:
+            if kept.request != mark:
+                raise WireError(
+                    400,
+                    "Keys for idempotent requests can only be used with the same parameters they were first used "
+                    f"with. Try using a key other than '{key}' if you meant to execute a different request.",
+                    type="idempotency_error",
+                )
+            headers = {"Idempotent-Replayed": "true", "Original-Request": request_id}
+            return Response(kept.body, kept.status, headers, "application/json")
+        fault, seconds = self.store.take_fault(_AROUND, operation) or ("", 0.0)
+        if fault == "late_effect":
+            what = {"do": "request", "operation": operation, "raw": raw.decode(), "path": path, "key": key}
+            self.store.do_later(time.time() + seconds, what)
+            return Broken()
+        if fault == "server_error":
+            return self._keep(key, mark, 500, WireError(500, "An unknown error occurred", type="api_error").body)
+        if fault == "slow":
+            time.sleep(seconds)
+        status, body = self._execute(operation, raw, path, key, mark, fails_after=fault == "server_error_after")
+        if fault == "lost_answer":
+            time.sleep(seconds)
+            return Broken()
+        return Response(body, status, media_type="application/json")
+
+    def _execute(
+        self, operation: str, raw: bytes, path: dict[str, str], key: str | None, mark: str, *, fails_after: bool = False
+    ) -> tuple[int, str]:
+        """Effect, events and the kept answer, in one transaction."""
+        params = check(operation, decode(parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=500)))
+        with self.store.transaction():
+            try:
+                body = self.engine.operations[operation](params, path)
+                answer = public(expand(self.store, public(body), params.get("expand", [])))
+                status = 200
+            except WireError as error:
+                if not error.is_executed:
+                    raise
+                answer, status = public(error.body), error.status
+            if fails_after:
+                answer, status = WireError(500, "An unknown error occurred", type="api_error").body, 500
+            text = json.dumps(answer)
+            if key is not None:
+                self.store.keep(key, mark, status, text)
+            return status, text
+
+    def _keep(self, key: str | None, mark: str, status: int, body: dict[str, Any]) -> Response:
+        text = json.dumps(body)
+        if key is not None:
+            self.store.keep(key, mark, status, text)
+        return Response(text, status, media_type="application/json")
+
+    def _run_late(self, what: dict[str, Any]) -> None:
+        """The zombie's effect. Whoever asked has long stopped listening, so an error is nobody's."""
+        mark = json.dumps([what["operation"], sorted(what["path"].items())]).encode() + b"\n" + what["raw"].encode()
+        if what["key"] is not None and self.store.kept(what["key"]) is not None:
+            return
+        try:
+            digest = hashlib.sha256(mark).hexdigest()
+            self._execute(what["operation"], what["raw"].encode(), what["path"], what["key"], digest)
+        except WireError:
+            return
+
+    async def _unknown(self, request: Request) -> Response:
+        message = f"Unrecognized request URL ({request.method}: {request.url.path})."
+        return JSONResponse(WireError(404, message).body, 404)
+
+    # --- the switches ---
+
+    async def _faults(self, request: Request) -> Response:
+        if request.method == "DELETE":
+            await run_in_threadpool(self.store.clear_faults)
+            return JSONResponse({"faults": []})
+        if request.method == "GET":
+            return await run_in_threadpool(pages.control, request, self.engine, FAULTS, [row[2] for row in ROUTES])
+        is_form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+        if is_form and request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            return JSONResponse({"error": "cross-site"}, 403)
+        given: Any = dict(await request.form()) if is_form else await _json(request)
+        problem = await run_in_threadpool(self._add_fault, given)
+        if problem:
+            return JSONResponse({"error": problem}, 400)
+        if is_form:
+            return Response(status_code=303, headers={"Location": "/_faults"})
+        return JSONResponse({"faults": await run_in_threadpool(self.store.faults)}, 201)
+
+    def _add_fault(self, given: Any) -> str | None:
+        if not isinstance(given, dict):
+            return "an object is expected"
+        if given.get("clear"):
+            self.store.clear_faults()
+            return None
+        try:
+            times, seconds = int(given.get("times") or 1), float(given.get("seconds") or 0)
+        except (TypeError, ValueError):
+            return "times and seconds are numbers"
+        if given.get("fault") not in FAULTS or not 1 <= times <= 10_000 or not 0 <= seconds <= 86_400:
+            return f"fault must be one of {', '.join(FAULTS)}; times 1 to 10000; seconds 0 to 86400"
+        self.store.add_fault(given["fault"], str(given.get("operation") or "*")[:80], times, seconds)
+        return None
+
+    async def _lapse(self, request: Request) -> Response:
+        given = await _json(request)
+        try:
+            intent = await run_in_threadpool(self.engine.lapse, str((given or {}).get("payment_intent")))
+        except WireError as error:
+            return JSONResponse(public(error.body), error.status)
+        return JSONResponse(public(intent))
+
+    async def _health(self, _: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+
+async def _json(request: Request) -> Any:
+    try:
+        return json.loads(await request.body() or b"null")
+    except ValueError:
+        return None

@@ -1,0 +1,249 @@
+"""What people see: the hosted payment page, the bank's confirmation step, and the operator's switches.
+
+Every page says that it is a sandbox. A typed number is matched against the test cards and forgotten; it is never
+stored, logged or shown again.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from babel.numbers import format_currency
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from integrations.demo.payments.cards import CHIP_CARDS, TEST_CARDS, TestCard, is_well_formed
+from integrations.demo.payments.engine import Engine, public
+from integrations.demo.payments.errors import WireError
+from integrations.demo.payments.texts import LOCALES, TEXTS
+
+_templates: Final = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=StrictUndefined
+)
+_EXPONENTS: Final = {
+    **dict.fromkeys(
+        ("jpy", "krw", "clp", "vnd", "xaf", "xof", "xpf", "bif", "djf", "gnf", "kmf", "mga", "pyg", "rwf"), 0
+    ),
+    **dict.fromkeys(("bhd", "jod", "kwd", "omr", "tnd"), 3),
+}
+_century: Final = 2000
+
+
+def routes(engine: Engine) -> list[Route]:
+    async def pay_page(request: Request) -> Response:
+        return await run_in_threadpool(_pay_page, request, engine)
+
+    async def pay(request: Request) -> Response:
+        form = {name: str(value) for name, value in (await request.form()).items()}
+        return await run_in_threadpool(_pay, request, engine, form)
+
+    async def challenge_page(request: Request) -> Response:
+        return await run_in_threadpool(_challenge_page, request, engine)
+
+    async def challenge(request: Request) -> Response:
+        form = {name: str(value) for name, value in (await request.form()).items()}
+        return await run_in_threadpool(_challenge, request, engine, form)
+
+    async def home(_: Request) -> Response:
+        return Response(status_code=303, headers={"Location": "/_faults"})
+
+    return [
+        Route("/", home),
+        Route("/c/pay/{id}", pay_page, methods=["GET"]),
+        Route("/c/pay/{id}", pay, methods=["POST"]),
+        Route("/c/challenge/{id}", challenge_page, methods=["GET"]),
+        Route("/c/challenge/{id}", challenge, methods=["POST"]),
+    ]
+
+
+# --- the hosted page ---
+
+
+def _pay_page(request: Request, engine: Engine) -> Response:
+    found = _open(request, engine)
+    if isinstance(found, Response):
+        return found
+    intent = engine.store.find(found["payment_intent"]) if found["payment_intent"] else None
+    error = request.query_params.get("problem")
+    if error is None and intent is not None and intent["last_payment_error"] is not None:
+        last = intent["last_payment_error"]
+        error = last.get("decline_code") or last["code"]
+    texts = _texts(request, found)
+    return _page(
+        request,
+        "pay.html",
+        found,
+        error=texts.get(f"error_{error}", texts["error_generic_decline"]) if error else None,
+        chips=[(card, texts[f"chip_{card.label}"]) for card in CHIP_CARDS],
+    )
+
+
+def _pay(request: Request, engine: Engine, form: dict[str, str]) -> Response:
+    found = _open(request, engine)
+    if isinstance(found, Response):
+        return found
+    here = f"/c/pay/{found['id']}"
+    number = re.sub(r"[\s-]", "", form.get("chip") or form.get("number", ""))
+    expiry = re.fullmatch(
+        r"\s*(\d{1,2})\s*/?\s*(?:20)?(\d{2})\s*", "12/39" if form.get("chip") else form.get("expiry", "")
+    )
+    cvc = "123" if form.get("chip") else form.get("cvc", "").strip()
+    if not is_well_formed(number):
+        return _to(f"{here}?problem=incorrect_number#card")
+    if expiry is None or not _is_ahead(int(expiry[1]), int(expiry[2])):
+        return _to(f"{here}?problem=invalid_expiry#card")
+    if not re.fullmatch(r"\d{3,4}", cvc):
+        return _to(f"{here}?problem=invalid_cvc#card")
+    # A number that is no test card is never stored, not even its last digits.
+    unknown = TestCard("", "unknown", "unknown", "card_declined", "test_mode_live_card")
+    card = TEST_CARDS.get(number, unknown)
+    session = engine.pay(
+        found["id"],
+        card,
+        last4=card.number[-4:] or "0000",
+        exp_month=int(expiry[1]),
+        exp_year=_century + int(expiry[2]),
+    )
+    return _onwards(engine, session)
+
+
+def _challenge_page(request: Request, engine: Engine) -> Response:
+    found = _open(request, engine)
+    if isinstance(found, Response):
+        return found
+    intent = engine.store.find(found["payment_intent"]) if found["payment_intent"] else None
+    if intent is None or intent["status"] != "requires_action":
+        return _to(f"/c/pay/{found['id']}")
+    return _page(request, "challenge.html", found, last4=intent["_card"]["last4"])
+
+
+def _challenge(request: Request, engine: Engine, form: dict[str, str]) -> Response:
+    found = _open(request, engine)
+    if isinstance(found, Response):
+        return found
+    return _onwards(engine, engine.finish_challenge(found["id"], is_confirmed=form.get("answer") == "confirm"))
+
+
+def _open(request: Request, engine: Engine) -> dict[str, Any] | Response:
+    """The session if it can still be paid; else the page that says what became of it."""
+    try:
+        session = engine.open_session(request.path_params["id"])
+    except WireError:
+        return _page(request, "closed.html", None, why="unknown", status=404)
+    if session["status"] == "complete":
+        return _page(request, "closed.html", session, why="complete")
+    if session["status"] != "open":
+        return _page(request, "closed.html", session, why="expired", status=410)
+    return session
+
+
+def _onwards(engine: Engine, session: dict[str, Any]) -> Response:
+    """After the bank or the payer has spoken: back to the merchant, to the bank, or to the card again."""
+    if session["status"] == "complete":
+        return _to(session["success_url"].replace("{CHECKOUT_SESSION_ID}", session["id"]))
+    intent = engine.store.find(session["payment_intent"] or "")
+    if intent is not None and intent["status"] == "requires_action":
+        return _to(f"/c/challenge/{session['id']}")
+    return _to(f"/c/pay/{session['id']}#card")
+
+
+def _is_ahead(month: int, year: int) -> bool:
+    now = time.gmtime()
+    return 1 <= month <= 12 and (_century + year, month) >= (now.tm_year, now.tm_mon)
+
+
+# --- the switches ---
+
+
+def control(request: Request, engine: Engine, faults: dict[str, str], operations: list[str]) -> Response:
+    """Recent payments and the fault switches; JSON for programs, a page for people."""
+    payments = engine.store.all_of("payment_intent")[:20]
+    if "text/html" not in request.headers.get("accept", ""):
+        import json
+
+        body = {"faults": engine.store.faults(), "payments": public(payments), "deliveries": engine.store.deliveries()}
+        return Response(json.dumps(body), media_type="application/json")
+    rows = [
+        (row["id"], _amount(row["amount"], row["currency"], "en"), row["status"], row.get("_card", {}).get("last4", ""))
+        for row in payments
+    ]
+    return _render(
+        request,
+        "control.html",
+        "en",
+        {"payments": rows, "active": engine.store.faults(), "faults": faults, "operations": operations},
+        origins=(),
+    )
+
+
+# --- rendering ---
+
+
+def _locale(request: Request, session: dict[str, Any] | None) -> str:
+    wanted = [request.query_params.get("locale"), (session or {}).get("locale")]
+    wanted += [part.split(";")[0].strip() for part in request.headers.get("accept-language", "").split(",")]
+    for choice in wanted:
+        if choice and choice[:2] in LOCALES:
+            return choice[:2]
+    return "en"
+
+
+def _texts(request: Request, session: dict[str, Any] | None) -> dict[str, str]:
+    return TEXTS[_locale(request, session)]
+
+
+def _page(
+    request: Request, template: str, session: dict[str, Any] | None, *, status: int = 200, **values: Any
+) -> Response:
+    locale = _locale(request, session)
+    values |= {"session": session, "amount": "", "title": ""}
+    origins: tuple[str, ...] = ()
+    if session is not None:
+        values |= {
+            "amount": _amount(session["amount_total"], session["currency"], locale),
+            "title": session["_title"],
+            "is_manual": session["_capture_method"] == "manual",
+            "merchant_url": session["success_url"].replace("{CHECKOUT_SESSION_ID}", session["id"]),
+        }
+        origins = tuple(
+            f"{parts.scheme}://{parts.netloc}"
+            for parts in (urlsplit(session["success_url"]), urlsplit(session["cancel_url"]))
+        )
+    return _render(request, template, locale, values, origins=origins, status=status)
+
+
+def _render(
+    _: Request, template: str, locale: str, values: dict[str, Any], *, origins: tuple[str, ...], status: int = 200
+) -> Response:
+    nonce = secrets.token_urlsafe(16)
+    html = _templates.get_template(template).render(t=TEXTS[locale], locale=locale, nonce=nonce, **values)
+    headers = {
+        # A form's target also rules where its answer may redirect to, hence the merchant's own addresses.
+        "Content-Security-Policy": (
+            f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; img-src data:; "
+            f"form-action 'self' {' '.join(dict.fromkeys(origins))}; base-uri 'none'; frame-ancestors 'none'"
+        ),
+        "Cache-Control": "no-store",
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Language": locale,
+    }
+    return Response(html, status, headers, "text/html")
+
+
+def _to(url: str) -> Response:
+    return Response(status_code=303, headers={"Location": url, "Cache-Control": "no-store"})
+
+
+def _amount(minor: int, currency: str, locale: str) -> str:
+    value = Decimal(minor).scaleb(-_EXPONENTS.get(currency, 2))
+    return format_currency(value, currency.upper(), locale=locale)
