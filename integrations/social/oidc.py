@@ -36,6 +36,7 @@ class _Discovery:
     token_endpoint: str
     jwks_uri: str
     names_issuer: bool
+    token_auth: str
 
 
 class OidcLogin:
@@ -116,6 +117,7 @@ class OidcLogin:
                     token_endpoint=document["token_endpoint"],
                     jwks_uri=document["jwks_uri"],
                     names_issuer=document.get("authorization_response_iss_parameter_supported") is True,
+                    token_auth=_token_auth(document),
                 )
             except KeyError as error:
                 raise Unavailable(reason="bad_discovery") from error
@@ -124,6 +126,7 @@ class OidcLogin:
     def _trade(
         self, client: OAuth2Client, discovery: _Discovery, code: str, request: LoginRequest
     ) -> Mapping[str, Any]:
+        client.token_endpoint_auth_method = discovery.token_auth
         try:
             token: Mapping[str, Any] = client.fetch_token(
                 discovery.token_endpoint,
@@ -133,6 +136,8 @@ class OidcLogin:
                 redirect_uri=request.redirect_uri,
             )
         except OAuthError as error:
+            if error.error in ("invalid_client", "unauthorized_client"):
+                raise Unavailable(reason="client_refused") from error  # our registration, not the person's doing
             raise LoginRefused("code_refused") from error
         except (httpx2.HTTPError, ValueError) as error:
             raise Unavailable(reason="network") from error
@@ -187,7 +192,7 @@ class OidcLogin:
 
     def _read(self, client: OAuth2Client, url: str) -> dict[str, Any]:
         try:
-            answer = client.get(url, withhold_token=True)
+            answer = client.request("GET", url, withhold_token=True)
             answer.raise_for_status()
             document = answer.json()
         except (httpx2.HTTPError, ValueError) as error:
@@ -211,6 +216,15 @@ class OidcLogin:
             email_verified=claims.get("email_verified") in (True, "true"),
             locale=_text(claims, "locale"),
         )
+
+
+def _token_auth(document: Mapping[str, Any]) -> str:
+    # A secret with signs in it is written in several ways into Basic and in one way into a form, so we prefer the form.
+    # An issuer that lists nothing takes Basic (OpenID Connect Discovery 1.0, section 3).
+    offered = document.get("token_endpoint_auth_methods_supported")
+    return (
+        "client_secret_post" if isinstance(offered, list) and "client_secret_post" in offered else "client_secret_basic"
+    )
 
 
 def _text(claims: Mapping[str, Any], name: str) -> str | None:
