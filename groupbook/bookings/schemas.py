@@ -5,7 +5,7 @@ from __future__ import annotations
 from groupbook.bookings.domain import BookingView, PortionLine, Step, TicketView
 from groupbook.kit.http import Instant, MoneyWire, Wire, wire_id
 from groupbook.kit.ids import to_wire
-from groupbook.payments.ports import PaymentPage
+from groupbook.payments import PaymentPage
 
 
 class LineOut(Wire):

@@ -33,6 +33,7 @@ from groupbook.payments.domain import (
     least_payable,
 )
 from groupbook.payments.handlers import Providers, intent_handlers
+from groupbook.payments.ports import PaymentPage
 from groupbook.payments.service import (
     PaymentRefused,
     assign_payer,
@@ -65,6 +66,7 @@ __all__ = [
     "IllegalStep",
     "NotYourPortion",
     "PartsDoNotSum",
+    "PaymentPage",
     "PaymentRefused",
     "PortionDraft",
     "PortionNotFound",

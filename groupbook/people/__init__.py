@@ -24,6 +24,7 @@ from groupbook.people.domain import (
     clean_name,
     safe_return,
 )
+from groupbook.people.ports import SocialNetwork
 from groupbook.people.service import (
     Adopt,
     add_guest,
@@ -68,6 +69,7 @@ __all__ = [
     "MintedSession",
     "Person",
     "SeatedGuest",
+    "SocialNetwork",
     "add_guest",
     "adopt_guest",
     "approve_handoff",

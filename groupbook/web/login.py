@@ -23,7 +23,7 @@ from groupbook.kit.database import Database
 from groupbook.kit.errors import Forbidden, GroupbookError, Unavailable
 from groupbook.kit.ids import HandoffId, PersonId, from_wire, to_wire
 from groupbook.merchants import Merchant
-from groupbook.people import Adopt, Handoff, LoginRefused, Person
+from groupbook.people import Adopt, Handoff, LoginRefused, Person, SocialNetwork
 from groupbook.people.domain import (
     HandoffExpired,
     HandoffNotFound,
@@ -32,7 +32,6 @@ from groupbook.people.domain import (
     LoginMismatch,
     NetworkNotFound,
 )
-from groupbook.people.ports import SocialNetwork
 from groupbook.web import cookies
 from groupbook.web.render import initials, render, tint, words_of
 

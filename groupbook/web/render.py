@@ -145,7 +145,7 @@ def initials(name: str) -> str:
 
 
 def tint(key: object) -> int:
-    """A colour of the avatar palette, the same for the same somebody everywhere."""
+    """A color of the avatar palette, the same for the same somebody everywhere."""
     return hashlib.sha256(str(key).encode()).digest()[0] % _TINTS + 1
 
 

@@ -15,8 +15,8 @@ from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database
 from groupbook.kit.ids import BookingId, MemberId, PayRequestId, PortionId, TripId, to_wire
 from groupbook.kit.intents import Runner
+from groupbook.payments import PaymentPage
 from groupbook.payments.domain import PortionNotFound, PortionView
-from groupbook.payments.ports import PaymentPage
 from groupbook.trips.domain import Member, Role
 
 

@@ -96,7 +96,10 @@ class CaseDocument(Model):
     cites: tuple[str, ...] = ()
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
     trip: Trip
-    travelers: Annotated[tuple[Traveler, ...], Field(min_length=1, max_length=TRAVELERS_MAX, alias="travellers")]
+    travelers: Annotated[
+        tuple[Traveler, ...],
+        Field(min_length=1, max_length=TRAVELERS_MAX, alias="travellers"),  # spelling: the cases' own
+    ]
     rules: tuple[Code, ...]
     codes: tuple[UsedCode, ...] = ()
     quota: Mapping[str, Annotated[StrictInt, Field(ge=0)]] = {}
