@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -66,7 +65,6 @@ def seed(
                 "api_base": settings.stripe_api_base,
             },
             rules=rule_catalogue(),
-            rules_start_on=_today(),
         ),
     )
     house.close()
@@ -83,7 +81,7 @@ def import_gtfs(
     from integrations.demo import supervisor
     from integrations.demo.rail.importer import import_gtfs as load
 
-    load(feed, fares, state or supervisor.default_state(), today=_today(), echo=typer.echo)
+    load(feed, fares, state or supervisor.default_state(), echo=typer.echo)
 
 
 @app.command()
@@ -96,10 +94,6 @@ def price(
     from groupbook.discounts.command import price_cases
 
     raise typer.Exit(price_cases(catalogue, cases, sys.stdout, check=check))
-
-
-def _today() -> date:
-    return datetime.now(UTC).date()
 
 
 def main() -> None:

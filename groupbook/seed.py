@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 from groupbook import discounts, merchants
@@ -30,7 +29,6 @@ class DemoPlan:
     adapter_configuration: Mapping[str, Any]
     provider_configuration: Mapping[str, Any]
     rules: Mapping[str, Any]
-    rules_start_on: date
     timezone: str = "Europe/Paris"
     currency: str = "EUR"
 
@@ -79,6 +77,7 @@ def _once(house: House, merchant_id: MerchantId, plan: DemoPlan) -> None:
             merchants.create_staff(
                 session, email=plan.staff_email, name=plan.name, password=plan.staff_password, role="owner"
             )
-            discounts.put_catalogue(session, plan.rules, starts_on=plan.rules_start_on, now=clock.now(session))
+            now = clock.now(session)
+            discounts.put_catalogue(session, plan.rules, starts_on=now.date(), now=now)
     except StaffExists:
         pass  # seeded before, rules and all
