@@ -93,7 +93,7 @@ def _api(house: House, edge: Edge, hub: Hub) -> list[BaseRoute]:
         *people_http.routes(people_deps, edge),
         *discounts_http.routes(discounts_http.DiscountDeps(database), edge),
         *offers_http.routes(offers_http.OfferDeps(database), edge),
-        *trips_http.routes(trips_http.TripDeps(database, sealer, hub), edge),
+        *trips_http.routes(trips_http.TripDeps(database, sealer, hub, settings.public_url), edge),
         *bookings_http.routes(booking_deps, edge),
         *payments_http.routes(payments_http.PaymentDeps(database, house.providers), edge),
         *referrals_http.routes(referrals_http.ReferralDeps(database), edge),
