@@ -107,9 +107,9 @@ class Transport(stripe.HTTPClient):
         try:
             answer = self._client.request(method, url, headers=headers, content=post_data, timeout=timeout)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol) as error:
-            raise NeverSent(type(error).__name__) from error
+            raise NeverSent(type(error).__name__) from error  # type: ignore[no-untyped-call]  # the SDK leaves it bare
         except httpx2.HTTPError as error:
-            raise stripe.APIConnectionError(type(error).__name__) from error
+            raise stripe.APIConnectionError(type(error).__name__) from error  # type: ignore[no-untyped-call]  # same
         return answer.text, answer.status_code, answer.headers
 
     def close(self) -> None:
@@ -268,7 +268,7 @@ class StripeProvider:
 
         def look() -> RefundAnswer | None:
             for refund in self._stripe.v1.refunds.list(params).auto_paging_iter():
-                if (refund.metadata or {}).get("refund_id") == name:
+                if getattr(refund.metadata, "refund_id", None) == name:
                     return _refund_answer(refund)
             return None
 
@@ -346,7 +346,7 @@ class StripeProvider:
 
         def look() -> stripe.checkout.Session | None:
             for count, session in enumerate(self._stripe.v1.checkout.sessions.list(params).auto_paging_iter()):
-                if (session.metadata or {}).get("attempt_id") == name:
+                if getattr(session.metadata, "attempt_id", None) == name:
                     return session
                 if count >= listed_sessions_max:
                     raise Unavailable(what="too many sessions to be sure")

@@ -1,0 +1,372 @@
+"""The payment provider's twin: the whole contract in memory, deterministic, and obedient to tests and the simulator.
+
+What a payer or a bank would do is a method (`authorize`, `decline`, `lapse`, …); what a network would do is planned
+with `plan`. Ids count up, time is what the given clock says, nothing is random.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal, TypeVar
+
+from groupbook.kit.database import forbid_in_transaction
+from groupbook.kit.errors import OutcomeUnknown, Refused, Unavailable
+from groupbook.kit.ids import AttemptId, RefundId, from_wire, to_wire
+from groupbook.kit.money import Money
+from groupbook.payments.domain import Card, RefundState, least_payable
+from groupbook.payments.ports import (
+    EventRejected,
+    Observed,
+    PaymentOrder,
+    PaymentPage,
+    PaymentRef,
+    ProviderEvent,
+    RefundAnswer,
+    Seen,
+)
+
+Fault = Literal["unavailable", "lost_request", "lost_answer", "late_effect", "server_error", "server_error_after"]
+page_seconds: Final = 24 * 3600
+capture_window_seconds: Final = 7 * 86_400
+event_age_seconds_max: Final = 300
+_T = TypeVar("_T")
+
+
+@dataclass
+class _Payment:
+    order: PaymentOrder
+    page_ref: str
+    opened_at: datetime
+    seen: Seen = Seen.OPEN
+    payment_ref: str | None = None
+    captured: int = 0
+    refunded: int = 0
+    capture_before: datetime | None = None
+    decline_reason: str | None = None
+    card: Card | None = None
+    is_under_review: bool = False
+    is_disputed: bool = False
+
+
+@dataclass
+class _Refund:
+    answer: RefundAnswer
+    payment_ref: str
+
+
+@dataclass
+class Twin:
+    """One account of the twin.
+
+    Args:
+        clock: what time it is at the provider; the simulator moves it.
+        webhook_secret: signs `event`.
+    """
+
+    clock: Callable[[], datetime] = field(default=lambda: datetime(2027, 1, 4, 9, 0, tzinfo=UTC))
+    webhook_secret: str = "whsec_twin"
+    livemode: bool = False
+    calls: list[tuple[str, str]] = field(default_factory=list)  # (method, key) as they arrived, replays included
+    captures: list[tuple[AttemptId, int]] = field(default_factory=list)  # effects: the side effect that must not exist
+    voids: list[AttemptId] = field(default_factory=list)
+    refunds: list[tuple[AttemptId, int]] = field(default_factory=list)
+    _payments: dict[AttemptId, _Payment] = field(default_factory=dict)
+    _refunds: dict[RefundId, _Refund] = field(default_factory=dict)
+    _answers: dict[str, tuple[str, Any]] = field(default_factory=dict)
+    _plans: dict[str, deque[Fault]] = field(default_factory=dict)
+    _late: list[Callable[[], object]] = field(default_factory=list)
+    _events: list[ProviderEvent] = field(default_factory=list)
+
+    # --- what people, banks and networks do ---
+
+    def plan(self, method: str, *faults: Fault) -> None:
+        """The next calls of `method` go wrong in this way, one after the other."""
+        self._plans.setdefault(method, deque()).extend(faults)
+
+    def land_late_effects(self) -> None:
+        """Let the zombies land."""
+        late, self._late = self._late, []
+        for effect in late:
+            effect()
+
+    def authorize(self, attempt_id: AttemptId, *, card: str = "4242", under_review: bool = False) -> None:
+        """The payer's bank says yes. On a page that has closed nothing happens, as in life."""
+        payment = self._payments[attempt_id]
+        if payment.seen in (Seen.OPEN, Seen.DECLINED, Seen.ACTION):
+            payment.seen = Seen.AUTHORIZED
+            payment.payment_ref = f"pi_{payment.page_ref}"
+            payment.capture_before = self.clock() + timedelta(seconds=capture_window_seconds)
+            payment.decline_reason = None
+            payment.card = Card("visa", card)
+            payment.is_under_review = under_review
+            self._emit("payment_intent.amount_capturable_updated", payment)
+
+    def decline(self, attempt_id: AttemptId, reason: str = "insufficient_funds") -> None:
+        """The bank says no; the page stays open for another card."""
+        payment = self._payments[attempt_id]
+        if payment.seen in (Seen.OPEN, Seen.DECLINED, Seen.ACTION):
+            payment.seen = Seen.DECLINED
+            payment.payment_ref = f"pi_{payment.page_ref}"
+            payment.decline_reason = reason
+            self._emit("payment_intent.payment_failed", payment)
+
+    def challenge(self, attempt_id: AttemptId) -> None:
+        """The bank asks the payer to confirm."""
+        self._payments[attempt_id].seen = Seen.ACTION
+        self._payments[attempt_id].payment_ref = f"pi_{self._payments[attempt_id].page_ref}"
+
+    def lapse(self, attempt_id: AttemptId) -> None:
+        """The authorization ends by itself."""
+        payment = self._payments[attempt_id]
+        if payment.seen is Seen.AUTHORIZED:
+            payment.seen = Seen.EXPIRED
+            self._emit("charge.expired", payment)
+
+    def capture_outside(self, attempt_id: AttemptId) -> None:
+        """Somebody captures in the provider's own dashboard."""
+        payment = self._payments[attempt_id]
+        payment.seen, payment.captured = Seen.CAPTURED, payment.order.amount.minor
+        self._emit("payment_intent.succeeded", payment)
+
+    def settle_refund(self, refund_id: RefundId, state: RefundState) -> None:
+        """A pending refund settles, or a good one fails weeks later."""
+        refund = self._refunds[refund_id]
+        refund.answer = replace(refund.answer, state=state)
+
+    def dispute(self, attempt_id: AttemptId) -> None:
+        self._payments[attempt_id].is_disputed = True
+
+    def truth(self, attempt_id: AttemptId) -> Seen:
+        payment = self._payments.get(attempt_id)
+        return Seen.ABSENT if payment is None else payment.seen
+
+    def event(self, event: ProviderEvent, *, at: datetime | None = None) -> tuple[dict[str, str], bytes]:
+        """The event as it would arrive: headers and signed body."""
+        body = json.dumps(
+            {
+                "id": event.id,
+                "type": event.type,
+                "livemode": event.livemode,
+                "attempt_id": to_wire("att", event.attempt_id) if event.attempt_id else None,
+                "refund_id": to_wire("ref", event.refund_id) if event.refund_id else None,
+                "object": event.object_ref,
+            }
+        ).encode()
+        stamp = str(int((at or self.clock()).timestamp()))
+        return {"twin-time": stamp, "twin-signature": self._sign(stamp, body)}, body
+
+    # --- the port ---
+
+    def open_payment(self, order: PaymentOrder, *, key: str, timeout_seconds: float) -> PaymentPage:
+        def effect() -> PaymentPage:
+            if order.amount < least_payable(order.amount.currency):
+                raise Refused("amount_too_small")
+            if order.attempt_id not in self._payments:
+                page_ref = f"page_{len(self._payments) + 1}"
+                self._payments[order.attempt_id] = _Payment(order, page_ref, self.clock())
+            return self._page(self._payments[order.attempt_id])
+
+        return self._act("open_payment", key, repr(order), effect)
+
+    def close_payment(self, ref: PaymentRef, *, key: str, timeout_seconds: float) -> Observed:
+        def effect() -> Observed:
+            payment = self._find(ref)
+            if payment is not None and payment.seen in (Seen.OPEN, Seen.DECLINED, Seen.ACTION):
+                payment.seen = Seen.EXPIRED
+                self._emit("checkout.session.expired", payment)
+            return self._observed(payment)
+
+        return self._act("close_payment", key, repr(ref.attempt_id), effect)
+
+    def observe(self, ref: PaymentRef, *, timeout_seconds: float) -> Observed:
+        forbid_in_transaction("twin observe")
+        self._read_fault("observe")
+        return self._observed(self._find(ref))
+
+    def capture(self, ref: PaymentRef, amount: Money, *, key: str, timeout_seconds: float) -> Observed:
+        def effect() -> Observed:
+            payment = self._find(ref)
+            if payment is None:
+                raise Refused("not_found")
+            if payment.seen is Seen.CAPTURED:
+                return self._observed(payment)
+            if payment.seen is not Seen.AUTHORIZED:
+                raise Refused("authorization_gone" if payment.seen in (Seen.CANCELED, Seen.EXPIRED) else "wrong_state")
+            if amount > payment.order.amount or amount.minor <= 0:
+                raise Refused("request_rejected")
+            payment.seen, payment.captured = Seen.CAPTURED, amount.minor
+            self.captures.append((payment.order.attempt_id, amount.minor))
+            self._emit("payment_intent.succeeded", payment)
+            return self._observed(payment)
+
+        return self._act("capture", key, repr((ref.attempt_id, amount)), effect)
+
+    def void(self, ref: PaymentRef, *, key: str, timeout_seconds: float) -> Observed:
+        def effect() -> Observed:
+            payment = self._find(ref)
+            if payment is None:
+                raise Refused("not_found")
+            if payment.seen is Seen.AUTHORIZED:
+                payment.seen = Seen.CANCELED
+                self.voids.append(payment.order.attempt_id)
+                self._emit("payment_intent.canceled", payment)
+            elif payment.seen not in (Seen.CANCELED, Seen.EXPIRED):
+                raise Refused("wrong_state")
+            return self._observed(payment)
+
+        return self._act("void", key, repr(ref.attempt_id), effect)
+
+    def refund(
+        self, ref: PaymentRef, amount: Money, *, refund_id: RefundId, key: str, timeout_seconds: float
+    ) -> RefundAnswer:
+        def effect() -> RefundAnswer:
+            payment = self._find(ref)
+            if payment is None or payment.payment_ref is None:
+                raise Refused("not_found")
+            if payment.is_disputed:
+                raise Refused("charge_disputed")
+            if payment.captured - payment.refunded <= 0:
+                raise Refused("nothing_to_refund")
+            if not 0 < amount.minor <= payment.captured - payment.refunded:
+                raise Refused("request_rejected")
+            payment.refunded += amount.minor
+            answer = RefundAnswer(f"re_{len(self._refunds) + 1}", RefundState.SUCCEEDED, amount)
+            self._refunds[refund_id] = _Refund(answer, payment.payment_ref)
+            self.refunds.append((payment.order.attempt_id, amount.minor))
+            return answer
+
+        return self._act("refund", key, repr((ref.attempt_id, amount, refund_id)), effect)
+
+    def observe_refund(self, ref: PaymentRef, refund_id: RefundId, *, timeout_seconds: float) -> RefundAnswer | None:
+        forbid_in_transaction("twin observe_refund")
+        self._read_fault("observe_refund")
+        refund = self._refunds.get(refund_id)
+        return refund.answer if refund else None
+
+    def read_event(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> ProviderEvent:
+        stamp = headers.get("twin-time", "")
+        if not hmac.compare_digest(headers.get("twin-signature", ""), self._sign(stamp, body)):
+            raise EventRejected(reason="signature_wrong")
+        if abs(now.timestamp() - int(stamp)) > event_age_seconds_max:
+            raise EventRejected(reason="signature_age")
+        given = json.loads(body)
+        if given["livemode"] is not self.livemode:
+            raise EventRejected(reason="wrong_mode")
+        return ProviderEvent(
+            id=given["id"],
+            type=given["type"],
+            livemode=given["livemode"],
+            object_ref=given["object"],
+            attempt_id=AttemptId(from_wire("att", given["attempt_id"])) if given["attempt_id"] else None,
+            refund_id=RefundId(from_wire("ref", given["refund_id"])) if given["refund_id"] else None,
+        )
+
+    def list_events(self, since: datetime, *, timeout_seconds: float, limit: int = 100) -> list[ProviderEvent]:
+        forbid_in_transaction("twin list_events")
+        self._read_fault("list_events")
+        return [event for event in self._events if event.created_at is None or event.created_at >= since][:limit]
+
+    # --- helpers ---
+
+    def _act(self, method: str, key: str, request: str, effect: Callable[[], _T]) -> _T:
+        """One call: a replayed key answers as the first time; a planned fault happens as it would in life."""
+        forbid_in_transaction(f"twin {method}")
+        self.calls.append((method, key))
+        plans = self._plans.get(method)
+        fault = plans.popleft() if plans else None
+        if fault == "unavailable":
+            raise Unavailable(what=method)
+        if fault == "lost_request":
+            raise OutcomeUnknown(what=method)
+        if fault == "late_effect":
+            self._late.append(lambda: self._once(key, f"{method} {request}", effect, swallow=True))
+            raise OutcomeUnknown(what=method)
+        if fault == "server_error":
+            self._answers.setdefault(key, (f"{method} {request}", OutcomeUnknown(what=method, is_answered=True)))
+        answer = self._once(key, f"{method} {request}", effect, swallow=False)
+        if fault == "server_error_after":
+            failure = OutcomeUnknown(what=method, is_answered=True)
+            self._answers[key] = (f"{method} {request}", failure)
+            raise failure
+        if fault == "lost_answer":
+            raise OutcomeUnknown(what=method)
+        return answer
+
+    def _once(self, key: str, request: str, effect: Callable[[], _T], *, swallow: bool) -> _T:
+        if key not in self._answers:
+            try:
+                self._answers[key] = (request, effect())
+            except Refused as refusal:
+                self._answers[key] = (request, refusal)
+        first, answer = self._answers[key]
+        if first != request and not swallow:
+            raise Refused("key_reused")
+        if isinstance(answer, Refused | OutcomeUnknown) and not swallow:
+            raise answer
+        return answer  # type: ignore[no-any-return]  # what this key's own effect answered
+
+    def _read_fault(self, method: str) -> None:
+        plans = self._plans.get(method)
+        if plans and plans.popleft():
+            raise Unavailable(what=method)
+
+    def _find(self, ref: PaymentRef) -> _Payment | None:
+        """The payment as time has left it: pages close, authorizations lapse."""
+        payment = self._payments.get(ref.attempt_id)
+        if payment is None:
+            return None
+        now = self.clock()
+        has_closed = payment.opened_at + timedelta(seconds=page_seconds) <= now
+        has_lapsed = payment.capture_before is not None and payment.capture_before <= now
+        is_waiting = payment.seen in (Seen.OPEN, Seen.DECLINED, Seen.ACTION)
+        if (is_waiting and has_closed) or (payment.seen is Seen.AUTHORIZED and has_lapsed):
+            payment.seen = Seen.EXPIRED
+        return payment
+
+    def _page(self, payment: _Payment) -> PaymentPage:
+        closes_at = payment.opened_at + timedelta(seconds=page_seconds)
+        return PaymentPage(f"https://twin.test/{payment.page_ref}", payment.page_ref, closes_at, payment.payment_ref)
+
+    def _observed(self, payment: _Payment | None) -> Observed:
+        if payment is None:
+            return Observed(Seen.ABSENT)
+        currency = payment.order.amount.currency
+        is_open = payment.seen in (Seen.OPEN, Seen.DECLINED, Seen.ACTION)
+        return Observed(
+            payment.seen,
+            amount=payment.order.amount,
+            captured=Money(payment.captured, currency) if payment.seen is Seen.CAPTURED else None,
+            refunded=Money(payment.refunded, currency) if payment.seen is Seen.CAPTURED else None,
+            capture_before=payment.capture_before,
+            page_ref=payment.page_ref,
+            payment_ref=payment.payment_ref,
+            page_url=f"https://twin.test/{payment.page_ref}" if is_open else None,
+            closes_at=payment.opened_at + timedelta(seconds=page_seconds),
+            decline_reason=payment.decline_reason,
+            card=payment.card,
+            is_under_review=payment.is_under_review,
+            is_disputed=payment.is_disputed,
+        )
+
+    def _emit(self, type: str, payment: _Payment) -> None:
+        self._events.append(
+            ProviderEvent(
+                id=f"evt_{len(self._events) + 1}",
+                type=type,
+                livemode=self.livemode,
+                object_ref=payment.payment_ref or payment.page_ref,
+                attempt_id=payment.order.attempt_id,
+                payment_ref=payment.payment_ref,
+                page_ref=payment.page_ref,
+                created_at=self.clock(),
+            )
+        )
+
+    def _sign(self, stamp: str, body: bytes) -> str:
+        return hmac.new(self.webhook_secret.encode(), stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
