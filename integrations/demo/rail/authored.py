@@ -142,9 +142,11 @@ def seed(connection: sqlite3.Connection, today: date) -> None:
         "INSERT OR IGNORE INTO station VALUES (?, ?, ?, ?)", [(code, *rest) for code, rest in STATIONS.items()]
     )
     connection.executemany("INSERT OR IGNORE INTO fare VALUES (?, ?, ?, ?, ?, ?)", list(_fares()))
-    # The current week stays on sale when the server is restarted on a later day.
+    # Sales began on the Monday after the first start; a restart in a later week keeps the week that runs.
+    began = date.fromisoformat(store.meta(connection, "authored_from") or first.isoformat())
+    store.set_meta(connection, "authored_from", began.isoformat())
     for day in (first + timedelta(days=offset) for offset in range(-7, days_ahead)):
-        if day >= today:
+        if day >= max(today, began):
             _seed_day(connection, day)
     store.set_meta(connection, "timetable", SOURCE)
 

@@ -6,7 +6,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -62,7 +62,7 @@ def import_gtfs(
     feed: Path,
     fares: Path | None,
     state_dir: Path,
-    today: date,
+    today: date | None = None,
     echo: Callable[[str], None] = print,
 ) -> Imported:
     """Read `feed` (a GTFS folder or zip) and sell it from next Monday on.
@@ -76,6 +76,7 @@ def import_gtfs(
     Raises:
         FeedError: the feed or the fares cannot be read; nothing changed.
     """
+    today = today or datetime.now(UTC).date()
     echo(f"Reading {feed.name} …")
     content = read_feed(feed)
     table = read_fares(fares) if fares else FareTable({})

@@ -62,7 +62,7 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "cards": ("Cards", "Cartes"),
     "cards_why": (
         "Kestrel Youth 30 %, Senior 25 %, Half 50 % off Flex. Children 4 to 11 half fare, under 4 free.",
-        "Kestrel Jeune 30 %, Senior 25 %, Moitié 50 % sur Flex. Enfants de 4 à 11 ans demi-tarif, moins de 4 ans gratuits.",
+        "Kestrel Jeune 30 %, Senior 25 %, Moitié 50 % sur Flex. De 4 à 11 ans demi-tarif, moins de 4 ans gratuit.",
     ),
     "train": ("Train", "Train"),
     "home": ("Home", "Accueil"),
@@ -73,8 +73,7 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "demo_timetable": (
         "Demo timetable: published days are shifted by whole weeks; each price lies inside its published range.",
-        "Horaire de démonstration : les jours publiés sont décalés de semaines entières ; chaque prix reste dans sa "
-        "fourchette publiée.",
+        "Horaire de démonstration : jours publiés décalés de semaines entières ; chaque prix reste dans sa fourchette.",
     ),
     "not_found": (
         "This train or occasion is not (or no longer) on sale.",
