@@ -152,6 +152,7 @@ def _sweeps(
     return {
         "decide_trips": lambda merchant_id: trips.decide_due(database, MerchantId(merchant_id)),
         "expire_holds": step(lambda session: offers.expire_holds(session, clock.now(session))),
+        "look_at_payments": step(lambda session: payments.sweep(session, now=clock.now(session))),
         "move_bookings": lambda merchant_id: bookings.sweep(database, merchant_id),
         "deliver_webhooks": lambda merchant_id: webhooks.sweep(hooks, MerchantId(merchant_id)),
         "send_notices": lambda merchant_id: notices.sweep(letters, MerchantId(merchant_id)),

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from groupbook.config import Settings
 from groupbook.notices.ports import Messenger
 from groupbook.offers.ports import AdapterFactory
+from groupbook.payments.ports import ProviderFactory
 from groupbook.people.ports import SocialNetwork
 from integrations.merchants.http import http_merchant
+from integrations.payments import stripe
 from integrations.social.demo import demo_network
 from integrations.social.demo_messages import DemoMessenger
 from integrations.social.mail import Mailer
@@ -48,4 +50,9 @@ MESSENGERS: dict[str, Callable[[Settings], Messenger]] = {
 # Each merchant's own connection (address, token) configures its adapter.
 MERCHANT_ADAPTERS: dict[str, AdapterFactory] = {
     "http": http_merchant,
+}
+
+# Each merchant's own connection (keys, webhook secrets) configures its provider.
+PAYMENT_PROVIDERS: dict[str, ProviderFactory] = {
+    "stripe": stripe.connect,
 }

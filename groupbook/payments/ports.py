@@ -18,7 +18,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from groupbook.kit.errors import Invalid
+from groupbook.kit.errors import Malformed
 from groupbook.kit.ids import AttemptId, RefundId
 from groupbook.kit.money import Money
 from groupbook.payments.domain import Card, RefundState
@@ -130,7 +130,7 @@ class ProviderEvent:
     created_at: datetime | None = None
 
 
-class EventRejected(Invalid):
+class EventRejected(Malformed):
     """Not a message of our provider: forged, altered, too old, from the future, of another account or mode."""
 
     code = "event_rejected"

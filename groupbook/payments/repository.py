@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from groupbook.kit.database import merchant_of
-from groupbook.kit.ids import AttemptId, PortionId, RefundId, new_id
+from groupbook.kit.ids import AttemptId, RefundId, new_id
 from groupbook.kit.models import InboxRow
 from groupbook.kit.money import Money
 from groupbook.payments.domain import (
@@ -97,6 +97,13 @@ def attempts_since(session: Session, portion_id: UUID, payer: UUID, since: datet
         AttemptRow.portion_id == portion_id, AttemptRow.payer == payer, AttemptRow.started_at >= since
     )
     return session.scalar(query) or 0
+
+
+def attempts_unseen_since(session: Session, states: Iterable[str], before: datetime, *, limit: int) -> list[AttemptRow]:
+    """Live attempts nobody has read at the provider since `before`, the longest unseen first."""
+    seen_at = func.coalesce(AttemptRow.observed_at, AttemptRow.started_at)
+    query = select(AttemptRow).where(AttemptRow.state.in_(list(states)), seen_at < before)
+    return list(session.scalars(query.order_by(seen_at, AttemptRow.id).limit(limit)))
 
 
 def next_attempt_number(session: Session, portion_id: UUID) -> int:
@@ -193,8 +200,3 @@ def ledger_of(session: Session, reference: UUID) -> list[Posting]:
 def mark_event_processed(session: Session, source: str, external_id: str, at: datetime) -> None:
     query = update(InboxRow).where(InboxRow.source == source, InboxRow.external_id == external_id)
     session.execute(query.values(processed_at=at))
-
-
-def portion_ids(session: Session, reference: UUID) -> list[PortionId]:
-    query = select(PortionRow.id).where(PortionRow.reference == reference).order_by(PortionRow.id)
-    return [PortionId(value) for value in session.scalars(query)]

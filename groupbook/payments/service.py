@@ -47,6 +47,7 @@ from groupbook.payments.recording import Moment, move_attempt, move_portion, tel
 
 log = structlog.get_logger(__name__)
 
+swept_max: Final = 200
 _try_window: Final = timedelta(days=1)
 _UNTOUCHABLE: Final = frozenset(
     {
@@ -448,6 +449,21 @@ def handle_event(session: Session, source: str, event: ProviderEvent, body: byte
         log.warning("payment_event_of_unknown_object", type=event.type, object_ref=event.object_ref)
     repository.mark_event_processed(session, source, event.id, system_now(session))
     return True
+
+
+def sweep(session: Session, *, now: datetime, unseen_seconds: float = 120.0) -> int:
+    """Owe a reading of every live attempt not read lately: a lost message of the provider loses nothing. A step."""
+    states = [
+        state.value
+        for state in (AttemptState.OPEN, AttemptState.ACTION, AttemptState.DECLINED, AttemptState.AUTHORIZED)
+    ]
+    owed = 0
+    before = now - timedelta(seconds=unseen_seconds)
+    for attempt in repository.attempts_unseen_since(session, states, before, limit=swept_max):
+        if not intents.is_open(session, attempt.id, recording.OBSERVE):
+            intents.owe(session, recording.OBSERVE, attempt.id)
+            owed += 1
+    return owed
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
