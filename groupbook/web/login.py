@@ -181,9 +181,8 @@ class Pages:
         except GroupbookError as error:
             return self._trouble(request, error)
         handoff_id = to_wire("hnd", handoff.id)
-        ways = [name for name, network in self._deps.networks.items() if network.login is not None]
         if person is None:
-            way = f"/login/{ways[0]}" if len(ways) == 1 else "/login"
+            way = self._way(request.query_params.get("network", ""))
             return RedirectResponse(f"{way}?h={handoff_id}", 303, headers={"Cache-Control": "no-store"})
         context = {
             "who": Who(person.display_name, initials(person.display_name), tint(person.id)),
@@ -231,6 +230,12 @@ class Pages:
             return None
         with self._deps.database.begin(merchant.id) as session:
             return people.read_person(session, PersonId(caller.subject))
+
+    def _way(self, wanted: str) -> str:
+        """Straight to the network that was clicked, or to the only one there is; else to the choice."""
+        ways = [name for name, network in self._deps.networks.items() if network.login is not None]
+        chosen = wanted if wanted in ways else ways[0] if len(ways) == 1 else None
+        return f"/login/{chosen}" if chosen else "/login"
 
     @staticmethod
     def _query(request: Request, handoff: Handoff | None, merchant: Merchant) -> str:

@@ -27,8 +27,9 @@ BOT_TOKEN = "plaza bot token"
 class Plaza:
     """A running Plaza. `browse()` gives a browser, as far as cookies and forms go."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, groupbook_url: str = GROUPBOOK) -> None:
         self.url = url
+        self.callback = f"{groupbook_url}/login/demo/callback"
         self.network: SocialNetwork = demo_network(
             base_url=url, client_id="groupbook", client_secret=CLIENT_SECRET, launch_secret=LAUNCH_SECRET
         )
@@ -49,7 +50,7 @@ class Plaza:
             assert asked is not None, page.text
             done = client.post("/oauth/authorize", data={"ask": asked[1], "person": person, "answer": answer})
             assert done.status_code == 303
-            assert done.headers["location"].startswith(CALLBACK + "?")
+            assert done.headers["location"].startswith(self.callback + "?")
             return dict(parse_qsl(urlsplit(done.headers["location"]).query))
 
     def launch_payload(self, person: str, start: str = "") -> str:
@@ -80,7 +81,7 @@ def plaza(folder: Path, groupbook_url: str = GROUPBOOK) -> Iterator[Plaza]:
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:
-        yield Plaza(url)
+        yield Plaza(url, groupbook_url)
     finally:
         server.should_exit = True
         thread.join(timeout=10)
