@@ -6,6 +6,7 @@ The house: rooms for finding, floors for direction. Imports go strictly down, ne
 import ast
 import re
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -462,6 +463,14 @@ def test_no_file_names_a_registry_or_somebodys_machine() -> None:
             if found := pattern.search(line):
                 broken.append(f"{path}:{number} {found.group()}")
     blame(broken, "The project knows no registry address and no machine of ours:")
+
+
+def test_every_dependency_has_a_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    names = {re.split(r"[\[=<>; ]", requirement)[0] for requirement in wanted}
+    told = set(re.findall(r"[a-z0-9-]+", (ROOT / "docs" / "decisions" / "0002-dependencies.md").read_text()))
+    blame(sorted(names - told), "docs/decisions/0002-dependencies.md gives no reason for:")
 
 
 def test_each_port_has_its_contract_suite() -> None:
