@@ -118,7 +118,10 @@ def _read_instant(value: object) -> object:
 def _in_utc(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ValueError("needs a time zone, for example a final Z")
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("outside the calendar") from error
 
 
 def _write_instant(value: datetime) -> str:
