@@ -9,8 +9,7 @@ from groupbook.config import Settings
 from groupbook.house import House, Outside
 from groupbook.kit.broker import CeleryNudger, celery_app
 from groupbook.kit.database import Nudger
-from groupbook.web.app import build_app
-from groupbook.webhooks.sender import HttpSender
+from groupbook.webhooks.sender import PinnedSender
 from integrations import registry
 
 
@@ -21,7 +20,7 @@ def outside(settings: Settings) -> Outside:
         providers=registry.PAYMENT_PROVIDERS,
         merchants=registry.MERCHANT_ADAPTERS,
         messengers=[make(settings) for make in registry.MESSENGERS.values()],
-        sender=HttpSender(),
+        sender=PinnedSender(),
     )
 
 
@@ -32,6 +31,8 @@ def assemble(settings: Settings, *, nudger: Nudger | None = None, name: str = "g
 
 def create_app(settings: Settings) -> Starlette:
     """The ASGI application."""
+    from groupbook.web.app import build_app  # worker and command line assemble the house without the pages
+
     queue = celery_app(
         database_url=settings.database_url, broker_url=settings.broker_url, sweep_seconds=settings.sweep_seconds
     )

@@ -1,0 +1,101 @@
+"""The whole demo as a newcomer starts it: `groupbook demo`, its own PostgreSQL, worker, beat and three demo servers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, "-c", "from groupbook.cli import main; main()"]
+start_seconds_max = 90.0
+stop_seconds_max = 40.0
+
+
+@dataclass(frozen=True)
+class RunningDemo:
+    """Addresses and secrets of a running demo."""
+
+    web: str
+    shop: str
+    network: str
+    payments: str
+    secrets: Mapping[str, str]
+    state: Path
+    process: subprocess.Popen[str]
+
+    @property
+    def staff_password(self) -> str:
+        return self.secrets["staff_password"]
+
+    @property
+    def api_key(self) -> str:
+        return self.secrets["api_key"]
+
+    def pids(self) -> dict[str, int]:
+        """Child name -> process id, as the supervisor lists them."""
+        listed: Any = json.loads((self.state / "processes.json").read_text())
+        return dict(listed) if isinstance(listed, dict) else {}
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """This process's environment without settings of ours, plus `settings`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GROUPBOOK_")}
+    return kept | settings
+
+
+@contextmanager
+def running_demo(state: Path, **settings: str) -> Iterator[RunningDemo]:
+    """Start the demo in `state` on free ports; stop it as Ctrl-C would, and insist that it stops cleanly."""
+    process = subprocess.Popen(
+        [*COMMAND, "demo", "--state", str(state)],
+        cwd=ROOT,
+        env=environment(**settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    said: deque[str] = deque(maxlen=60)
+    ready = threading.Event()
+
+    def listen() -> None:
+        if process.stdout is not None:
+            for line in process.stdout:
+                said.append(line)
+                if "stop: Ctrl-C" in line:
+                    ready.set()
+        ready.set()
+
+    threading.Thread(target=listen, daemon=True).start()
+    try:
+        if not ready.wait(start_seconds_max) or process.poll() is not None:
+            raise AssertionError("the demo did not start:\n" + "".join(said))
+        known = json.loads((state / "ports.json").read_text())
+        yield RunningDemo(
+            web=f"http://localhost:{known['web']}",
+            shop=f"http://127.0.0.1:{known['shop']}",
+            network=f"http://127.0.0.1:{known['network']}",
+            payments=f"http://127.0.0.1:{known['payments']}",
+            secrets=json.loads((state / "secrets.json").read_text()),
+            state=state,
+            process=process,
+        )
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        try:
+            code = process.wait(stop_seconds_max)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise AssertionError("the demo does not stop:\n" + "".join(said)) from None
+    assert code == 0, "the demo ended badly:\n" + "".join(said)

@@ -1,0 +1,224 @@
+"""A whole house on a real PostgreSQL, with twins for the merchant and the payment provider, driven step by step.
+
+Nothing runs by itself: `run_until_quiet` delivers facts and makes due calls in order, as worker and beat would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+
+from groupbook import bookings, house, merchants, offers, payments, people, trips
+from groupbook.bookings.domain import BookingView, PortionLine
+from groupbook.config import Settings
+from groupbook.house import House, Outside
+from groupbook.kit.callers import Caller
+from groupbook.kit.ids import BookingId, MemberId, MerchantId, TripId
+from groupbook.kit.money import Money
+from groupbook.offers.domain import Leg, OfferDraft, Place
+from groupbook.payments.ports import PaymentProvider
+from groupbook.trips import StartTrip
+from groupbook.trips.service.plan import NewOption
+from groupbook.webhooks.domain import Answer
+from integrations.merchants.twin import TwinMerchant
+from integrations.payments.twin import Twin
+from worker import LISTENERS
+
+OFFER = "train-6609"
+
+
+@dataclass
+class KeptSender:
+    """Takes every webhook and keeps it."""
+
+    posts: list[tuple[str, bytes, Mapping[str, str]]] = field(default_factory=list)
+
+    def post(self, url: str, *, headers: Mapping[str, str], body: bytes, loopback_allowed: bool) -> Answer:
+        self.posts.append((url, body, headers))
+        return Answer(status=200, excerpt="", error=None)
+
+
+class Saga:
+    """One trip of named friends, decided on one train; prices in EUR cents, everybody the same full fare."""
+
+    def __init__(self, database_url: str, *names: str, fare: int = 5_000, **settings: Any) -> None:
+        self.clock_offset = timedelta(0)
+        self.merchant_twin = TwinMerchant(now=self.now)
+        self.provider = Twin(clock=self.now)
+        self.sender = KeptSender()
+        self.house: House = house.build(
+            Settings(
+                database_url=database_url,
+                secret_key="a secret of the tests, long enough",
+                retry_seconds_min=0.0,
+                retry_seconds_max=0.0,
+                **settings,
+            ),
+            Outside(
+                networks={},
+                providers={"twin": self._provider},
+                merchants={"twin": lambda _configuration: self.merchant_twin},
+                messengers=[],
+                sender=self.sender,
+            ),
+        )
+        self.database = self.house.database
+        self.deliverer = self.house.deliverer(LISTENERS)
+        self.merchant_id: MerchantId = merchants.create_merchant(
+            self.database, slug="kestrel", name="Kestrel Rail", livemode=False
+        ).id
+        self.desk = Caller(kind="merchant", merchant_id=self.merchant_id, subject=self.merchant_id)
+        with self.database.begin(self.merchant_id) as session:
+            for kind in ("merchant_adapter", "payment_provider"):
+                merchants.connect(session, self.house.sealer, kind=kind, adapter="twin", configuration={})
+        self.merchant_twin.offers[OFFER] = self._train(fare)
+        self.offer_id = offers.create_offer(self.database, self.merchant_id, self._train(fare)).id
+        self.friends: dict[str, Caller] = {}
+        self.members: dict[str, MemberId] = {}
+        self.trip_id = self._plan(*names)
+
+    def _provider(self, configuration: Mapping[str, Any], *, livemode: bool) -> PaymentProvider:
+        return self.provider
+
+    def _train(self, fare: int) -> OfferDraft:
+        departs = datetime.now(UTC).replace(microsecond=0) + timedelta(days=9)
+        paris, lyon = Place("Paris Gare de Lyon", "Europe/Paris", "Paris"), Place("Lyon", "Europe/Paris", "Lyon")
+        leg = Leg("tgv", "6609", "Kestrel", paris, lyon, departs, departs + timedelta(hours=2), "2")
+        return OfferDraft(
+            ref=OFFER,
+            title="Paris to Lyon",
+            currency="EUR",
+            legs=(leg,),
+            fares={"flex": Money(fare, "EUR")},
+            valid_until=departs,
+        )
+
+    def _plan(self, organizer: str, *others: str) -> TripId:
+        plan = StartTrip(title="Lights", organizer_name=organizer, options=[NewOption(offer_id=self.offer_id)])
+        started = trips.start_trip(self.database, self.house.sealer, self.desk, plan)
+        self._seat(organizer, started.guest_token, started.member.id)
+        for name in others:
+            joined = trips.join_by_invite(self.database, None, started.invite_token, name=name)
+            self._seat(name, joined.guest_token, joined.member.id)
+        with self.database.begin(self.merchant_id) as session:
+            (option,) = trips.options(session, started.trip_id)
+        trips.decide(self.database, self.friends[organizer], started.trip_id, option.id)
+        return started.trip_id
+
+    def _seat(self, name: str, token: str | None, member_id: MemberId) -> None:
+        caller = people.authenticate(self.database, token or "")
+        assert caller is not None
+        self.friends[name], self.members[name] = caller, member_id
+
+    # --- time and work ---
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.clock_offset
+
+    def travel(self, **length: float) -> None:
+        """Move the merchant's clock, the provider's and the booking engine's together."""
+        self.clock_offset += timedelta(**length)
+        merchants.travel_time(
+            self.database, self.merchant_id, offset_seconds=int(self.clock_offset.total_seconds())
+        )
+
+    def run_until_quiet(self) -> None:
+        """Deliver and call until nothing is due, then sweep, until that changes nothing either."""
+        for _ in range(60):
+            moved = self._work()
+            for sweep in self.house.sweeps.values():
+                sweep(self.merchant_id)
+            if not self._work() and not moved:
+                return
+        raise AssertionError("the house never comes to rest")
+
+    def _work(self) -> bool:
+        facts = self.deliverer.due(self.merchant_id)
+        for fact_id in facts:
+            self.deliverer.deliver(self.merchant_id, fact_id)
+        calls = self.house.runner.due(self.merchant_id)
+        for intent_id in calls:
+            self.house.runner.run(self.merchant_id, intent_id)
+        return bool(facts or calls)
+
+    # --- what friends do ---
+
+    def open(self, name: str | None = None) -> BookingId:
+        organizer = name or next(iter(self.friends))
+        return bookings.open_booking(
+            self.database, self.friends[organizer], self.trip_id, policy=self.house.policy
+        )
+
+    def booking(self, name: str | None = None) -> BookingView:
+        found = bookings.booking_of_trip(self.database, self.friends[name] if name else self.desk, self.trip_id)
+        assert found is not None
+        return found
+
+    def portion(self, name: str) -> PortionLine:
+        return next(line for line in self.booking().portions if line.traveler == self.members[name])
+
+    def page(self, name: str, payer: str | None = None) -> None:
+        """Open the hosted page for this traveler's portion."""
+        portion = self.portion(name)
+        assert portion.portion_id is not None
+        caller = self.friends[payer or name]
+        public_url = self.house.settings.public_url
+        bookings.start_payment(
+            self.database, self.house.runner, caller, portion.portion_id, locale="en", public_url=public_url
+        )
+
+    def pay(self, name: str, payer: str | None = None) -> None:
+        """Open the page and have the bank say yes; the provider's news is read at once."""
+        self.page(name, payer)
+        attempt_id = self.portion(name).attempt_id or self._attempt(name)
+        self.provider.authorize(attempt_id)
+        self.refresh(name)
+
+    def decline(self, name: str) -> None:
+        self.page(name)
+        self.provider.decline(self._attempt(name))
+        self.refresh(name)
+
+    def refresh(self, name: str) -> None:
+        portion = self.portion(name)
+        assert portion.portion_id is not None
+        payments.refresh_portion(self.database, self.house.runner, self.merchant_id, portion.portion_id)
+        self.run_until_quiet()
+
+    def _attempt(self, name: str) -> Any:
+        portion_id = self.portion(name).portion_id
+        assert portion_id is not None
+        with self.database.begin(self.merchant_id) as session:
+            return payments.portion_view(session, portion_id).attempt_id
+
+    # --- what is true ---
+
+    def states(self) -> dict[str, str]:
+        names = {member: name for name, member in self.members.items()}
+        return {names[line.traveler]: line.state.value for line in self.booking().portions}
+
+    def facts(self, name: str) -> int:
+        return self.count(f"SELECT count(*) FROM fact WHERE name = '{name}'")
+
+    def count(self, query: str) -> int:
+        with self.database.begin(self.merchant_id) as session:
+            return int(session.execute(text(query)).scalar_one())
+
+    def trip_state(self) -> str:
+        with self.database.begin(self.merchant_id) as session:
+            return trips.trip_of(session, self.trip_id).state.value
+
+    def events(self) -> list[str]:
+        with self.database.begin(self.merchant_id) as session:
+            rows = session.execute(
+                text("SELECT type FROM trip_event WHERE trip_id = :trip ORDER BY seq"), {"trip": UUID(str(self.trip_id))}
+            )
+            return [row[0] for row in rows]
+
+    def close(self) -> None:
+        self.house.close()
