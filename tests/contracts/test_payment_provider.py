@@ -1,0 +1,391 @@
+"""One contract for every payment provider, run on the twin and on the Stripe adapter against the sandbox.
+
+With `STRIPE_TEST_KEY` nothing here changes: Stripe itself has no way to type a card without a browser, so that run
+belongs to the browser journeys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from groupbook.kit.errors import OutcomeUnknown, Refused, Unavailable
+from groupbook.kit.ids import AttemptId, RefundId, new_id
+from groupbook.kit.money import Money
+from groupbook.payments.domain import RefundState
+from groupbook.payments.ports import (
+    REFUSALS,
+    EventRejected,
+    PaymentOrder,
+    PaymentPage,
+    PaymentProvider,
+    PaymentRef,
+    Seen,
+)
+from integrations.payments.stripe import StripeProvider, connect
+from integrations.payments.twin import Twin
+from tests.support.payments import API_KEY, CHALLENGED, OK, POOR, WEBHOOK_SECRET, RunningSandbox, running
+
+SECONDS = 5.0
+EUR = "EUR"
+
+
+class Bench(Protocol):
+    """A provider under test and the people around it."""
+
+    provider: PaymentProvider
+
+    def now(self) -> datetime: ...
+    def authorize(self, order: PaymentOrder, page: PaymentPage) -> None: ...
+    def decline(self, order: PaymentOrder, page: PaymentPage) -> None: ...
+    def challenge(self, order: PaymentOrder, page: PaymentPage) -> None: ...
+    def lapse(self, ref: PaymentRef) -> None: ...
+    def lose_answer(self, method: str) -> None: ...
+    def server_error(self, method: str) -> None: ...
+    def rate_limit(self, method: str) -> None: ...
+    def message(self, ref: PaymentRef) -> tuple[dict[str, str], bytes]: ...
+
+
+@dataclass
+class TwinBench:
+    provider: Twin
+
+    def now(self) -> datetime:
+        return self.provider.clock()
+
+    def authorize(self, order: PaymentOrder, page: PaymentPage) -> None:
+        self.provider.authorize(order.attempt_id)
+
+    def decline(self, order: PaymentOrder, page: PaymentPage) -> None:
+        self.provider.decline(order.attempt_id)
+
+    def challenge(self, order: PaymentOrder, page: PaymentPage) -> None:
+        self.provider.challenge(order.attempt_id)
+
+    def lapse(self, ref: PaymentRef) -> None:
+        self.provider.lapse(ref.attempt_id)
+
+    def lose_answer(self, method: str) -> None:
+        self.provider.plan(method, "lost_answer")
+
+    def server_error(self, method: str) -> None:
+        self.provider.plan(method, "server_error")
+
+    def rate_limit(self, method: str) -> None:
+        self.provider.plan(method, "unavailable")
+
+    def message(self, ref: PaymentRef) -> tuple[dict[str, str], bytes]:
+        found = self.provider.list_events(ref.opened_at - timedelta(days=1), timeout_seconds=SECONDS)
+        return self.provider.event(next(event for event in found if event.attempt_id == ref.attempt_id))
+
+
+_OPERATIONS = {
+    "open_payment": "checkout.sessions.create",
+    "close_payment": "checkout.sessions.expire",
+    "observe": "checkout.sessions.retrieve",
+    "capture": "payment_intents.capture",
+    "void": "payment_intents.cancel",
+    "refund": "refunds.create",
+}
+
+
+@dataclass
+class StripeBench:
+    provider: StripeProvider
+    sandbox: RunningSandbox
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def authorize(self, order: PaymentOrder, page: PaymentPage) -> None:
+        self.sandbox.type_card(page.url, OK)
+
+    def decline(self, order: PaymentOrder, page: PaymentPage) -> None:
+        self.sandbox.type_card(page.url, POOR)
+
+    def challenge(self, order: PaymentOrder, page: PaymentPage) -> None:
+        self.sandbox.type_card(page.url, CHALLENGED)
+
+    def lapse(self, ref: PaymentRef) -> None:
+        assert ref.payment_ref is not None
+        self.sandbox.lapse(ref.payment_ref)
+
+    def lose_answer(self, method: str) -> None:
+        self.sandbox.fault("lost_answer", _OPERATIONS[method])
+
+    def server_error(self, method: str) -> None:
+        self.sandbox.fault("server_error", _OPERATIONS[method])
+
+    def rate_limit(self, method: str) -> None:
+        self.sandbox.fault("rate_limit", _OPERATIONS[method])
+
+    def message(self, ref: PaymentRef) -> tuple[dict[str, str], bytes]:
+        import json
+
+        from integrations.demo.payments.engine import public
+        from integrations.demo.payments.webhooks import sign
+
+        event = next(
+            row
+            for row in self.sandbox.sandbox.store.all_of("event")
+            if row["data"]["object"].get("id") == ref.payment_ref
+        )
+        body = json.dumps(public(event)).encode()
+        return {"stripe-signature": sign(body, WEBHOOK_SECRET, int(self.now().timestamp()))}, body
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
+    folder: Path = tmp_path_factory.mktemp("sandbox")
+    with running(folder) as server:
+        yield server
+
+
+@pytest.fixture(params=["twin", "stripe"])
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    if request.param == "twin":
+        yield TwinBench(Twin())
+        return
+    sandbox = request.getfixturevalue("sandbox")
+    configuration = {"secret_key": API_KEY, "webhook_secret": WEBHOOK_SECRET, "api_base": sandbox.url}
+    provider = connect(configuration, livemode=False)
+    yield StripeBench(provider, sandbox)
+    sandbox.sandbox.store.clear_faults()
+    provider._stripe._requestor._get_http_client().close()
+
+
+def order_of(minor: int = 3334, currency: str = EUR) -> PaymentOrder:
+    return PaymentOrder(
+        attempt_id=AttemptId(new_id()),
+        amount=Money(minor, currency),
+        title="Lisbon with friends 🎉",
+        success_url="http://localhost:8000/back?ok=1",
+        cancel_url="http://localhost:8000/back",
+        locale="fr",
+    )
+
+
+def opened(bench: Bench, order: PaymentOrder) -> tuple[PaymentPage, PaymentRef]:
+    page = bench.provider.open_payment(order, key=f"open:{order.attempt_id}", timeout_seconds=SECONDS)
+    return page, PaymentRef(order.attempt_id, bench.now() - timedelta(minutes=1), page.page_ref)
+
+
+def authorized(bench: Bench, minor: int = 3334) -> PaymentRef:
+    order = order_of(minor)
+    page, ref = opened(bench, order)
+    bench.authorize(order, page)
+    seen = bench.provider.observe(ref, timeout_seconds=SECONDS)
+    assert seen.seen is Seen.AUTHORIZED
+    return PaymentRef(ref.attempt_id, ref.opened_at, ref.page_ref, seen.payment_ref)
+
+
+def look(bench: Bench, ref: PaymentRef) -> Seen:
+    return bench.provider.observe(ref, timeout_seconds=SECONDS).seen
+
+
+def test_a_page_is_open_until_somebody_pays(bench: Bench) -> None:
+    order = order_of()
+    page, ref = opened(bench, order)
+    seen = bench.provider.observe(ref, timeout_seconds=SECONDS)
+    assert (seen.seen, seen.amount, seen.page_url) == (Seen.OPEN, order.amount, page.url)
+    assert page.closes_at > bench.now() + timedelta(minutes=30)
+    bench.authorize(order, page)
+    seen = bench.provider.observe(ref, timeout_seconds=SECONDS)
+    assert (seen.seen, seen.amount, seen.captured) == (Seen.AUTHORIZED, order.amount, None)
+    assert seen.card is not None
+    assert seen.card.last4 == "4242"
+    assert seen.capture_before is not None
+    assert timedelta(days=6) < seen.capture_before - bench.now() <= timedelta(days=7)
+
+
+def test_the_same_key_opens_the_same_page(bench: Bench) -> None:
+    order = order_of()
+    assert opened(bench, order)[0] == opened(bench, order)[0]
+
+
+def test_the_same_key_for_another_order_is_refused(bench: Bench) -> None:
+    bench.provider.open_payment(order_of(), key="open:shared", timeout_seconds=SECONDS)
+    with pytest.raises(Refused) as refused:
+        bench.provider.open_payment(order_of(), key="open:shared", timeout_seconds=SECONDS)
+    assert refused.value.reason == "key_reused"
+
+
+def test_what_was_never_asked_for_is_absent(bench: Bench) -> None:
+    assert look(bench, PaymentRef(AttemptId(new_id()), bench.now() - timedelta(minutes=1))) is Seen.ABSENT
+
+
+def test_a_lost_answer_is_unknown_and_found_by_reading(bench: Bench) -> None:
+    order = order_of()
+    bench.lose_answer("open_payment")
+    with pytest.raises(OutcomeUnknown) as unknown:
+        opened(bench, order)
+    assert not unknown.value.params.get("is_answered")
+    found = bench.provider.observe(
+        PaymentRef(order.attempt_id, bench.now() - timedelta(minutes=1)), timeout_seconds=SECONDS
+    )
+    assert found.seen is Seen.OPEN
+    assert found.page_ref == opened(bench, order)[0].page_ref
+
+
+def test_an_answered_failure_is_kept_under_its_key_and_a_new_generation_gets_through(bench: Bench) -> None:
+    ref = authorized(bench)
+    amount = Money(3334, EUR)
+    bench.server_error("capture")
+    for _ in range(2):
+        with pytest.raises(OutcomeUnknown) as unknown:
+            bench.provider.capture(ref, amount, key="capture:stuck", timeout_seconds=SECONDS)
+        assert unknown.value.params["is_answered"]
+        assert look(bench, ref) is Seen.AUTHORIZED
+    seen = bench.provider.capture(ref, amount, key=f"capture:{ref.attempt_id}:2", timeout_seconds=SECONDS)
+    assert (seen.seen, seen.captured) == (Seen.CAPTURED, amount)
+
+
+def test_a_rate_limit_attempted_nothing(bench: Bench) -> None:
+    order = order_of()
+    bench.rate_limit("open_payment")
+    with pytest.raises(Unavailable):
+        opened(bench, order)
+    assert opened(bench, order)[0].url
+
+
+def test_an_unreadable_truth_has_no_outcome(bench: Bench) -> None:
+    _, ref = opened(bench, order_of())
+    bench.rate_limit("observe")
+    with pytest.raises(Unavailable):
+        look(bench, ref)
+    assert look(bench, ref) is Seen.OPEN
+
+
+def test_a_decline_leaves_the_page_open_for_another_card(bench: Bench) -> None:
+    order = order_of()
+    page, ref = opened(bench, order)
+    bench.decline(order, page)
+    seen = bench.provider.observe(ref, timeout_seconds=SECONDS)
+    assert (seen.seen, seen.decline_reason) == (Seen.DECLINED, "insufficient_funds")
+    bench.authorize(order, page)
+    assert look(bench, ref) is Seen.AUTHORIZED
+
+
+def test_a_challenge_waits_for_the_payer(bench: Bench) -> None:
+    order = order_of()
+    page, ref = opened(bench, order)
+    bench.challenge(order, page)
+    assert look(bench, ref) is Seen.ACTION
+
+
+def test_capture_happens_once_whoever_asks(bench: Bench) -> None:
+    ref = authorized(bench)
+    amount = Money(3334, EUR)
+    keys = (f"capture:{ref.attempt_id}", f"capture:{ref.attempt_id}", f"capture-again:{ref.attempt_id}")
+    answers = [bench.provider.capture(ref, amount, key=key, timeout_seconds=SECONDS) for key in keys]
+    assert {(seen.seen, seen.captured) for seen in answers} == {(Seen.CAPTURED, amount)}
+
+
+def test_less_may_be_captured_never_more(bench: Bench) -> None:
+    ref = authorized(bench)
+    with pytest.raises(Refused):
+        bench.provider.capture(ref, Money(3335, EUR), key=f"more:{ref.attempt_id}", timeout_seconds=SECONDS)
+    assert look(bench, ref) is Seen.AUTHORIZED
+    seen = bench.provider.capture(ref, Money(3000, EUR), key=f"less:{ref.attempt_id}", timeout_seconds=SECONDS)
+    assert (seen.captured, seen.amount) == (Money(3000, EUR), Money(3334, EUR))
+
+
+def test_a_lapsed_authorization_cannot_be_captured(bench: Bench) -> None:
+    ref = authorized(bench)
+    bench.lapse(ref)
+    assert look(bench, ref) is Seen.EXPIRED
+    with pytest.raises(Refused) as refused:
+        bench.provider.capture(ref, Money(3334, EUR), key=f"late:{ref.attempt_id}", timeout_seconds=SECONDS)
+    assert refused.value.reason == "authorization_gone"
+
+
+def test_voiding_twice_is_voiding_once(bench: Bench) -> None:
+    ref = authorized(bench)
+    for key in ("void:1", "void:1", "void:2"):
+        seen = bench.provider.void(ref, key=f"{key}:{ref.attempt_id}", timeout_seconds=SECONDS)
+        assert seen.seen is Seen.CANCELED
+
+
+def test_what_is_captured_cannot_be_voided(bench: Bench) -> None:
+    ref = authorized(bench)
+    bench.provider.capture(ref, Money(3334, EUR), key=f"capture:{ref.attempt_id}", timeout_seconds=SECONDS)
+    with pytest.raises(Refused):
+        bench.provider.void(ref, key=f"void:{ref.attempt_id}", timeout_seconds=SECONDS)
+    assert look(bench, ref) is Seen.CAPTURED
+
+
+def test_a_closed_page_takes_no_money(bench: Bench) -> None:
+    order = order_of()
+    page, ref = opened(bench, order)
+    for _ in range(2):
+        seen = bench.provider.close_payment(ref, key=f"close:{ref.attempt_id}", timeout_seconds=SECONDS)
+        assert seen.seen is Seen.EXPIRED
+    bench.authorize(order, page)
+    assert look(bench, ref) is Seen.EXPIRED
+
+
+def test_closing_a_page_that_was_paid_shows_the_authorization(bench: Bench) -> None:
+    ref = authorized(bench)
+    seen = bench.provider.close_payment(ref, key=f"close:{ref.attempt_id}", timeout_seconds=SECONDS)
+    assert seen.seen is Seen.AUTHORIZED
+
+
+def test_refunds_are_bounded_and_found_by_our_id(bench: Bench) -> None:
+    ref = authorized(bench)
+    provider = bench.provider
+    provider.capture(ref, Money(3334, EUR), key=f"capture:{ref.attempt_id}", timeout_seconds=SECONDS)
+    first, second = RefundId(new_id()), RefundId(new_id())
+    assert provider.observe_refund(ref, first, timeout_seconds=SECONDS) is None
+    for _ in range(2):  # the same key is the same refund
+        answer = provider.refund(ref, Money(1000, EUR), refund_id=first, key=f"refund:{first}", timeout_seconds=SECONDS)
+        assert (answer.state, answer.amount) == (RefundState.SUCCEEDED, Money(1000, EUR))
+    with pytest.raises(Refused):
+        provider.refund(ref, Money(2335, EUR), refund_id=second, key=f"too-much:{second}", timeout_seconds=SECONDS)
+    bench.lose_answer("refund")
+    with pytest.raises(OutcomeUnknown):
+        provider.refund(ref, Money(2334, EUR), refund_id=second, key=f"refund:{second}", timeout_seconds=SECONDS)
+    found = provider.observe_refund(ref, second, timeout_seconds=SECONDS)
+    assert found is not None
+    assert found.amount == Money(2334, EUR)
+    with pytest.raises(Refused) as refused:
+        provider.refund(ref, Money(1, EUR), refund_id=RefundId(new_id()), key=f"r3:{second}", timeout_seconds=SECONDS)
+    assert refused.value.reason == "nothing_to_refund"
+    assert provider.observe(ref, timeout_seconds=SECONDS).refunded == Money(3334, EUR)
+
+
+def test_too_little_is_refused_by_name(bench: Bench) -> None:
+    with pytest.raises(Refused) as refused:
+        opened(bench, order_of(minor=49))
+    assert refused.value.reason == "amount_too_small"
+    assert refused.value.reason in REFUSALS
+
+
+def test_a_message_is_believed_only_if_signed_fresh_and_ours(bench: Bench) -> None:
+    ref = authorized(bench)
+    headers, body = bench.message(ref)
+    event = bench.provider.read_event(headers, body, now=bench.now())
+    assert event.attempt_id == ref.attempt_id
+    assert not event.livemode
+    wrong: list[tuple[dict[str, str], bytes, datetime]] = [
+        ({}, body, bench.now()),
+        (headers, body + b" ", bench.now()),
+        (headers, body, bench.now() + timedelta(minutes=6)),  # replayed too late
+        (headers, body, bench.now() - timedelta(minutes=6)),  # stamped in the future (payments.md A6)
+    ]
+    for given, text, now in wrong:
+        with pytest.raises(EventRejected):
+            bench.provider.read_event(given, text, now=now)
+
+
+def test_events_are_listed_oldest_first(bench: Bench) -> None:
+    ref = authorized(bench)
+    events = bench.provider.list_events(bench.now() - timedelta(minutes=1), timeout_seconds=SECONDS, limit=500)
+    ours = [event for event in events if event.attempt_id == ref.attempt_id]
+    assert any("amount_capturable_updated" in event.type for event in ours)
+    at: list[Any] = [event.created_at for event in events]
+    assert at == sorted(at)

@@ -1,0 +1,83 @@
+"""A running payment sandbox, and a payer who types card numbers into its hosted page."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import uvicorn
+
+from integrations.demo.payments.app import Configuration, Sandbox
+
+API_KEY = "sk_test_sandbox"
+WEBHOOK_SECRET = "whsec_sandbox"
+OK, DECLINED, POOR, CHALLENGED = "4242424242424242", "4000000000000002", "4000000000009995", "4000002760003184"
+
+
+@dataclass(frozen=True)
+class RunningSandbox:
+    """Its address, and what payers and operators do with it."""
+
+    url: str
+    sandbox: Sandbox
+
+    def api(self, method: str, path: str, data: dict[str, Any] | None = None, **headers: str) -> httpx2.Response:
+        sent = {"Authorization": f"Bearer {API_KEY}"} | {k.replace("_", "-"): v for k, v in headers.items()}
+        with httpx2.Client(base_url=self.url, trust_env=False) as client:
+            if method == "GET":
+                return client.get(path, params=data, headers=sent)
+            return client.request(method, path, data=data, headers=sent)
+
+    def fault(self, fault: str, operation: str = "*", *, times: int = 1, seconds: float = 0) -> None:
+        body = {"fault": fault, "operation": operation, "times": times, "seconds": seconds}
+        with httpx2.Client(base_url=self.url, trust_env=False) as client:
+            assert client.post("/_faults", json=body).status_code == 201
+
+    def lapse(self, payment_ref: str) -> None:
+        with httpx2.Client(base_url=self.url, trust_env=False) as client:
+            assert client.post("/_lapse", json={"payment_intent": payment_ref}).status_code == 200
+
+    def type_card(self, page_url: str, number: str, *, answer: str | None = None) -> httpx2.Response:
+        """Pay on the hosted page as a browser does; `answer` is what the payer tells their bank."""
+        with httpx2.Client(trust_env=False) as client:
+            page = client.post(page_url, data={"number": number, "expiry": "12/39", "cvc": "123"})
+            if answer is not None:
+                assert "/c/challenge/" in page.headers["location"]
+                page = client.post(self.url + page.headers["location"], data={"answer": answer})
+            return page
+
+    def read(self, page_url: str, **params: str) -> httpx2.Response:
+        with httpx2.Client(trust_env=False) as client:
+            return client.get(page_url, params=params)
+
+
+@contextmanager
+def running(folder: Path, **configuration: Any) -> Iterator[RunningSandbox]:
+    """A sandbox of its own on a free loopback port, in this process."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        sandbox = Sandbox(Configuration(state=folder, api_key=API_KEY, public_url=url, **configuration))
+        server = uvicorn.Server(uvicorn.Config(sandbox.app, log_level="critical", server_header=False))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield RunningSandbox(url, sandbox)
+        server.should_exit = True
+        thread.join(timeout=10)
+
+
+def nonce_of(page: str) -> str:
+    found = re.search(r'nonce="([^"]+)"', page)
+    assert found is not None
+    return found[1]
