@@ -1,5 +1,6 @@
 """Every state of every page with sample data, to look at and to run axe on. Served in test mode only."""
 
+# ruff: noqa: E501 - samples are tables, one line each
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -52,7 +53,13 @@ def _euro(minor: int) -> Money:
 def _leg(hour: int, minute: int, minutes: int, train: str, on: date) -> LegView:
     departs_at = datetime(on.year, on.month, on.day, hour, minute, tzinfo=UTC)
     return LegView(
-        "Paris Gare de Lyon", "Marseille Saint-Charles", departs_at, departs_at + timedelta(minutes=minutes), ZONE, train, minutes
+        "Paris Gare de Lyon",
+        "Marseille Saint-Charles",
+        departs_at,
+        departs_at + timedelta(minutes=minutes),
+        ZONE,
+        train,
+        minutes,
     )
 
 
@@ -99,13 +106,13 @@ def _booking(mine: PayerView, *others: PayerView, **more: Any) -> BookingView:
     values: dict[str, Any] = {
         "id": "bkg_1", "state": "collecting", "total": _euro(21430), "pay": _euro(3906), "lines": LINES, "deadline_at": SOON,
         "progress": ProgressView([payer.state for payer in payers]), "payers": payers, "mine": mine,
-        "places_text": "5 seats kept together, coach 7", "is_proven": True,
+        "places_text": "5 seats kept together, coach 7", "is_proven": True, "helpers": (ANA, CHLOE),
     }  # fmt: skip
     return BookingView(**{**values, **more})
 
 
 IN = ("authorized", "In", "ok")
-OPEN = ("waiting", "Waiting", "quiet")
+OPEN = ("waiting", "Waiting", "quiet")  # and payable where it is the reader's own
 NO = ("declined", "Declined", "bad")
 PAYING = replace(TRIP, state="booking", decided=OPTIONS[0])
 TICKETS = (TicketView(BO, "KR-7F3K-22", "KR7F3K22", qr_svg("KR7F3K22|seat 7-54"), (SeatView("", "7", "54"),)),)
@@ -122,12 +129,16 @@ NETWORKS = [{"name": "demo", "title": "Plaza", "login_url": "/login/demo"}]
 START = {
     "occasion": None, "offers": OFFERS, "chosen": ["off_opt_1"], "title_value": "", "name_value": "", "name_error": "", "rule_value": "organizer",
     "deadlines": [("86400", "24 hours"), ("259200", "3 days")], "deadline_value": "259200", "quorum_value": 2, "networks": NETWORKS,
-    "notice": None, "action": "/start",
+    "notice": None, "action": "/start", "visit": "",
 }  # fmt: skip
 
 
 def _trip(part: str, trip: TripView, **more: Any) -> Sample:
-    return "trip.html", {"trip": trip, "part": part, "windows": WINDOWS, "start_url": "/start", **more}, Viewer("Bo", True)
+    return (
+        "trip.html",
+        {"trip": trip, "part": part, "windows": WINDOWS, "start_url": "/start", **more},
+        Viewer("Bo", True),
+    )
 
 
 def _message(sign: str, title: str, text: str, *actions: tuple[str, str]) -> Sample:
@@ -143,12 +154,29 @@ def _shared(**more: Any) -> Sample:
         "title": None, "names": [], "on": None, "occasion": "", "member_count": None, "legs": [], "label": "", "can_join": False,
         **more,
     }  # fmt: skip
-    context = {"shared": shared, "preview": PREVIEW, "notice": None, "name_error": "", "join_action": "/s/x", "start_url": "/start"}
+    context = {
+        "shared": shared,
+        "preview": PREVIEW,
+        "notice": None,
+        "name_error": "",
+        "join_action": "/s/x",
+        "start_url": "/start",
+        "visit": "",
+    }
     return "public.html", context, None
 
 
-INVITE = InviteView("Marseille with the gang", "Ana", ON, "Calanques Sound Festival", GROUP, 5, ["TGV INOUI 6109, 08:12", "OUIGO 7803"], "/i/x")
-INVITATION = {"preview": PREVIEW, "notice": None, "name_error": "", "networks": NETWORKS}
+INVITE = InviteView(
+    "Marseille with the gang",
+    "Ana",
+    ON,
+    "Calanques Sound Festival",
+    GROUP,
+    5,
+    ["TGV INOUI 6109, 08:12", "OUIGO 7803"],
+    "/i/x",
+)
+INVITATION = {"preview": PREVIEW, "notice": None, "name_error": "", "networks": NETWORKS, "visit": ""}
 
 SAMPLES: dict[str, Callable[[], Sample]] = {
     "home": lambda: ("home.html", {"start_url": "/start", "trips": []}, None),
@@ -177,10 +205,10 @@ SAMPLES: dict[str, Callable[[], Sample]] = {
     "decided-unbookable": lambda: _trip("decided", replace(_organizer(TRIP), state="decided", decided=replace(
         OPTIONS[2], unbookable_text="This train is sold out. Choose another one together."))),
     "paying": lambda: _trip("paying", replace(PAYING, booking=_booking(
-        _payer(BO, *OPEN), _payer(ANA, *IN), _payer(CHLOE, *NO, asks_for_help=True, amount=_euro(4820)), _payer(EMEKA, *OPEN), _payer(LEILA, *IN)))),
+        _payer(BO, *OPEN, is_payable=True), _payer(ANA, *IN), _payer(CHLOE, *NO, asks_for_help=True, amount=_euro(4820)), _payer(EMEKA, *OPEN), _payer(LEILA, *IN)))),
     "paying-declined": lambda: _trip("paying", replace(PAYING, booking=_booking(
-        _payer(BO, *NO), _payer(ANA, *IN), _payer(CHLOE, *IN), _payer(EMEKA, *IN, paid_by="Ana"), _payer(LEILA, *IN)))),
-    "paying-asked": lambda: _trip("paying", replace(PAYING, booking=_booking(_payer(BO, *NO, asks_for_help=True), _payer(ANA, *IN)))),
+        _payer(BO, *NO, is_payable=True), _payer(ANA, *IN), _payer(CHLOE, *IN), _payer(EMEKA, *IN, paid_by="Ana"), _payer(LEILA, *IN)))),
+    "paying-asked": lambda: _trip("paying", replace(PAYING, booking=_booking(_payer(BO, *NO, is_payable=True), _payer(ANA, *IN), ask_ids=("prq_1",)))),
     "paying-in": lambda: _trip("paying", replace(_organizer(PAYING), booking=_booking(
         _payer(replace(ANA, is_you=True), *IN), _payer(BO, *OPEN), _payer(LEILA, *IN)))),
     "confirming": lambda: _trip("confirming", replace(PAYING, booking=_booking(_payer(BO, *IN), state="confirming")),

@@ -51,6 +51,7 @@ class LegView:
     zone: str
     train: str
     minutes: int
+    arrives_zone: str = ""
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,7 @@ class PayerView:
     amount: Money | None = None
     paid_by: str = ""
     asks_for_help: bool = False
+    is_payable: bool = False
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,7 @@ class BookingView:
     total: Money
     pay: Money | None
     lines: Sequence[LineView]
-    deadline_at: datetime
+    deadline_at: datetime | None
     progress: ProgressView
     payers: Sequence[PayerView]
     mine: PayerView | None = None
@@ -212,6 +214,8 @@ class BookingView:
     end_text: str = ""
     reference: str = ""
     is_proven: bool = False
+    ask_ids: Sequence[str] = ()
+    helpers: Sequence[MemberView] = ()
 
 
 @dataclass(frozen=True)

@@ -481,10 +481,10 @@
     try {
       const verifier = base64(crypto.getRandomValues(new Uint8Array(32)));
       const challenge = base64(new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(verifier))));
-      const opened = await askJson("/v1/embed/handoffs", { merchant: frame.merchant, origin: parentOrigin, instance, challenge });
+      const opened = await askJson("/v1/embed/handoffs", { merchant: frame.merchant, embed_origin: parentOrigin || location.origin, instance, challenge });
       if (!opened.ok) throw new Error("handoff");
       const handoff = await opened.json();
-      const page = handoff.login_url + (handoff.login_url.includes("?") ? "&" : "?") + "network=" + encodeURIComponent(network);
+      const page = handoff.url + "&network=" + encodeURIComponent(network);
       if (popup) popup.location = page;
       else toast(words.blocked, { action: words.open, run: () => window.open(page, "_blank") });
       await finishLogIn(handoff.id, verifier, popup);
@@ -509,15 +509,15 @@
       sheet.showModal();
       const heard = (event) => {
         const isOurs = event.origin === location.origin && (!popup || event.source === popup);
-        if (isOurs && event.data?.gb === 1 && event.data.type === "handoff" && event.data.id === id) redeem({ code: event.data.code });
+        if (isOurs && event.data?.gb === 1 && event.data.type === "handoff" && event.data.handoff === id) redeem(event.data.code);
       };
       const close = () => {
         removeEventListener("message", heard);
         sheet.remove();
         done();
       };
-      async function redeem(proof) {
-        const answer = await askJson(`/v1/embed/handoffs/${id}/redeem`, { verifier, ...proof });
+      async function redeem(code) {
+        const answer = await askJson(`/v1/embed/handoffs/${id}/redeem`, { verifier, code });
         if (!answer.ok) return void toast(words.failed, { bad: true });
         bearer = (await answer.json()).token;
         close();
@@ -525,7 +525,7 @@
       }
       form.onsubmit = (event) => {
         event.preventDefault();
-        redeem({ match_code: input.value.trim() });
+        redeem(input.value.trim());
       };
       sheet.onclose = close;
       addEventListener("message", heard);
@@ -538,7 +538,7 @@
     if (frame.launch) {
       const payload = location.search.slice(1);
       history.replaceState(null, "", location.pathname + location.hash); // a signed payload does not stay in an address
-      const answer = await askJson(frame.launch, { payload });
+      const answer = await askJson(frame.launch, { merchant: frame.merchant, payload });
       if (!answer.ok) return load(frame.refused);
       const opened = await answer.json();
       bearer = opened.token;

@@ -1,0 +1,212 @@
+"""Codes of the rooms as sentences for people. The only place, beside `notices`, where a code becomes words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from groupbook.kit.errors import GroupbookError, Kind
+from groupbook.kit.i18n import Words
+from groupbook.payments.domain import PortionState
+
+
+@dataclass(frozen=True)
+class StateWords:
+    """One portion's state: the ring's color, the words, the badge's tone."""
+
+    ring: str
+    text: str
+    tone: str
+
+
+def portion_words(state: PortionState, say: Words) -> StateWords:
+    s = PortionState
+    table = {
+        s.OPEN: StateWords("waiting", say("Waiting"), "quiet"),
+        s.AUTHORIZING: StateWords("opening", say("Paying …"), "warn"),
+        s.DECLINED: StateWords("declined", say("Declined"), "bad"),
+        s.EXPIRED: StateWords("expired", say("Ran out"), "bad"),
+        s.AUTHORIZED: StateWords("authorized", say("In"), "ok"),
+        s.CAPTURING: StateWords("authorized", say("In"), "ok"),
+        s.CAPTURED: StateWords("captured", say("Paid"), "ok"),
+        s.COVERED: StateWords("captured", say("Paid"), "ok"),
+        s.WAIVED: StateWords("captured", say("Nothing to pay"), "ok"),
+        s.SHORT: StateWords("declined", say("Being checked"), "warn"),
+        s.PART_REFUNDED: StateWords("captured", say("Partly paid back"), "info"),
+        s.REFUNDED: StateWords("voided", say("Paid back"), "info"),
+        s.VOIDING: StateWords("waiting", say("Being released"), "quiet"),
+        s.VOIDED: StateWords("waiting", say("Released"), "quiet"),
+    }
+    return table[state]
+
+
+def rule_text(kind: str, quorum: int | None, organizer: str, say: Words) -> str:
+    """The rule fixed at the start, in one sentence."""
+    if kind == "quorum_at_deadline":
+        return say.many(
+            "The vote decides at the deadline, once %(num)s person can come.",
+            "The vote decides at the deadline, once %(num)s people can come.",
+            quorum or 1,
+        )
+    if kind == "unanimous":
+        return say("It is decided when one train works for everybody.")
+    return say("%(name)s decides, with your votes in view.", name=organizer)
+
+
+def leading_text(label: str | None, reason: str, say: Words) -> str:
+    """Which option leads and by what; empty while nobody has voted."""
+    if reason == "quorum_not_reached":
+        return say("Not enough people can come yet.")
+    why = {
+        "only_option": say("it is the only one"),
+        "more_can_come": say("more of you can come"),
+        "fewest_no": say("the fewest cannot come"),
+        "most_yes": say("it has the most yes"),
+        "most_if_need_be": say("it has the most “if needed”"),
+        "lowest_price": say("it is the cheapest for the group"),
+        "earliest_date": say("it is the earliest"),
+        "first_listed": say("it was listed first"),
+    }.get(reason)
+    if label is None or why is None:
+        return ""
+    return say("Leading now: %(option)s, because %(why)s.", option=label, why=why)
+
+
+def line_label(what: str, titles: Mapping[str, str], say: Words) -> str:
+    """A step of a price: a fare family, a merchant's rule by its own title, or the rounding."""
+    if what.startswith("fare:"):
+        family = what.removeprefix("fare:")
+        known = {"saver": say("Saver fare"), "flex": say("Flexible fare"), "standard": say("Standard fare")}
+        return known.get(family, say("Fare %(family)s", family=family))
+    if what == "settle":
+        return say("Shared evenly, so that nobody pays more than alone")
+    return titles.get(what, what.replace("_", " ").replace("-", " ").capitalize())
+
+
+def unbookable_text(reason: str | None, seats_left: int | None, say: Words) -> str:
+    if seats_left == 0:
+        return say("Sold out")
+    return {
+        "offer_not_bookable": say("Vote only"),
+        "not_an_offer": say("Vote only"),
+        "party_too_large": say("Too many for one booking"),
+        "too_many_combinations": say("Too many for one booking"),
+    }.get(reason or "", say("No price now"))
+
+
+def end_text(reason: str | None, say: Words) -> str:
+    """Why a booking came to nothing."""
+    return {
+        "hold_refused": say("The railway has no seats for all of you on this train any more."),
+        "hold_lost": say("The seats were not kept long enough."),
+        "deadline": say("The time ran out before everybody was in."),
+        "deadline_reached": say("The time ran out before everybody was in."),
+        "looked_short": say("The time ran out before everybody was in."),
+        "cancel_asked": say("The organizer stopped this booking."),
+        "order_rejected": say("The railway could not confirm the seats."),
+        "order_canceled": say("The railway did not confirm the seats in time."),
+        "confirm_budget_out": say("The railway did not confirm the seats in time."),
+        "budget_out": say("Somebody did not answer in time."),
+        "capture_failed": say("One payment failed at the last step, so everybody got their money back."),
+        "sold_out": say("The railway has no seats for all of you on this train any more."),
+        "price_changed": say("The price changed, so the booking was stopped."),
+    }.get(reason or "", say("This booking did not work out."))
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A friendly page for an error. `way_out` says which action helps: start, home, trip, login."""
+
+    sign: str
+    title: str
+    text: str
+    way_out: str = "home"
+
+
+def error_text(error: GroupbookError, say: Words) -> str:
+    """One sentence for a form or a page that stays: what is wrong and how to go on."""
+    texts = {
+        "name_empty": say("Please tell us a name, so that your friends know who you are."),
+        "name_too_long": say("This name is too long. 80 letters are enough."),
+        "trip_text_invalid": say("This text is too long or holds signs that cannot be shown."),
+        "deadline_required": say("A vote that decides needs a deadline."),
+        "deadline_in_past": say("Choose a deadline that is still to come."),
+        "invalid_quorum": say("Choose between 1 and 60 votes."),
+        "trip_state_forbids": say("The trip has moved on, so this is not possible any more."),
+        "trip_changed": say("Somebody changed the trip meanwhile. Look again, then decide."),
+        "trip_full": say("This trip is full."),
+        "too_many_options": say("There are enough trains to choose from."),
+        "too_many_invites": say("There are enough invitation links. Use one of those."),
+        "roster_frozen": say("The group is being booked right now, so nobody can come or go."),
+        "booking_open": say("A booking is running. Stop it first."),
+        "quorum_not_reached": say("Too few people can come with this one."),
+        "not_unanimous": say("This one does not work for everybody yet."),
+        "decision_not_due": say("The vote still runs. It can be decided when it ends, or when everybody has voted."),
+        "undo_too_late": say("It is too late to undo. You can vote again instead."),
+        "organizer_stays": say("You organize this trip. Cancel it instead."),
+        "not_organizer": say("Only the organizer can do this."),
+        "not_member": say("Only members of this trip can do this."),
+        "foreign_origin": say("This came from another page, so we did not do it. Try it from here."),
+        "offer_not_bookable": say("This train can no longer be booked. Choose another one together."),
+        "offer_not_found": say("This train is no longer sold."),
+        "nothing_decided": say("Decide on a train first."),
+        "booking_closed": say("This booking is already being decided."),
+        "not_payable_now": say("There is nothing to pay now."),
+        "portion_not_payable": say("This part is already taken care of."),
+        "too_many_attempts": say("Too many tries. Ask a friend to pay for you."),
+        "cards_invalid": say("We do not know this discount card."),
+        "age_invalid": say("Please give your age in years, between 0 and 120."),
+        "party_too_large": say("The group is too large for one booking."),
+        "share_not_allowed": say("The organizer does not allow sharing."),
+        "outcome_unknown": say("We do not know yet whether it worked. Wait a moment and look again."),
+    }
+    if error.code in texts:
+        return texts[error.code]
+    if error.kind is Kind.UNAVAILABLE:
+        return say("The other side does not answer. Nothing was changed; try again in a moment.")
+    if error.kind is Kind.UNAUTHENTICATED:
+        return say("Your session has ended. Log in again.")
+    return say("That did not work. Nothing was changed.")
+
+
+def trouble(error: GroupbookError, say: Words) -> Trouble:
+    """A whole page for an error that leaves nothing else to show."""
+    expired = Trouble("clock", say("This link has expired"), say("Ask your friend for a new one."), "start")
+    private = Trouble(
+        "lock",
+        say("This trip is private"),
+        say("Only its members see it. Ask the organizer for an invitation."),
+        "login",
+    )
+    named = {
+        "invite_expired": expired,
+        "invite_revoked": expired,
+        "invite_not_found": expired,
+        "share_revoked": expired,
+        "share_not_found": expired,
+        "trip_canceled": Trouble("calendar", say("This trip was canceled"), say("Nobody is charged."), "start"),
+        "trip_not_found": private,
+        "not_member": private,
+        "booking_not_found": private,
+        "unauthenticated": Trouble("lock", say("Please log in"), say("Then this page opens for you."), "login"),
+        "launch_rejected": Trouble(
+            "clock", say("This window is too old"), say("Close it and open the trip again from your network."), "none"
+        ),
+        "merchant_not_found": Trouble("search", say("There is nothing here"), say("The address may be mistyped.")),
+        "trip_full": Trouble("people", say("This trip is full"), say("You can start your own."), "start"),
+        "offer_not_found": Trouble("train", say("This train is no longer sold"), say("Choose another one."), "start"),
+    }
+    if error.code in named:
+        return named[error.code]
+    if error.kind in (Kind.NOT_FOUND, Kind.MALFORMED):
+        return Trouble("search", say("There is nothing here"), say("The address may be mistyped or too old."))
+    if error.kind is Kind.UNAVAILABLE:
+        return Trouble("clock", say("We have to wait for somebody"), error_text(error, say), "again")
+    if error.kind is Kind.BROKEN:
+        return Trouble(
+            "warn",
+            say("Something went wrong here"),
+            say("It is our fault, and we keep what was right before."),
+            "again",
+        )
+    return Trouble("info", say("That is not possible"), error_text(error, say))

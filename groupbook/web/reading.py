@@ -1,0 +1,471 @@
+"""A trip as its reader may see it: what the rooms say, put into the views of the templates."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy.orm import Session
+
+from groupbook import bookings, discounts, merchants, offers, trips
+from groupbook.bookings import BookingState
+from groupbook.bookings import BookingView as Booking
+from groupbook.bookings.domain import PortionLine
+from groupbook.discounts.domain import CatalogueNotFound
+from groupbook.kit import clock
+from groupbook.kit.callers import Caller
+from groupbook.kit.i18n import Words
+from groupbook.kit.ids import OccasionId, OfferId, OptionId, TripId, from_wire, to_wire
+from groupbook.merchants import Merchant
+from groupbook.offers.domain import Leg, Offer, Seat
+from groupbook.payments.domain import PortionState
+from groupbook.trips.domain import OptionPrice, undo_seconds
+from groupbook.web import phrases
+from groupbook.web.deps import WebDeps
+from groupbook.web.qr import qr_svg
+from groupbook.web.views import (
+    AboutYou,
+    BookingView,
+    CardChoice,
+    CommentView,
+    LegView,
+    LineView,
+    MemberView,
+    NoticeView,
+    OfferView,
+    OptionView,
+    PayerView,
+    PriceView,
+    ProgressView,
+    SeatView,
+    TicketView,
+    TripView,
+)
+
+comments_shown: Final = 50
+_B = BookingState
+# Which part of the trip page a booking's state shows.
+_PARTS: Final[Mapping[BookingState, str]] = {
+    _B.PLACING: "confirming",
+    _B.OPEN: "paying",
+    _B.FREEZING: "confirming",
+    _B.CONFIRMING: "confirming",
+    _B.TOMBSTONING: "confirming",
+    _B.CAPTURING: "confirming",
+    _B.BOOKED: "booked",
+    _B.VOIDING: "ended",
+    _B.ABORTED: "ended",
+    _B.UNWINDING: "canceled",
+    _B.REFUNDING: "canceled",
+    _B.REFUNDED: "canceled",
+    _B.PARKED: "stuck",
+}
+
+
+@dataclass(frozen=True)
+class TripPage:
+    """Everything the trip page needs."""
+
+    part: str
+    trip: TripView
+    merchant: Merchant
+    steps: Sequence[tuple[str, str]]
+    stream: str
+    booking_ref: str = ""
+
+
+@dataclass(frozen=True)
+class _Around:
+    """What is read beside the trip's own document, in one transaction."""
+
+    merchant: Merchant
+    now: datetime
+    found: Mapping[OfferId, Offer]
+    prices: Mapping[OptionId, OptionPrice]
+    about: AboutYou | None
+    occasion: str
+    zone: str
+    titles: Mapping[str, str]
+    leading: tuple[str | None, str]
+
+
+def read_trip_page(
+    deps: WebDeps, caller: Caller, trip_id: TripId, say: Words, *, notice: NoticeView | None = None
+) -> TripPage:
+    """The page of one trip for one reader.
+
+    Raises:
+        TripNotFound: no such trip, or not for them.
+    """
+    document = json.loads(trips.read_trip(deps.database, caller, trip_id))
+    with deps.database.begin(caller.merchant_id) as session:
+        around = _around(session, caller, trip_id, document)
+    booking = bookings.booking_of_trip(deps.database, caller, trip_id) if document["you"] else None
+    people = _members(document, say)
+    options = [_option(option, document, around, say) for option in document["options"]]
+    part = _part(document, booking)
+    decision = document["decision"]
+    decided = next((o for o in options if decision and o.id == decision["option_id"]), None)
+    organizer = next((m.name for m in people.values() if m.is_organizer), say("The organizer"))
+    is_organizer = document["you"] is not None and document["you"]["role"] == "organizer"
+    view = TripView(
+        id=document["id"],
+        url=f"/t/{document['id']}",
+        title=document["title"] or say("A trip with friends"),
+        state=document["state"],
+        you=_you(document, people),
+        organizer_name=organizer,
+        members=list(people.values()),
+        member_count=document["member_count"],
+        rule_text=phrases.rule_text(document["rule"]["kind"], document["rule"]["quorum"], organizer, say),
+        options=options,
+        on=_trip_day(document, decided),
+        occasion=around.occasion,
+        deadline_at=_instant(document["rule"]["deadline_at"]),
+        zone=around.zone,
+        leading_text=phrases.leading_text(*around.leading, say),
+        decided=decided,
+        undo_until=_undo_until(decision, around.now) if is_organizer and part == "decided" else None,
+        booking=_booking(deps, caller, booking, people, around, say) if booking else None,
+        about_you=around.about,
+        comments=_comments(deps, caller, trip_id, people, is_organizer) if document["you"] else (),
+        share_channels=[(name, network.title) for name, network in deps.networks.items() if network.share],
+        share_fields=_share_fields(say),
+        notice=notice,
+        **_ways_in(deps, caller, trip_id, document),
+        **document["privacy"],
+    )
+    stream = f"/v1/trips/{document['id']}/events/stream" if document["you"] else ""
+    return TripPage(part, view, around.merchant, _steps(booking, say), stream)
+
+
+def _part(document: Mapping[str, Any], booking: Booking | None) -> str:
+    state: str = document["state"]
+    if state in ("open", "locked"):
+        return "deciding"
+    if state == "canceled":
+        return "canceled"
+    decided_at = _instant(document["decision"]["decided_at"]) if document["decision"] else None
+    if booking is not None and (state != "decided" or decided_at is None or booking.created_at >= decided_at):
+        return _PARTS[booking.state]
+    return "booked" if state == "booked" else "decided"
+
+
+def _around(session: Session, caller: Caller, trip_id: TripId, document: Mapping[str, Any]) -> _Around:
+    now = clock.now(session)
+    merchant = merchants.read_merchant(session)
+    offer_ids = [OfferId(from_wire("off", o["offer_id"])) for o in document["options"] if o["offer_id"]]
+    found = offers.read_offers(session, offer_ids) if offer_ids else {}
+    member = trips.member_of(session, trip_id, caller) if document["you"] else None
+    prices: dict[OptionId, OptionPrice] = {}
+    about = None
+    day = min((offer.outward.departs_local.date() for offer in found.values()), default=now.date())
+    if member is not None and member.role != "viewer":
+        prices = {price.option_id: price for price in trips.price_options(session, trip_id, member.id, now=now)}
+        about = _about(session, member.subject, day)
+    occasion = document["occasion_id"]
+    zone = next((offer.outward.origin.zone for offer in found.values()), merchant.timezone)
+    shows_votes = any(option["counts"] is not None for option in document["options"])
+    return _Around(
+        merchant=merchant,
+        now=now,
+        found=found,
+        prices=prices,
+        about=about,
+        occasion=offers.read_occasion(session, OccasionId(from_wire("occ", occasion))).title if occasion else "",
+        zone=zone,
+        titles=_rule_titles(session, day),
+        leading=_leading(session, trip_id, document) if shows_votes else (None, ""),
+    )
+
+
+def _leading(session: Session, trip_id: TripId, document: Mapping[str, Any]) -> tuple[str | None, str]:
+    _, proposal = trips.tally_of(session, trip_id)
+    wire = to_wire("opt", proposal.option_id) if proposal.option_id else None
+    label = next((option["label"] for option in document["options"] if option["id"] == wire), None)
+    return label, proposal.reason
+
+
+def _rule_titles(session: Session, on: date) -> dict[str, str]:
+    try:
+        document = discounts.read_catalogue(session, on).document
+    except CatalogueNotFound:
+        return {}
+    rules = document.get("rules")
+    listed = rules if isinstance(rules, list) else []
+    return {str(r["id"]): str(r["title"]) for r in listed if isinstance(r, dict) and r.get("title") and r.get("id")}
+
+
+def _about(session: Session, subject: UUID, day: date) -> AboutYou:
+    mine = discounts.entitlements_of(session, [subject])[subject]
+    held = {card.type for card in mine.cards}
+    known = discounts.card_types(session, day)
+    return AboutYou([CardChoice(card.type, card.name, card.type in held) for card in known], mine.age)
+
+
+# --- people ---------------------------------------------------------------------------------------------------------
+
+
+def _members(document: Mapping[str, Any], say: Words) -> dict[str, MemberView]:
+    mine = document["you"]["member_id"] if document["you"] else None
+    voters = {vote["member_id"] for option in document["options"] for vote in option["votes"] or ()}
+    return {
+        member["id"]: MemberView(
+            id=member["id"],
+            name=member["name"] or say("Somebody"),
+            is_you=member["id"] == mine,
+            is_organizer=member["role"] == "organizer",
+            is_guest=member["is_guest"],
+            is_going=member["is_going"],
+            has_voted=member["id"] in voters,
+        )
+        for member in document["members"] or ()
+    }
+
+
+def _you(document: Mapping[str, Any], people: Mapping[str, MemberView]) -> MemberView | None:
+    you = document["you"]
+    if you is None:
+        return None
+    return people.get(you["member_id"]) or MemberView(
+        you["member_id"], you["name"], is_you=True, is_organizer=you["role"] == "organizer", is_going=you["is_going"]
+    )
+
+
+def _somebody(people: Mapping[str, MemberView], id: UUID, name: str, mine: UUID | None) -> MemberView:
+    wire = to_wire("mem", id)
+    return people.get(wire) or MemberView(wire, name, is_you=id == mine)
+
+
+def _comments(
+    deps: WebDeps, caller: Caller, trip_id: TripId, people: Mapping[str, MemberView], is_organizer: bool
+) -> list[CommentView]:
+    found = trips.list_comments(deps.database, caller, trip_id, after=None, limit=comments_shown)[:comments_shown]
+    views = []
+    for comment in reversed(found):
+        member = _somebody(people, comment.member_id, "…", None)
+        id = to_wire("cmt", comment.id)
+        views.append(CommentView(id, member, comment.body, comment.created_at, is_organizer or member.is_you))
+    return views
+
+
+def _ways_in(deps: WebDeps, caller: Caller, trip_id: TripId, document: Mapping[str, Any]) -> dict[str, Any]:
+    you = document["you"]
+    if you is None or document["state"] not in ("open", "locked", "decided"):
+        return {}
+    may = you["role"] == "organizer" or document["privacy"]["visibility"] in ("friends", "public")
+    if not may:
+        return {}
+    known = trips.list_invites(deps.database, deps.sealer, caller, trip_id)
+    is_secret = document["privacy"]["visibility"] == "secret"
+    good = [one for one in known if one.invite.revoked_at is None and bool(one.invite.for_name) == is_secret]
+    return {"can_invite": True, "invite_url": f"{deps.public_url}/i/{good[0].token}" if good else ""}
+
+
+# --- what is put to the vote ----------------------------------------------------------------------------------------
+
+
+def _option(option: Mapping[str, Any], document: Mapping[str, Any], around: _Around, say: Words) -> OptionView:
+    offer = around.found.get(OfferId(from_wire("off", option["offer_id"]))) if option["offer_id"] else None
+    price = around.prices.get(OptionId(from_wire("opt", option["id"])))
+    counts = option["counts"] or {"yes": None, "if_need_be": None, "no": None}
+    legs = [leg_view(leg) for leg in offer.legs] if offer else _snapshot_legs(option["snapshot"])
+    seats_left = offer.draft.seats_left if offer else None
+    is_bookable = offer is not None and offer.is_bookable(around.now) and seats_left != 0
+    label = option["label"]
+    return OptionView(
+        id=option["id"],
+        label=_date_label(label, say) if option["kind"] == "date" else label,
+        legs=legs,
+        price=PriceView(price.yours, price.yours_full, price.total) if price and price.yours else None,
+        from_price=offer.from_price if offer else None,
+        mine=option["yours"],
+        is_leading=around.leading[0] == label and document["state"] in ("open", "locked"),
+        is_bookable=is_bookable or offer is None,
+        unbookable_text=phrases.unbookable_text(price.reason if price else None, seats_left, say),
+        seats_left=seats_left,
+        offer_id=option["offer_id"] or "",
+        on=legs[0].departs_at.astimezone(ZoneInfo(legs[0].zone)).date() if legs else None,
+        **counts,
+    )
+
+
+def _date_label(text: str, say: Words) -> str:
+    from groupbook.kit.i18n import format_day
+
+    return format_day(date.fromisoformat(text), say.locale)
+
+
+def leg_view(leg: Leg) -> LegView:
+    return LegView(
+        origin=leg.origin.name,
+        destination=leg.destination.name,
+        departs_at=leg.departs_at,
+        arrives_at=leg.arrives_at,
+        zone=leg.origin.zone,
+        train=leg.number,
+        minutes=leg.duration_minutes,
+        arrives_zone=leg.destination.zone,
+    )
+
+
+def offer_view(offer: Offer, now: datetime) -> OfferView:
+    return OfferView(
+        id=to_wire("off", offer.id),
+        title=offer.title,
+        legs=[leg_view(leg) for leg in offer.legs],
+        from_price=offer.from_price,
+        seats_left=offer.draft.seats_left,
+        is_bookable=offer.is_bookable(now) and offer.draft.seats_left != 0,
+    )
+
+
+def _snapshot_legs(snapshot: Mapping[str, Any]) -> list[LegView]:
+    return [
+        LegView(
+            origin=leg["origin"],
+            destination=leg["destination"],
+            departs_at=datetime.fromisoformat(leg["departs_at"]),
+            arrives_at=datetime.fromisoformat(leg["arrives_at"]),
+            zone=leg["origin_zone"],
+            train=leg["number"],
+            minutes=leg["duration_minutes"],
+            arrives_zone=leg["destination_zone"],
+        )
+        for leg in (snapshot or {}).get("legs", ())
+    ]
+
+
+def _trip_day(document: Mapping[str, Any], decided: OptionView | None) -> date | None:
+    if decided is not None and decided.on is not None:
+        return decided.on
+    return date.fromisoformat(document["starts_on"]) if document["starts_on"] else None
+
+
+# --- the booking ----------------------------------------------------------------------------------------------------
+
+
+def _booking(
+    deps: WebDeps, caller: Caller, booking: Booking, people: Mapping[str, MemberView], around: _Around, say: Words
+) -> BookingView:
+    asked = {ask.portion_id for ask in booking.asks if ask.asked_of == booking.me}
+    payers = [_payer(line, booking, people, asked, say) for line in booking.portions]
+    mine = next((line for line in booking.portions if line.is_mine), None)
+    price = mine.price if mine else None
+    lines = [_line(step, around.titles, say) for step in price.lines] if price else []
+    if price and len(lines) > 1:
+        lines.append(LineView(say("You pay"), price.pay, "total"))
+    return BookingView(
+        id=to_wire("bkg", booking.id),
+        state=booking.state.value,
+        total=booking.total,
+        pay=price.pay if price else None,
+        lines=lines,
+        deadline_at=booking.deadline_at,
+        progress=ProgressView([phrases.portion_words(line.state, say).ring for line in booking.portions]),
+        payers=payers,
+        mine=next((payer for payer in payers if payer.member.is_you), None),
+        places_text=_places_text(booking, say),
+        tickets=_tickets(deps, caller, booking, people) if booking.state is BookingState.BOOKED else (),
+        end_text=phrases.end_text(booking.reason, say),
+        reference=booking.merchant_ref or "",
+        is_proven=booking.is_proven,
+        ask_ids=[to_wire("prq", ask.id) for ask in booking.asks if ask.asked_by == booking.me],
+        helpers=[member for member in people.values() if not member.is_you],
+    )
+
+
+def _line(step: Any, titles: Mapping[str, str], say: Words) -> LineView:
+    return LineView(phrases.line_label(step.what, titles, say), step.delta, "off" if step.delta.minor < 0 else "")
+
+
+def _payer(
+    line: PortionLine, booking: Booking, people: Mapping[str, MemberView], asked: set[Any], say: Words
+) -> PayerView:
+    words = phrases.portion_words(line.state, say)
+    is_paid_for = line.payer != line.traveler
+    return PayerView(
+        portion_id=to_wire("por", line.portion_id) if line.portion_id else "",
+        member=_somebody(people, line.traveler, line.name, booking.me),
+        state=words.ring,
+        state_text=words.text,
+        tone=words.tone,
+        amount=line.amount,
+        paid_by=line.payer_name if is_paid_for else "",
+        asks_for_help=(line.portion_id in asked or (is_paid_for and line.is_payable_by_me))
+        and line.state not in (PortionState.AUTHORIZED, PortionState.CAPTURED),
+        is_payable=line.is_payable_by_me,
+    )
+
+
+def _places_text(booking: Booking, say: Words) -> str:
+    if not booking.seats:
+        return ""
+    count = len({seat.member_id for seat in booking.seats})
+    coaches = sorted({seat.coach for seat in booking.seats})
+    if booking.seats_are_together and len(coaches) == 1:
+        return say.many(
+            "%(num)s seat kept, coach %(coach)s",
+            "%(num)s seats kept together, coach %(coach)s",
+            count,
+            coach=coaches[0],
+        )
+    return say.many("%(num)s seat kept", "%(num)s seats kept", count)
+
+
+def _tickets(deps: WebDeps, caller: Caller, booking: Booking, people: Mapping[str, MemberView]) -> list[TicketView]:
+    return [
+        TicketView(
+            member=_somebody(people, ticket.member_id, ticket.name, booking.me),
+            number=ticket.number,
+            code=ticket.code,
+            qr_svg=qr_svg(ticket.code),
+            seats=[_seat(seat) for seat in ticket.seats],
+        )
+        for ticket in bookings.read_tickets(deps.database, caller, booking.id)
+    ]
+
+
+def _seat(seat: Seat) -> SeatView:
+    return SeatView(str(seat.leg), seat.coach, seat.place)
+
+
+def _steps(booking: Booking | None, say: Words) -> list[tuple[str, str]]:
+    """How far a booking is on its way, for the loading page."""
+    if booking is None:
+        return []
+    if booking.state is BookingState.PLACING:
+        return [(say("The railway keeps your seats"), "now"), (say("Everybody pays their part"), "next")]
+    names = [
+        (say("Everybody is in"), {_B.FREEZING}),
+        (say("The railway confirms your seats"), {_B.CONFIRMING, _B.TOMBSTONING}),
+        (say("Your banks pay"), {_B.CAPTURING}),
+        (say("Your tickets"), {_B.BOOKED}),
+    ]
+    at = next((index for index, (_, states) in enumerate(names) if booking.state in states), 0)
+    return [(text, "done" if i < at else "now" if i == at else "next") for i, (text, _) in enumerate(names)]
+
+
+def _share_fields(say: Words) -> list[tuple[str, str, bool]]:
+    return [
+        ("title", say("The name of the trip"), True),
+        ("date", say("The day"), True),
+        ("train", say("The train"), True),
+        ("name", say("My first name"), True),
+    ]
+
+
+def _undo_until(decision: Mapping[str, Any] | None, now: datetime) -> datetime | None:
+    decided_at = _instant(decision["decided_at"]) if decision else None
+    if decided_at is None or decided_at + timedelta(seconds=undo_seconds) <= now:
+        return None
+    return decided_at + timedelta(seconds=undo_seconds)
+
+
+def _instant(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text).astimezone(UTC) if text else None
