@@ -48,6 +48,7 @@ from groupbook.referrals.domain import (
 )
 from groupbook.referrals.models import VisitRow
 from groupbook.trips import Joined
+from groupbook.trips.domain import Visibility
 
 
 class TooManyShares(TooMany):
@@ -78,7 +79,7 @@ def mint_share(
         trip = trips.trip_of(session, trip_id)
         member = trips.member_of(session, trip_id, caller)
         if member is None:
-            raise trips.TripNotFound() if trips.public_view(session, trip_id) is None else trips.NotMember()
+            raise trips.NotMember() if trip.privacy.visibility is Visibility.PUBLIC else trips.TripNotFound()
         require_shareable(trip.privacy, trip.state, member)
         if repository.shares_of_trip(session, trip_id) >= shares_per_trip_max:
             raise TooManyShares(shares_max=shares_per_trip_max)
