@@ -158,7 +158,7 @@ async def read_trip(call: Call[TripDeps], trip_id: TripId) -> TripOut:
         caller = _at_the_trip(call.deps, call.caller, trip_id)
         return read.read_trip(call.deps.database, caller, trip_id)
 
-    # The database has made the JSON of a TripOut; reading it into objects to write it again would cost most of the call.
+    # The database made the JSON of a TripOut; reading it into objects to write it again would cost most of the call.
     return cast(TripOut, Response(await call.run(document), media_type=JSON))
 
 
