@@ -17,7 +17,8 @@ from uuid import UUID
 import psycopg
 import structlog
 from celery import Celery
-from kombu.exceptions import OperationalError
+from kombu.connection import Connection
+from kombu.exceptions import KombuError, OperationalError
 
 from groupbook.kit import pgmq
 from groupbook.kit.database import forbid_in_transaction
@@ -145,6 +146,18 @@ def send(app: Celery, task: str, *ids: str, expires_seconds: float | None = None
     """
     forbid_in_transaction(f"publishing {task}")
     app.send_task(task, args=ids, ignore_result=True, expires=expires_seconds)
+
+
+def answers(broker_url: str) -> bool:
+    """Whether the broker can be reached within two seconds. The one in the database answers when the database does."""
+    if broker_url.startswith(IN_DATABASE):
+        return True
+    try:
+        with Connection(broker_url, connect_timeout=2) as connection:  # type: ignore[no-untyped-call] # kombu has no types
+            connection.ensure_connection(max_retries=1, timeout=2)
+    except (OSError, KombuError):
+        return False
+    return True
 
 
 class CeleryNudger:

@@ -18,6 +18,7 @@ from uuid import UUID
 import psycopg
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import CHAR, BigInteger, DateTime, Engine, MetaData, create_engine, event, make_url, text
 from sqlalchemy.dialects.postgresql import JSONB
@@ -182,6 +183,11 @@ def lookup(session: Session, function: str, *args: object) -> Any:
 def migrate(url: str, revision: str = "head") -> None:
     """Bring the database to `revision` (Alembic), creating the application role if it is missing."""
     command.upgrade(alembic_config(url), revision)
+
+
+def newest_revision() -> str | None:
+    """The revision that `migrate` leads to, as this code knows it."""
+    return ScriptDirectory(str(_MIGRATIONS)).get_current_head()
 
 
 def alembic_config(url: str) -> Config:

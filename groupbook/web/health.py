@@ -6,11 +6,6 @@ broker loses no work (sweeps find the rows) and only makes everything slower: it
 
 from __future__ import annotations
 
-from functools import cached_property
-
-from alembic.script import ScriptDirectory
-from kombu.connection import Connection
-from kombu.exceptions import KombuError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,8 +15,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from groupbook.house import House
-from groupbook.kit.broker import IN_DATABASE
-from groupbook.kit.database import alembic_config, lookup
+from groupbook.kit import broker
+from groupbook.kit.database import lookup, newest_revision
 from groupbook.web.metrics import REGISTRY, ROWS
 
 
@@ -30,6 +25,7 @@ class Health:
 
     def __init__(self, house: House) -> None:
         self._house = house
+        self._head = newest_revision()
 
     def routes(self) -> list[Route]:
         return [
@@ -65,15 +61,7 @@ class Health:
         }
 
     def _broker(self) -> str:
-        url = self._house.settings.broker_url
-        if url.startswith(IN_DATABASE):
-            return "ok"  # it lives in the database that has just answered
-        try:
-            with Connection(url, connect_timeout=2) as connection:  # type: ignore[no-untyped-call] # kombu has no types
-                connection.ensure_connection(max_retries=1, timeout=2)
-        except (OSError, KombuError):
-            return "unreachable"
-        return "ok"
+        return "ok" if broker.answers(self._house.settings.broker_url) else "unreachable"
 
     def _count(self) -> None:
         try:
@@ -83,11 +71,6 @@ class Health:
             return  # the figures of the process itself are still worth having
         for kind, number in counts.items():
             ROWS.labels(kind).set(number)
-
-    @cached_property
-    def _head(self) -> str | None:
-        config = alembic_config(self._house.settings.database_url)
-        return ScriptDirectory.from_config(config).get_current_head()
 
 
 def routes(house: House) -> list[Route]:
