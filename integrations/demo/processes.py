@@ -146,7 +146,9 @@ class Supervisor:
         log = self._state / "logs" / f"{child.name}.log"
         pipe = str(self._parent_reads)
         runs = [child.module, pipe] if child.is_keeper else ["integrations.demo.child", pipe, child.module]
-        with log.open("ab") as output:
+        if log.exists():
+            log.replace(log.with_suffix(".log.before"))
+        with log.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", *runs, *child.arguments],
                 stdin=subprocess.DEVNULL,

@@ -28,6 +28,8 @@ from integrations.demo.processes import Child, ChildFailed, StopRequested, Super
 
 ROOT = Path(__file__).resolve().parents[2]
 DATABASE = "groupbook"
+MERCHANT = "kestrel"
+STAFF = "desk@kestrel.example"
 USUAL_PORTS = {"web": 8000, "shop": 8001, "network": 8002, "payments": 8003}
 Say = Callable[[str], None]
 takeover_seconds_max = 15.0
@@ -101,6 +103,8 @@ def run(state: Path, asked_ports: dict[str, int]) -> int:
                 at = start_everything(state, asked_ports, supervisor, say)
                 print(welcome(at, read_secrets(state), state), flush=True)
                 supervisor.watch()
+            except (ChildFailed, postgres.PostgresUnavailable) as failure:
+                complain(failure)
             finally:
                 supervisor.stop()
                 postgres.stop(state)
@@ -108,9 +112,13 @@ def run(state: Path, asked_ports: dict[str, int]) -> int:
                 say("stopped, nothing is left running")
     except StopRequested:
         return 0
-    except (AlreadyRunning, ChildFailed, postgres.PostgresUnavailable) as failure:
-        print(f"demo: {failure}", file=sys.stderr, flush=True)
+    except AlreadyRunning as failure:
+        complain(failure)
     return 1
+
+
+def complain(failure: Exception) -> None:
+    print(f"demo: {failure}", file=sys.stderr, flush=True)
 
 
 def default_state() -> Path:
@@ -202,7 +210,7 @@ def demo_servers(state: Path, at: Addresses, known: Secrets) -> Iterator[Child]:
         "payments",
         "payments",
         at.payments,
-        webhook_url=f"{at.web}/hooks/stripe",
+        webhook_url=f"{at.web}/in/stripe/{MERCHANT}",
         webhook_secret=known.stripe_webhook_secret,
         api_key=known.stripe_secret_key,
     )
@@ -224,7 +232,9 @@ def seed(state: Path, environment: Mapping[str, str]) -> None:
     Raises:
         ChildFailed: seeding ended with an error.
     """
-    command = [sys.executable, "-m", "groupbook.cli", "seed"]
+    options = ["--shop-origin", environment["GROUPBOOK_DEMO_MERCHANT_URL"]]
+    options += ["--network-origin", environment["GROUPBOOK_DEMO_NETWORK_URL"]]
+    command = [sys.executable, "-c", "from groupbook.cli import main; main()", "seed", *options]
     done = subprocess.run(
         command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
@@ -314,7 +324,7 @@ def welcome(at: Addresses, known: Secrets, state: Path) -> str:
     return f"""
   shop, with groupbook in it    {at.shop}
   demo social network           {at.network}
-  merchant dashboard            {at.web}/dashboard   (kestrel / {known.staff_password})
+  merchant dashboard            {at.web}/dashboard   ({STAFF} / {known.staff_password})
 
   logs and data: {state}        stop: Ctrl-C
 """
