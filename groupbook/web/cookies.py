@@ -2,6 +2,7 @@
 
 gb_session            a person's session (people: kind cookie), 30 days
 gb_seat_<trip hex>    a guest's seat in one trip (people: kind guest), 180 days; goes when the guest logs in
+gb_staff              a staff member at the merchant's dashboard, 12 hours
 gb_login              proves that the browser which finishes a login is the one that began it, 10 minutes
 """
 
@@ -17,6 +18,7 @@ from groupbook.people.domain import login_seconds, session_seconds
 
 SESSION: Final = "gb_session"
 LOGIN: Final = "gb_login"
+STAFF: Final = "gb_staff"
 _SEAT: Final = "gb_seat_"
 _seats_max: Final = 32
 

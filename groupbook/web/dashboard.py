@@ -1,0 +1,463 @@
+"""The merchant's dashboard: what sharing brought, bookings, messages, keys. Pages and forms; no script is needed.
+
+A cookie (`gb_staff`, HttpOnly, SameSite=Lax) says who is logged in; every form is checked against our own origin. Staff
+see their own merchant in its own mode, because every read is bound to the tenant of their session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from groupbook import bookings, merchants, referrals, trips, webhooks
+from groupbook.bookings.domain import BookingState
+from groupbook.house import House
+from groupbook.kit import clock
+from groupbook.kit.callers import Caller
+from groupbook.kit.errors import GroupbookError, NotFound
+from groupbook.kit.i18n import Words
+from groupbook.kit.ids import ApiKeyId, BookingId, EmbedOriginId, EndpointId, EventId, from_wire, to_wire
+from groupbook.merchants.domain import InvalidLogin, Merchant, staff_session_seconds
+from groupbook.referrals.domain import ChannelGrowth
+from groupbook.web import cookies, quickstart
+from groupbook.web.phrases import error_text
+from groupbook.web.render import Viewer, render, words_of
+from groupbook.web.sessions import require_own_origin
+from groupbook.webhooks.domain import EVENT_TYPES, Delivery, DeliveryState
+
+R = TypeVar("R")
+HOME: Final = "/dashboard"
+LOGIN: Final = "/dashboard/login"
+field_characters_max: Final = 2_000
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Who sits at the dashboard: the caller, their name, their merchant."""
+
+    caller: Caller
+    name: str
+    merchant: Merchant
+
+
+Page = Callable[[Request, Desk], Awaitable[Response]]
+
+
+class Dashboard:
+    """The pages, on one house."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    def routes(self) -> list[Route]:
+        return [
+            Route(LOGIN, self.log_in, methods=["GET", "POST"]),
+            Route("/dashboard/logout", self._page(self.log_out), methods=["POST"]),
+            Route(HOME, self._page(self.home)),
+            Route("/dashboard/bookings", self._page(self.list_bookings)),
+            Route("/dashboard/bookings/{booking_id}", self._page(self.show_booking)),
+            Route("/dashboard/webhooks", self._page(self.list_webhooks), methods=["GET", "POST"]),
+            Route("/dashboard/webhooks/{endpoint_id}", self._page(self.show_webhook), methods=["GET", "POST"]),
+            Route("/dashboard/settings", self._page(self.settings), methods=["GET", "POST"]),
+        ]
+
+    # --- who sits here ------------------------------------------------------------------------------------------------
+
+    def _page(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
+        """A page for staff only: the login page otherwise; forms from our own pages only."""
+
+        async def endpoint(request: Request) -> Response:
+            desk = await run_in_threadpool(self._desk, request)
+            if desk is None:
+                return RedirectResponse(LOGIN, 303)
+            try:
+                if request.method == "POST":
+                    require_own_origin(request, self._house.settings.public_origin)
+                return await page(request, desk)
+            except GroupbookError as error:
+                return self._trouble(request, desk, error)
+
+        return endpoint
+
+    def _desk(self, request: Request) -> Desk | None:
+        token = request.cookies.get(cookies.STAFF)
+        caller = merchants.authenticate_staff(self._house.database, token) if token else None
+        if caller is None or caller.subject is None:
+            return None
+        with self._house.database.begin(caller.merchant_id) as session:
+            staff = merchants.read_staff(session, caller.subject)
+            return None if staff is None else Desk(caller, staff.name, merchants.read_merchant(session))
+
+    async def log_in(self, request: Request) -> Response:
+        if request.method == "GET":
+            return render(request, "dashboard/login.html", {"email": "", "error": ""})
+        try:
+            require_own_origin(request, self._house.settings.public_origin)
+            form = await _form(request)
+            _, token = await run_in_threadpool(
+                merchants.log_in_staff, self._house.database, email=form["email"], password=form["password"]
+            )
+        except InvalidLogin:
+            say = words_of(request)
+            wrong = say("Address and password do not fit. After ten tries the login rests for a quarter of an hour.")
+            return render(request, "dashboard/login.html", {"email": form["email"], "error": wrong}, status=401)
+        except GroupbookError as error:
+            text = error_text(error, words_of(request))
+            return render(request, "dashboard/login.html", {"email": "", "error": text}, status=403)
+        response = RedirectResponse(HOME, 303)
+        response.set_cookie(
+            cookies.STAFF,
+            token,
+            max_age=staff_session_seconds,
+            httponly=True,
+            samesite="lax",
+            secure=self._house.settings.public_url.startswith("https://"),
+        )
+        return response
+
+    async def log_out(self, request: Request, desk: Desk) -> Response:
+        token = request.cookies[cookies.STAFF]
+        await run_in_threadpool(merchants.log_out_staff, self._house.database, desk.caller, token)
+        response = RedirectResponse(LOGIN, 303)
+        response.delete_cookie(cookies.STAFF)
+        return response
+
+    # --- pages --------------------------------------------------------------------------------------------------------
+
+    async def home(self, request: Request, desk: Desk) -> Response:
+        """The growth figures, the key, the commands."""
+
+        def read(session: Session) -> str | None:
+            return merchants.show_test_key(session, self._house.sealer)
+
+        growth = await run_in_threadpool(referrals.growth, self._house.database, desk.merchant.id)
+        key = await self._step(desk, read)
+        commands = quickstart.commands(
+            self._house.settings.public_url, key or "gb_live_…", currency=desk.merchant.currency
+        )
+        context = {
+            "growth": growth,
+            "rows": [_share_row(channel) for channel in (growth.shared, *growth.channels)],
+            "bars": _bars(growth.shared, growth.direct),
+            "key": key,
+            "commands": commands,
+        }
+        return self._render(request, desk, "home", context)
+
+    async def list_bookings(self, request: Request, desk: Desk) -> Response:
+        found = await run_in_threadpool(
+            bookings.list_bookings,
+            self._house.database,
+            desk.caller,
+            cursor=request.query_params.get("cursor") or None,
+        )
+        titles = await self._step(
+            desk, lambda session: {one.trip_id: trips.trip_of(session, one.trip_id).title for one in found.rows}
+        )
+        say = words_of(request)
+        rows = [
+            {
+                "url": f"/dashboard/bookings/{to_wire('bkg', one.id)}",
+                "id": to_wire("bkg", one.id),
+                "title": titles[one.trip_id],
+                "state": booking_words(one.state, say),
+                "people": len(one.portions),
+                "total": one.total,
+                "at": one.created_at,
+            }
+            for one in found.rows
+        ]
+        return self._render(request, desk, "bookings", {"rows": rows, "next_cursor": found.next_cursor})
+
+    async def show_booking(self, request: Request, desk: Desk) -> Response:
+        booking_id = BookingId(from_wire("bkg", request.path_params["booking_id"]))
+        database = self._house.database
+        view = await run_in_threadpool(bookings.read_booking, database, desk.caller, booking_id)
+        steps = await run_in_threadpool(bookings.read_timeline, database, desk.merchant.id, booking_id)
+
+        def read(session: Session) -> tuple[str, list[webhooks.Event]]:
+            events = webhooks.list_events(session, limit=50, object_id=booking_id).rows
+            return trips.trip_of(session, view.trip_id).title, events
+
+        title, events = await self._step(desk, read)
+        say = words_of(request)
+        context = {
+            "booking": view,
+            "id": to_wire("bkg", view.id),
+            "trip_id": to_wire("trip", view.trip_id),
+            "title": title,
+            "state": booking_words(view.state, say),
+            "steps": [
+                {"at": step.at, "event": step.event, "state": booking_words(step.to_state, say)} for step in steps
+            ],
+            "portions": [
+                {"name": line.name, "payer": line.payer_name, "state": line.state.value, "amount": line.amount}
+                for line in view.portions
+            ],
+            "events": [{"id": to_wire("evt", one.id), "type": one.type, "at": one.created_at} for one in events],
+        }
+        return self._render(request, desk, "booking", context)
+
+    async def list_webhooks(self, request: Request, desk: Desk) -> Response:
+        """The endpoints; a form adds one, and its secret is shown with the answer."""
+        context: dict[str, Any] = {"secret": None, "error": "", "url": "", "types": sorted(EVENT_TYPES)}
+        status = 200
+        if request.method == "POST":
+            form = await _form(request)
+            wanted = [name for name in form.getlist("event_type") if isinstance(name, str)] or ["*"]
+            try:
+                _, context["secret"] = await self._step(
+                    desk,
+                    lambda session: webhooks.create_endpoint(
+                        session, self._house.webhooks, url=form["url"], event_types=wanted
+                    ),
+                )
+            except GroupbookError as error:
+                status = 422
+                context |= {"error": form_text(error, words_of(request)), "url": form["url"]}
+        context["endpoints"] = [
+            {
+                "url": one.url,
+                "page": f"/dashboard/webhooks/{to_wire('whk', one.id)}",
+                "types": ", ".join(one.event_types),
+                "is_enabled": one.is_enabled,
+            }
+            for one in await self._step(desk, webhooks.list_endpoints)
+        ]
+        return self._render(request, desk, "webhooks", context, status=status)
+
+    async def show_webhook(self, request: Request, desk: Desk) -> Response:
+        """One endpoint: its deliveries, and what can be done about them."""
+        endpoint_id = EndpointId(from_wire("whk", request.path_params["endpoint_id"]))
+        secret = None
+        if request.method == "POST":
+            done = await self._act_on_webhook(await _form(request), desk, endpoint_id)
+            if done is None:
+                return RedirectResponse("/dashboard/webhooks", 303)
+            if not done:
+                return RedirectResponse(request.url.path, 303)
+            secret = done
+        cursor = request.query_params.get("cursor") or None
+
+        def read(session: Session) -> dict[str, Any]:
+            endpoint = webhooks.read_endpoint(session, endpoint_id)
+            found = webhooks.list_deliveries(session, limit=20, cursor=cursor, endpoint_id=endpoint_id)
+            tried = webhooks.attempts_of(session, found.rows)
+            types = {one.event_id: webhooks.read_event(session, one.event_id).type for one in found.rows}
+            say = words_of(request)
+            rows = [
+                {
+                    "event": to_wire("evt", one.event_id),
+                    "type": types[one.event_id],
+                    "state": delivery_words(one, say),
+                    "at": one.created_at,
+                    "next_at": one.due_at if one.state is DeliveryState.PENDING else None,
+                    "attempts": tried[one.id],
+                }
+                for one in found.rows
+            ]
+            return {"endpoint": endpoint, "rows": rows, "next_cursor": found.next_cursor, "secret": secret}
+
+        return self._render(request, desk, "webhook", await self._step(desk, read))
+
+    async def _act_on_webhook(self, form: _Form, desk: Desk, endpoint_id: EndpointId) -> str | None:
+        """A new secret, an empty text, or None when the endpoint is gone."""
+
+        def act(session: Session) -> str | None:
+            match form["act"]:
+                case "test":
+                    webhooks.send_test_event(session, endpoint_id)
+                case "enable":
+                    webhooks.enable_endpoint(session, endpoint_id)
+                case "roll":
+                    return webhooks.roll_secret(session, self._house.webhooks, endpoint_id)
+                case "redeliver":
+                    event_id = EventId(from_wire("evt", form["event"]))
+                    webhooks.redeliver(session, event_id, endpoint_id=endpoint_id)
+                case "delete":
+                    webhooks.delete_endpoint(session, endpoint_id)
+                    return None
+                case _:
+                    raise NotFound()
+            return ""
+
+        return await self._step(desk, act)
+
+    async def settings(self, request: Request, desk: Desk) -> Response:
+        """Keys and embed origins."""
+        context: dict[str, Any] = {"secret": None, "error": "", "origin": ""}
+        status = 200
+        if request.method == "POST":
+            form = await _form(request)
+            try:
+                context["secret"] = await self._act_on_settings(form, desk)
+            except GroupbookError as error:
+                status = 422
+                context |= {"error": form_text(error, words_of(request)), "origin": form["origin"]}
+            if status == 200 and context["secret"] is None:
+                return RedirectResponse(request.url.path, 303)
+
+        def read(session: Session) -> dict[str, Any]:
+            now = clock.system_now(session)
+            return {
+                "keys": [
+                    {"id": to_wire("key", one.id), "key": one, "is_active": one.is_active(now)}
+                    for one in merchants.list_api_keys(session)
+                ],
+                "origins": [
+                    {"id": to_wire("emo", one.id), "origin": one.origin} for one in merchants.embed_origins(session)
+                ],
+            }
+
+        return self._render(request, desk, "settings", context | await self._step(desk, read), status=status)
+
+    async def _act_on_settings(self, form: _Form, desk: Desk) -> str | None:
+        """The secret of a fresh key, or None."""
+        sealer = self._house.sealer
+
+        def act(session: Session) -> str | None:
+            match form["act"]:
+                case "add_origin":
+                    merchants.add_embed_origin(session, form["origin"].strip())
+                case "remove_origin":
+                    merchants.remove_embed_origin(session, EmbedOriginId(from_wire("emo", form["id"])))
+                case "create_key":
+                    name = form["name"].strip()[:80] or "API"
+                    return merchants.create_api_key(session, sealer, name=name).secret
+                case "roll_key":
+                    return merchants.roll_api_key(session, sealer, ApiKeyId(from_wire("key", form["id"]))).secret
+                case "revoke_key":
+                    merchants.revoke_api_key(session, ApiKeyId(from_wire("key", form["id"])))
+                case _:
+                    raise NotFound()
+            return None
+
+        return await self._step(desk, act)
+
+    # --- small --------------------------------------------------------------------------------------------------------
+
+    async def _step(self, desk: Desk, step: Callable[[Session], R]) -> R:
+        def use_case() -> R:
+            with self._house.database.begin(desk.merchant.id) as session:
+                return step(session)
+
+        return await run_in_threadpool(use_case)
+
+    def _render(
+        self, request: Request, desk: Desk, page: str, context: Mapping[str, Any], *, status: int = 200
+    ) -> Response:
+        return render(
+            request,
+            f"dashboard/{page}.html",
+            {"wide": True, "home_url": HOME, "here": page, **context},
+            status=status,
+            merchant=desk.merchant,
+            viewer=Viewer(desk.name),
+        )
+
+    def _trouble(self, request: Request, desk: Desk, error: GroupbookError) -> Response:
+        say = words_of(request)
+        is_missing = error.kind.value == "not_found"
+        text = say("There is nothing here, or it belongs to somebody else.") if is_missing else error_text(error, say)
+        return self._render(request, desk, "trouble", {"text": text}, status=404 if is_missing else 403)
+
+
+class _Form:
+    """A posted form: single texts by name, empty when absent, cut where no honest form would be longer."""
+
+    def __init__(self, data: FormData) -> None:
+        self._data = data
+
+    def __getitem__(self, name: str) -> str:
+        value = self._data.get(name)
+        return value[:field_characters_max].replace("\x00", "") if isinstance(value, str) else ""
+
+    def getlist(self, name: str) -> list[Any]:
+        return self._data.getlist(name)
+
+
+async def _form(request: Request) -> _Form:
+    return _Form(await request.form(max_files=0, max_fields=100))
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def booking_words(state: BookingState, say: Words) -> tuple[str, str]:
+    """A booking's state for the merchant, and its tone."""
+    s = BookingState
+    return {
+        s.PLACING: (say("Asking for places"), "info"),
+        s.OPEN: (say("Collecting"), "info"),
+        s.FREEZING: (say("Deciding"), "info"),
+        s.CONFIRMING: (say("Confirming"), "info"),
+        s.TOMBSTONING: (say("Making sure"), "warn"),
+        s.CAPTURING: (say("Taking the money"), "info"),
+        s.BOOKED: (say("Booked"), "ok"),
+        s.VOIDING: (say("Being released"), "quiet"),
+        s.ABORTED: (say("Not booked, nobody charged"), "quiet"),
+        s.UNWINDING: (say("Canceling"), "warn"),
+        s.REFUNDING: (say("Paying back"), "warn"),
+        s.REFUNDED: (say("Canceled, paid back"), "quiet"),
+        s.PARKED: (say("Needs a person"), "bad"),
+    }[state]
+
+
+def delivery_words(delivery: Delivery, say: Words) -> tuple[str, str]:
+    return {
+        DeliveryState.PENDING: (say("Waiting"), "info" if delivery.attempts == 0 else "warn"),
+        DeliveryState.DELIVERED: (say("Delivered"), "ok"),
+        DeliveryState.FAILED: (say("Failed"), "bad"),
+        DeliveryState.DROPPED: (say("Dropped"), "quiet"),
+    }[delivery.state]
+
+
+def form_text(error: GroupbookError, say: Words) -> str:
+    """What is wrong with what the merchant typed."""
+    texts = {
+        "invalid_origin": say("Write an exact origin: https://shop.example, without a path."),
+        "embed_origin_exists": say("This origin is registered already."),
+        "invalid_webhook_url": say("We post to public https addresses only."),
+        "too_many_webhook_endpoints": say("Twenty endpoints are the most. Delete one first."),
+        "api_key_not_found": say("This key is not active any more."),
+    }
+    return texts.get(error.code) or error_text(error, say)
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+
+
+def _share_row(channel: ChannelGrowth) -> dict[str, Any]:
+    return {
+        "channel": channel.channel,
+        "shares": channel.shares,
+        "visits": channel.visits,
+        "per_share": channel.visits_per_share,
+        "joins": channel.joins,
+        "starts": channel.starts,
+        "bookings": channel.bookings,
+    }
+
+
+def _bars(shared: ChannelGrowth, direct: ChannelGrowth) -> list[dict[str, Any]]:
+    """Shared beside direct, per figure, as shares of the larger of the two: the widths of the picture's bars."""
+    bars = []
+    for figure in ("visits", "joins", "starts", "bookings"):
+        values = (getattr(shared, figure), getattr(direct, figure))
+        most = max(*values, 1)
+        bars.append(
+            {"figure": figure, "shared": values[0], "direct": values[1], "widths": [v * 100 / most for v in values]}
+        )
+    return bars
+
+
+def routes(house: House) -> list[Route]:
+    return Dashboard(house).routes()
