@@ -128,23 +128,21 @@ class Saga:
         )
 
     def run_until_quiet(self) -> None:
-        """Deliver and call until nothing is due, then sweep, until that changes nothing either."""
-        for _ in range(60):
-            moved = self._work()
-            for sweep in self.house.sweeps.values():
-                sweep(self.merchant_id)
-            if not self._work() and not moved:
+        """Deliver and call until nothing moves any more; an outside that stays away is left alone after three tries."""
+        idle = 0
+        for _ in range(80):
+            idle = 0 if self._work() else idle + 1
+            if idle == 1:
+                for sweep in self.house.sweeps.values():
+                    sweep(self.merchant_id)
+            if idle == 3:
                 return
         raise AssertionError("the house never comes to rest")
 
     def _work(self) -> bool:
-        facts = self.deliverer.due(self.merchant_id)
-        for fact_id in facts:
-            self.deliverer.deliver(self.merchant_id, fact_id)
-        calls = self.house.runner.due(self.merchant_id)
-        for intent_id in calls:
-            self.house.runner.run(self.merchant_id, intent_id)
-        return bool(facts or calls)
+        heard = [self.deliverer.deliver(self.merchant_id, fact) for fact in self.deliverer.due(self.merchant_id)]
+        closed = [self.house.runner.run(self.merchant_id, call) for call in self.house.runner.due(self.merchant_id)]
+        return any(heard) or any(closed)
 
     # --- what friends do ---
 
