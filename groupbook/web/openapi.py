@@ -43,8 +43,8 @@ groupbook lets people plan a trip together inside a social network or your own s
 discounts, settles it all or nothing with everyone paying their own portion, and shares it by links whose referrals are
 tracked.
 
-**Keys.** `Authorization: Bearer gb_test_…` or `gb_live_…`; the mode is on objects as `livemode`; test and live data never
-meet. **Money** is whole minor units with a currency: `{"amount": 3334, "currency": "EUR"}`. **Times** are RFC
+**Keys.** `Authorization: Bearer gb_test_…` or `gb_live_…`; objects carry their mode as `livemode`; test and live data
+never meet. **Money** is whole minor units with a currency: `{"amount": 3334, "currency": "EUR"}`. **Times** are RFC
 3339 in UTC. **Ids** are opaque, with a prefix. **Lists** go newest first, `limit` at a time, from `next_cursor`.
 **Errors** are `application/problem+json` (RFC 9457) with a stable `code`; the `type` leads to its cause and fix.
 **Idempotency.** Where money moves, `Idempotency-Key` is required: missing 400, still at work 409, another body 422; a

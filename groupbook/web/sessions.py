@@ -78,7 +78,14 @@ def authenticate(request: Request, database: Database, public_origin: str) -> Ca
     token = bearer_of(request)
     if token is not None and token.startswith("gb_"):
         return merchants.authenticate_key(database, request.headers["authorization"])
-    return caller_of(request, database, public_origin, _trip_of(request.url.path))
+    caller = caller_of(request, database, public_origin, _trip_of(request.url.path))
+    staff = request.cookies.get(cookies.STAFF)
+    if caller is not None or token is not None or not staff:
+        return caller
+    caller = merchants.authenticate_staff(database, staff)
+    if caller is not None:
+        require_own_origin(request, public_origin)
+    return caller
 
 
 def _trip_of(path: str) -> TripId | None:
