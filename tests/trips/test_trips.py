@@ -134,13 +134,13 @@ def test_guests_of_every_script_join_and_joining_twice_is_once(house: House, ref
         refuses(
             error,
             started.trip_id,
-            lambda name=name: trips.join_by_invite(house.database, None, started.invite_token, name=name),  # type: ignore[misc]
+            lambda name=name: trips.join_by_invite(house.database, None, started.invite_token, name=name),
         )
     for token in ("", "x", "x" * 5_000, started.invite_token[:-1], "é"):
         refuses(
             InviteNotFound,
             started.trip_id,
-            lambda token=token: trips.join_by_invite(house.database, None, token, name="Eve"),  # type: ignore[misc]
+            lambda token=token: trips.join_by_invite(house.database, None, token, name="Eve"),
         )
 
 
@@ -187,7 +187,10 @@ def test_members_bring_friends_only_when_the_organizer_allows_it(house: House, r
     ana = house.person("ana")
     started = house.start(ana)
     bo, _ = house.join(started, "Bo")
-    create = lambda: trips.create_invite(house.database, house.sealer, bo, started.trip_id)  # noqa: E731
+
+    def create() -> trips.ShownInvite:
+        return trips.create_invite(house.database, house.sealer, bo, started.trip_id)
+
     refuses(NotOrganizer, started.trip_id, create)
     house.set_privacy(ana, started.trip_id, visibility=Visibility.FRIENDS)
     create()
@@ -222,7 +225,10 @@ def test_the_last_word_on_an_option_stands_and_saying_it_twice_is_no_news(house:
     started = house.start(ana)
     bo, _ = house.join(started, "Bo")
     lyon, nice = house.option_ids(started.trip_id)
-    vote = lambda caller, option, choice: trips.cast_vote(house.database, caller, started.trip_id, option, choice)  # noqa: E731
+
+    def vote(caller: Caller, option: OptionId, choice: VoteChoice | None) -> trips.VoteCast:
+        return trips.cast_vote(house.database, caller, started.trip_id, option, choice)
+
     assert vote(ana, lyon, YES).seq is not None
     assert vote(bo, lyon, NO).seq is not None
     assert vote(bo, lyon, MAYBE).seq is not None
@@ -276,7 +282,8 @@ def test_who_may_not_vote_moves_nothing(house: House, refuses: Refuses) -> None:
 
 def race(count: int, act: Callable[[int], None]) -> list[BaseException]:
     """Run `act` in `count` threads at once; what they raised."""
-    barrier, raised = threading.Barrier(count), []
+    barrier = threading.Barrier(count)
+    raised: list[BaseException] = []
 
     def run(number: int) -> None:
         barrier.wait()
@@ -559,7 +566,7 @@ def test_a_seat_is_taken_over_only_by_who_holds_its_token(house: House, refuses:
         refuses(
             error,
             started.trip_id,
-            lambda caller=caller, secret=secret: trips.adopt(house.database, caller, secret),  # type: ignore[misc]
+            lambda caller=caller, secret=secret: trips.adopt(house.database, caller, secret),
         )
     bo = house.person("bo")
     trips.adopt(house.database, bo, token)
