@@ -199,6 +199,18 @@ def test_the_app_frame_opens_groupbook_with_a_signed_payload(site: Plaza) -> Non
     assert (pairs["sub"], pairs["merchant"], pairs["start"]) == ("plaza-ana", "kestrel", "abc")
 
 
+def test_a_link_of_groupbook_can_be_opened_inside_plaza(site: Plaza) -> None:
+    with site.browse("dev") as browser:
+        for url in (
+            "http://localhost:8000/i/Ab_-9",
+            "http://localhost:8000.evil.example/i/x",
+            "http://localhost:8000/x",
+        ):
+            browser.post("/posts", data={"url": url, "text": "?"})
+        feed = browser.get("/").text
+    assert re.findall(r'href="/apps/groupbook\?start=([^"]*)"', feed) == ["Ab_-9"]
+
+
 def test_becoming_somebody_else_never_leads_away(site: Plaza) -> None:
     with site.browse() as browser:
         for bad in ("//evil.example", "/\\evil.example", "https://evil.example"):

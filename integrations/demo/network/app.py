@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ from integrations.demo.network.store import Post, Store, now_seconds
 
 HERE: Final = Path(__file__).parent
 COOKIE: Final = "plaza_person"
+# The links of groupbook that its mini-app can open: a trip, an invitation, a share.
+_START: Final = re.compile(r"/[tis]/([A-Za-z0-9_-]{1,64})")
 _text_characters_max: Final = 1_000
 _url_characters_max: Final = 2_000
 
@@ -96,6 +99,7 @@ class Plaza:
         )
         self._templates.filters["ago"] = _ago
         self._templates.filters["host"] = lambda url: urlsplit(url).netloc
+        self._templates.filters["start"] = self._start_of
 
     def app(self) -> Starlette:
         parts = urlsplit(self._settings.groupbook_url)
@@ -285,6 +289,12 @@ class Plaza:
 
     def _is_ours(self, request: Request) -> bool:
         return request.headers.get("origin") == self._settings.public_url
+
+    def _start_of(self, url: str | None) -> str:
+        """The start parameter by which the app frame opens this link of groupbook; empty for any other link."""
+        origin = self._settings.groupbook_url
+        found = _START.fullmatch(url[len(origin) :]) if url and url.startswith(f"{origin}/") else None
+        return found[1] if found else ""
 
     def _posts(self) -> list[tuple[Post, Person]]:
         return [(post, BY_ID[post.person]) for post in self._store.posts()]
