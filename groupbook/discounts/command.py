@@ -4,12 +4,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
-from groupbook.discounts.engine import Catalogue, parse_case, price
+from groupbook.discounts.engine import Catalogue, parse_case, parse_catalogue, price
 from groupbook.discounts.engine.errors import DiscountError
 
 _COMPARED = ("total", "people", "applications", "rejected", "unused")
+
+
+def price_cases(catalogue: Path, cases: Path, out: TextIO, *, check: bool = False) -> int:
+    """Price the cases of a file (one JSON object per line) with the catalogue of another; answers go to `out`.
+
+    Returns:
+        The exit code: 0, or 1 when the catalogue or a case is wrong, or (with `check`) an answer is.
+    """
+
+    def write(line: str) -> None:
+        out.write(line + "\n")
+
+    try:
+        rules = parse_catalogue(json.loads(catalogue.read_text("utf-8")))
+    except ValueError:  # neither JSON nor UTF-8
+        write(json.dumps({"id": None, "error": {"code": "not_json", "problems": []}}))
+        return 1
+    except DiscountError as error:
+        write(json.dumps(_failure(None, error)))
+        return 1
+    with cases.open(encoding="utf-8", errors="replace") as lines:
+        return price_lines(rules, lines, write, check=check)
 
 
 def price_lines(
@@ -49,9 +72,12 @@ def _answer(catalogue: Catalogue, line: str) -> tuple[dict[str, Any], Mapping[st
     try:
         answer = price(parse_case(document, catalogue)).as_document()
     except DiscountError as error:
-        problems = error.params.get("problems", [])
-        return {"id": id, "error": {"code": error.code, "problems": problems}}, {}
+        return _failure(id, error), {}
     return answer, expected if isinstance(expected, dict) else {}
+
+
+def _failure(id: object, error: DiscountError) -> dict[str, Any]:
+    return {"id": id, "error": {"code": error.code, "problems": error.params.get("problems", [])}}
 
 
 def _agrees(answer: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:

@@ -52,7 +52,7 @@ CHANNELS: Final = (
     "discord",
     "email",
     "sms",
-    "link",
+    "copy",
     "native",
 )
 # What a sharer may show of a booked trip; everything else stays inside.

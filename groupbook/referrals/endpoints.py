@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.routing import Route
 
@@ -20,7 +20,7 @@ from groupbook.trips import NotMember, TripNotFound
 @dataclass(frozen=True)
 class ReferralDeps:
     database: Database
-    public_url: str
+    public_url: str = ""  # the edge's, once the routes are made
 
 
 @operation(
@@ -57,4 +57,4 @@ OPERATIONS: tuple[Operation, ...] = (mint_share, confirm_visit, read_growth)
 
 
 def routes(deps: ReferralDeps, edge: Edge) -> list[Route]:
-    return _routes(OPERATIONS, deps, edge)
+    return _routes(OPERATIONS, replace(deps, public_url=edge.public_url), edge)

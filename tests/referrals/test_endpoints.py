@@ -30,7 +30,7 @@ def http(street: Street, callers: dict[str, Caller]) -> Iterator[TestClient]:
         return callers.get(request.headers.get("x-as", ""))
 
     edge = Edge(database=street.database, authenticate=who, public_url="http://localhost:8000")
-    deps = ReferralDeps(street.database, "http://localhost:8000")
+    deps = ReferralDeps(street.database)
     with TestClient(Starlette(routes=list(routes(deps, edge)))) as client:
         yield client
 
