@@ -159,14 +159,14 @@ def cases(draw: st.DrawFn, most: int = 4) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(cases())
 def test_the_total_is_that_of_the_twin(case: dict[str, Any]) -> None:
     expected = cheapest_total(case, [LAW_RAW[id] for id in case["rules"]])
     assert price(parse_case(case, LAW_CATALOGUE), explain=False).total == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(cases(most=6))
 def test_lines_add_up_and_nobody_pays_more_than_alone(case: dict[str, Any]) -> None:
     read = parse_case(case, LAW_CATALOGUE)
