@@ -9,6 +9,9 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
+STRIPE_API_BASE = "https://api.stripe.com"
+
+
 class Settings(BaseSettings):
     """All settings. Lengths are seconds; every lease, sweep and budget is here, so crash tests can divide by sixty."""
 
@@ -21,7 +24,7 @@ class Settings(BaseSettings):
     secret_key: SecretStr = Field(description="seals secrets at rest and derives invite tokens; at least 32 characters")
 
     # Who we are to others
-    stripe_api_base: str = "https://api.stripe.com"
+    stripe_api_base: str = STRIPE_API_BASE
     stripe_secret_key: SecretStr = SecretStr("")
     stripe_webhook_secret: SecretStr = SecretStr("")
     demo_network_url: str = ""
@@ -34,7 +37,9 @@ class Settings(BaseSettings):
     demo_api_key: SecretStr = SecretStr("")
     demo_staff_password: SecretStr = SecretStr("")
 
-    smtp_url: SecretStr = Field(default=SecretStr(""), description="smtp://user:password@host:587 (STARTTLS) or smtps://…")
+    smtp_url: SecretStr = Field(
+        default=SecretStr(""), description="smtp://user:password@host:587 (STARTTLS) or smtps://…"
+    )
     mail_from: str = Field(default="", description="the sender of our e-mails")
 
     # What is allowed
@@ -59,3 +64,11 @@ class Settings(BaseSettings):
         """Scheme, host and port as a browser writes them in `Origin`."""
         parts = urlsplit(self.public_url)
         return f"{parts.scheme}://{parts.netloc}"
+
+    @cached_property
+    def payment_origins(self) -> tuple[str, ...]:
+        """Where hosted payment pages live: the provider's own, or the sandbox's beside its interface."""
+        if self.stripe_api_base == STRIPE_API_BASE:
+            return ("https://checkout.stripe.com",)
+        parts = urlsplit(self.stripe_api_base)
+        return (f"{parts.scheme}://{parts.netloc}",)

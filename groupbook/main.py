@@ -9,6 +9,7 @@ from groupbook.config import Settings
 from groupbook.house import House, Outside
 from groupbook.kit.broker import CeleryNudger, celery_app
 from groupbook.kit.database import Nudger
+from groupbook.kit.errors import InvariantBroken
 from groupbook.webhooks.sender import PinnedSender
 from integrations import registry
 
@@ -41,6 +42,9 @@ def create_app(settings: Settings) -> Starlette:
 
 def __getattr__(name: str) -> Starlette:
     # `uvicorn groupbook.main:app` asks for `app`; whoever only wants to assemble needs no settings.
-    if name == "app":
+    if name != "app":
+        raise AttributeError(name)
+    try:
         return create_app(Settings())
-    raise AttributeError(name)
+    except AttributeError as error:  # uvicorn would say that there is no `app`, and hide what is wrong
+        raise InvariantBroken(what=repr(error)) from error

@@ -28,6 +28,7 @@ from groupbook.kit.http import Edge, Operation, problem, starlette_problem
 from groupbook.merchants import endpoints as merchants_http
 from groupbook.offers import endpoints as offers_http
 from groupbook.payments import endpoints as payments_http
+from groupbook.people import Lifetimes
 from groupbook.people import endpoints as people_http
 from groupbook.referrals import endpoints as referrals_http
 from groupbook.trips import endpoints as trips_http
@@ -56,9 +57,7 @@ OPERATIONS: tuple[Operation, ...] = (
 def build_app(house: House) -> Starlette:
     """Everything, on one house."""
     settings = house.settings
-    authenticate = partial(
-        sessions.authenticate, database=house.database, public_origin=settings.public_origin
-    )
+    authenticate = partial(sessions.authenticate, database=house.database, public_origin=settings.public_origin)
     edge = Edge(house.database, authenticate, settings.public_url)
     hub = Hub(settings.database_url)
 
@@ -86,6 +85,7 @@ def _api(house: House, edge: Edge, hub: Hub) -> list[BaseRoute]:
         find_merchant=house.find_merchant,
         embed_origins=house.embed_origins,
         adopt=trips.adopt_guest,
+        lifetimes=_lifetimes(house),
     )
     booking_deps = bookings_http.BookingDeps(database, house.runner, house.policy, settings.public_url)
     return [
@@ -105,12 +105,19 @@ def _api(house: House, edge: Edge, hub: Hub) -> list[BaseRoute]:
 
 def _pages(house: House) -> list[BaseRoute]:
     settings = house.settings
-    login_deps = login.LoginDeps(house.database, house.outside.networks, settings.public_url, trips.adopt_guest)
+    login_deps = login.LoginDeps(
+        house.database, house.outside.networks, settings.public_url, trips.adopt_guest, _lifetimes(house)
+    )
     return [
         *login.routes(login_deps),
         *dashboard.routes(house),
         *pages.routes(_web_deps(house)),
     ]
+
+
+def _lifetimes(house: House) -> Lifetimes:
+    settings = house.settings
+    return Lifetimes(cookie_seconds=settings.session_days * 86_400, bearer_seconds=settings.embed_session_seconds)
 
 
 def _web_deps(house: House) -> WebDeps:
@@ -122,7 +129,6 @@ def _web_deps(house: House) -> WebDeps:
         adapter_of=house.adapter_of,
         networks=house.outside.networks,
         public_url=settings.public_url,
-        visit_secret=settings.secret_key.get_secret_value().encode(),
         policy=house.policy,
         payment_origins=settings.payment_origins,
         test_mode=settings.test_mode,
