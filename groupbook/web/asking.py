@@ -111,9 +111,10 @@ class Ask:
 
     def go(self, path: str, *, seat: tuple[TripId, str | None] | None = None) -> Response:
         """On to one of our pages; `seat` is a new guest's token, which this browser or frame keeps."""
-        if self.is_framed:
+        if self.is_framed and seat is not None:
+            # A redirect is followed by `fetch` itself, so its headers would never be seen.
             headers = {"GB-Go": path, "Cache-Control": "no-store"}
-            if seat is not None and seat[1]:
+            if seat[1]:
                 headers["GB-Bearer"] = seat[1]
             return Response(status_code=204, headers=headers)
         response = RedirectResponse(path, 303, headers={"Cache-Control": "no-store"})

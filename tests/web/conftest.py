@@ -1,0 +1,96 @@
+"""The pages on a whole house with twins; browsers are test clients that keep their cookies and say where they stand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from html import unescape
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from groupbook import merchants
+from groupbook.web import pages
+from groupbook.web.deps import WebDeps
+from integrations.social.twin import TwinNetwork
+from tests.support.saga import Saga
+
+ORIGIN = "http://localhost:8000"
+SHOP = "http://127.0.0.1:8001"
+
+
+class Site:
+    """groupbook's pages for one merchant, and as many browsers as asked for."""
+
+    def __init__(self, saga: Saga) -> None:
+        self.saga = saga
+        self.network = TwinNetwork().network
+        with saga.database.begin(saga.merchant_id) as session:
+            merchants.add_embed_origin(session, SHOP)
+        self.deps = WebDeps(
+            database=saga.database,
+            sealer=saga.house.sealer,
+            runner=saga.house.runner,
+            adapter_of=saga.house.adapter_of,
+            networks={self.network.name: self.network},
+            public_url=ORIGIN,
+            policy=saga.house.policy,
+            payment_origins=("https://pay.example",),
+            test_mode=True,
+        )
+        self.app = Starlette(routes=pages.routes(self.deps))
+
+    def browser(self, language: str = "en") -> Browser:
+        return Browser(self.app, language)
+
+
+class Browser(TestClient):
+    """Somebody's browser, standing on our own pages."""
+
+    def __init__(self, app: Starlette, language: str) -> None:
+        super().__init__(app, base_url=ORIGIN, headers={"Origin": ORIGIN, "Accept-Language": language})
+
+    def start(self, name: str, offer: str, **fields: Any) -> str:
+        """Start a trip as a guest; the trip's address."""
+        form = {"title": "Lights", "name": name, "offer": offer, "rule": "organizer", **fields}
+        answer = self.post("/start?merchant=kestrel", data=form, follow_redirects=False)
+        assert answer.status_code == 303, answer.text
+        return str(answer.headers["location"])
+
+    def join(self, invite: str, name: str) -> str:
+        answer = self.post(invite, data={"name": name}, follow_redirects=False)
+        assert answer.status_code == 303, answer.text
+        return str(answer.headers["location"])
+
+    def act(self, trip: str, act: str, **fields: Any) -> Any:
+        return self.post(f"{trip}/{act}", data=fields)
+
+    def invite_of(self, trip: str) -> str:
+        found = re.search(r'value="http://localhost:8000(/i/[^"]+)"', self.get(trip).text)
+        assert found is not None
+        return found[1]
+
+    def option_of(self, trip: str) -> str:
+        found = re.search(r'name="option" value="(opt_[0-9a-f]+)"', self.get(trip).text)
+        assert found is not None
+        return found[1]
+
+
+def text_of(page: str) -> str:
+    """What a reader reads of a page."""
+    main = page[page.index("<main") : page.index("</main>")]
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", main)).split())
+
+
+@pytest.fixture
+def site(database_url: str) -> Iterator[Site]:
+    saga = Saga(database_url, "Nobody")
+    yield Site(saga)
+    saga.close()
+
+
+@pytest.fixture
+def read() -> Callable[[str], str]:
+    return text_of
