@@ -116,7 +116,7 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = MappingProxyType(
         voided="A bank was told to let the money go; nothing was taken.",
         refunded="Money of one portion went back to its payer.",
     )
-    | _types("share", "shr", created="Somebody shared a trip.")
+    | _types("share", "shr", minted="Somebody shared a trip.")
     | _types("webhook", "whk", test="A test, sent because you asked for it.")
 )
 

@@ -25,6 +25,7 @@ from groupbook.payments.ports import PaymentProvider
 from groupbook.trips import StartTrip
 from groupbook.trips.service.plan import NewOption
 from groupbook.webhooks.domain import Answer
+from groupbook.webhooks.ports import Sender
 from integrations.merchants.twin import TwinMerchant
 from integrations.payments.twin import Twin
 from worker import LISTENERS
@@ -46,7 +47,9 @@ class KeptSender:
 class Saga:
     """One trip of named friends, decided on one train; prices in EUR cents, everybody the same full fare."""
 
-    def __init__(self, database_url: str, *names: str, fare: int = 5_000, **settings: Any) -> None:
+    def __init__(
+        self, database_url: str, *names: str, fare: int = 5_000, sender: Sender | None = None, **settings: Any
+    ) -> None:
         self.clock_offset = timedelta(0)
         self.merchant_twin = TwinMerchant(now=self.now)
         self.provider = Twin(clock=self.now)
@@ -64,7 +67,7 @@ class Saga:
                 providers={"twin": self._provider},
                 merchants={"twin": lambda _configuration: self.merchant_twin},
                 messengers=[],
-                sender=self.sender,
+                sender=sender or self.sender,
             ),
         )
         self.database = self.house.database
