@@ -92,7 +92,7 @@ def toys(database_url: str, broker_url: str, tmp_path: Path) -> Toys:
     return Toys(database_url, broker_url, tmp_path / "world")
 
 
-def wait_until(condition: Callable[[], object], *, seconds: float = 45) -> None:
+def wait_until(condition: Callable[[], object], *, seconds: float = 90) -> None:
     give_up_at = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < give_up_at, f"not within {seconds} s: {inspect.getsource(condition)}"
