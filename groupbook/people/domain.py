@@ -20,11 +20,9 @@ import hmac
 import re
 import secrets
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Final, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -45,9 +43,6 @@ launch_seconds_max: Final = 300
 launch_skew_seconds: Final = 60
 
 SessionKind = Literal["cookie", "bearer", "guest"]
-session_seconds: Final[Mapping[SessionKind, int]] = MappingProxyType(
-    {"cookie": 30 * 86_400, "bearer": 12 * 3_600, "guest": 180 * 86_400}
-)
 HandoffState = Literal["open", "approved", "redeemed", "denied", "spent"]
 ConsentPurpose = Literal["embed", "messages", "visits"]
 
@@ -235,6 +230,22 @@ class Contact:
     app_id: str
     subject: str
     email: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """How long a session lives: a browser's, a frame's, a guest's seat. The edge fills it from the settings."""
+
+    cookie_seconds: float = 30 * 86_400
+    bearer_seconds: float = 8 * 3_600
+    guest_seconds: float = 180 * 86_400
+
+    def end(self, kind: SessionKind, now: datetime) -> datetime:
+        seconds = {"cookie": self.cookie_seconds, "bearer": self.bearer_seconds, "guest": self.guest_seconds}[kind]
+        return now + timedelta(seconds=seconds)
+
+
+LIFETIMES: Final = Lifetimes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,10 +443,6 @@ def safe_picture(url: str | None) -> str | None:
 
 
 # --- decisions ------------------------------------------------------------------------------------------------------
-
-
-def expiry(kind: SessionKind, now: datetime) -> datetime:
-    return now + timedelta(seconds=session_seconds[kind])
 
 
 def check_fresh(signed_at: datetime, now: datetime) -> None:

@@ -14,6 +14,7 @@ from groupbook.kit.http import routes as _routes
 from groupbook.kit.ids import HandoffId, MerchantId, to_wire
 from groupbook.people import service
 from groupbook.people.domain import (
+    LIFETIMES,
     EmbedOriginNotRegistered,
     GuestAdopted,
     HandoffCodeWrong,
@@ -23,6 +24,7 @@ from groupbook.people.domain import (
     InvalidChallenge,
     InvalidInstance,
     LaunchRejected,
+    Lifetimes,
     NetworkNotFound,
 )
 from groupbook.people.ports import SocialNetwork
@@ -44,6 +46,7 @@ class PeopleDeps:
     find_merchant: Callable[[str], MerchantId]
     embed_origins: Callable[[MerchantId], Collection[str]]
     adopt: Adopt = adopt_guest
+    lifetimes: Lifetimes = LIFETIMES
 
 
 @operation(
@@ -89,6 +92,7 @@ async def redeem_handoff(call: Call[PeopleDeps], handoff_id: HandoffId, body: Re
         verifier=body.verifier,
         guest_tokens=_guest_tokens(call),
         adopt=call.deps.adopt,
+        lifetimes=call.deps.lifetimes,
     )
     return SessionOut.of(login)
 
@@ -116,6 +120,7 @@ async def open_launch(call: Call[PeopleDeps], network: str, body: OpenLaunch) ->
             merchant_slug=body.merchant,
             guest_tokens=_guest_tokens(call),
             adopt=call.deps.adopt,
+            lifetimes=call.deps.lifetimes,
         )
         return SessionOut.of(login)
 

@@ -14,7 +14,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from groupbook.people.domain import login_seconds, session_seconds
+from groupbook.people.domain import LIFETIMES, login_seconds
 
 SESSION: Final = "gb_session"
 LOGIN: Final = "gb_login"
@@ -38,12 +38,12 @@ def seat_tokens(request: Request) -> list[str]:
     return [value for name, value in request.cookies.items() if name.startswith(_SEAT) and value][:_seats_max]
 
 
-def set_session(response: Response, token: str, *, secure: bool) -> None:
-    _set(response, SESSION, token, seconds=session_seconds["cookie"], secure=secure)
+def set_session(response: Response, token: str, *, seconds: int, secure: bool) -> None:
+    _set(response, SESSION, token, seconds=seconds, secure=secure)
 
 
 def set_seat(response: Response, trip_id: UUID, token: str, *, secure: bool) -> None:
-    _set(response, _SEAT + trip_id.hex, token, seconds=session_seconds["guest"], secure=secure)
+    _set(response, _SEAT + trip_id.hex, token, seconds=int(LIFETIMES.guest_seconds), secure=secure)
 
 
 def set_login(response: Response, secret: str, *, secure: bool) -> None:

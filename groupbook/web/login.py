@@ -23,8 +23,9 @@ from groupbook.kit.database import Database
 from groupbook.kit.errors import Forbidden, GroupbookError, Unavailable
 from groupbook.kit.ids import HandoffId, PersonId, from_wire, to_wire
 from groupbook.merchants import Merchant
-from groupbook.people import Adopt, Handoff, LoginRefused, Person, SocialNetwork
+from groupbook.people import Adopt, Handoff, Lifetimes, LoginRefused, Person, SocialNetwork
 from groupbook.people.domain import (
+    LIFETIMES,
     HandoffExpired,
     HandoffNotFound,
     HandoffNotOpen,
@@ -47,6 +48,7 @@ class LoginDeps:
     networks: Mapping[str, SocialNetwork]
     public_url: str
     adopt: Adopt = people.adopt_guest
+    lifetimes: Lifetimes = LIFETIMES
     timeout_seconds: float = 20.0
 
     @property
@@ -140,7 +142,12 @@ class Pages:
             return self._trouble(request, error)
         target = f"/login/handoff?h={to_wire('hnd', login.handoff_id)}" if login.handoff_id else login.return_to
         response = RedirectResponse(target, 303, headers={"Cache-Control": "no-store"})
-        cookies.set_session(response, login.session.token, secure=self._deps.is_secure)
+        cookies.set_session(
+            response,
+            login.session.token,
+            seconds=int(self._deps.lifetimes.cookie_seconds),
+            secure=self._deps.is_secure,
+        )
         cookies.clear_seats(request, response)
         return response
 
@@ -154,6 +161,7 @@ class Pages:
             current=self._caller(request),
             guest_tokens=cookies.seat_tokens(request),
             adopt=self._deps.adopt,
+            lifetimes=self._deps.lifetimes,
             timeout_seconds=self._deps.timeout_seconds,
         )
 

@@ -16,6 +16,7 @@ from groupbook.kit.errors import GroupbookError, Unauthenticated
 from groupbook.kit.ids import HandoffId, MerchantId, PersonId, new_id
 from groupbook.people import domain, repository
 from groupbook.people.domain import (
+    LIFETIMES,
     EmbedOriginNotRegistered,
     Handoff,
     HandoffCode,
@@ -24,6 +25,7 @@ from groupbook.people.domain import (
     HandoffNotFound,
     HandoffNotOpen,
     HandoffState,
+    Lifetimes,
     LoggedIn,
 )
 from groupbook.people.models import HandoffRow
@@ -137,6 +139,7 @@ def redeem_handoff(
     verifier: str,
     guest_tokens: Sequence[str] = (),
     adopt: Adopt = adopt_guest,
+    lifetimes: Lifetimes = LIFETIMES,
 ) -> LoggedIn:
     """Trade code (or the typed match code) and verifier for a bearer session in the frame, once.
 
@@ -175,6 +178,7 @@ def redeem_handoff(
                 person_id=person.id,
                 embed_origin=row.embed_origin,
                 instance=row.instance,
+                lifetimes=lifetimes,
             )
     # Raised after the commit: the wrong try must stay counted.
     if refusal is not None:

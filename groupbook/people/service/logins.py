@@ -11,8 +11,10 @@ from groupbook.kit.database import Database
 from groupbook.kit.ids import HandoffId, MerchantId, new_id
 from groupbook.people import domain, repository
 from groupbook.people.domain import (
+    LIFETIMES,
     LaunchReason,
     LaunchRejected,
+    Lifetimes,
     LoggedIn,
     LoginExpired,
     LoginMismatch,
@@ -84,6 +86,7 @@ def finish_login(
     current: Caller | None = None,
     guest_tokens: Sequence[str] = (),
     adopt: Adopt = adopt_guest,
+    lifetimes: Lifetimes = LIFETIMES,
     timeout_seconds: float = 10,
 ) -> LoggedIn:
     """Read the network's answer, once, in the browser that asked; open a fresh cookie session.
@@ -121,7 +124,7 @@ def finish_login(
             # Of another merchant: row-level security shows nothing to revoke, and nothing should be.
             repository.revoke_session(session, current.session_id, now)
         adopt_presented(session, guest_tokens, person.id, adopt=adopt, now=now)
-        minted = mint_session(session, "cookie", now=now, person_id=person.id)
+        minted = mint_session(session, "cookie", now=now, person_id=person.id, lifetimes=lifetimes)
     return LoggedIn(
         merchant_id=merchant_id,
         person=person,
@@ -141,6 +144,7 @@ def launch(
     merchant_slug: str,
     guest_tokens: Sequence[str] = (),
     adopt: Adopt = adopt_guest,
+    lifetimes: Lifetimes = LIFETIMES,
 ) -> LoggedIn:
     """Open a bearer session from a signed launch payload, at most once per payload.
 
@@ -169,5 +173,7 @@ def launch(
             raise LaunchRejected(LaunchReason.REPLAYED)
         person, is_new = person_for(session, verified.identity, now=now)
         adopt_presented(session, guest_tokens, person.id, adopt=adopt, now=now)
-        minted = mint_session(session, "bearer", now=now, person_id=person.id, embed_origin=network.origin)
+        minted = mint_session(
+            session, "bearer", now=now, person_id=person.id, embed_origin=network.origin, lifetimes=lifetimes
+        )
     return LoggedIn(merchant_id=merchant_id, person=person, session=minted, is_new=is_new, start=verified.start)

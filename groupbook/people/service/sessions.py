@@ -12,7 +12,7 @@ from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database, merchant_of
 from groupbook.kit.ids import GuestId, PersonId, SessionId, new_id
 from groupbook.people import domain, repository
-from groupbook.people.domain import MintedSession, SessionKind
+from groupbook.people.domain import LIFETIMES, Lifetimes, MintedSession, SessionKind
 from groupbook.people.models import SessionRow
 
 _TOKEN_CHARACTERS_MAX = 128
@@ -27,6 +27,7 @@ def mint_session(
     guest_id: GuestId | None = None,
     embed_origin: str | None = None,
     instance: str | None = None,
+    lifetimes: Lifetimes = LIFETIMES,
 ) -> MintedSession:
     """A step: a new session for exactly one person or guest."""
     token = domain.mint_token()
@@ -40,7 +41,7 @@ def mint_session(
         embed_origin=embed_origin,
         instance=instance,
         created_at=now,
-        expires_at=domain.expiry(kind, now),
+        expires_at=lifetimes.end(kind, now),
         revoked_at=None,
     )
     session.add(row)
