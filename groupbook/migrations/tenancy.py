@@ -33,14 +33,14 @@ def ensure_roles(connection: Connection) -> None:
     connection.execute(sa.text(f"GRANT USAGE ON SCHEMA public TO {APP_ROLE}, {LOOKUP_ROLE}"))
 
 
-def tenant_table(name: str, *items: sa.Column[Any] | sa.Constraint, append_only: bool = False) -> None:
+def tenant_table(name: str, *items: sa.schema.SchemaItem, append_only: bool = False) -> None:
     """Create a table of one merchant's rows: key (merchant_id, id), row-level security enabled and forced.
 
     Args:
         items: further columns and constraints. A column `id` is added unless a primary key is among them.
         append_only: the application may insert and read, never change or delete.
     """
-    columns: list[sa.Column[Any] | sa.Constraint] = [sa.Column("merchant_id", UUID(), nullable=False), *items]
+    columns: list[sa.schema.SchemaItem] = [sa.Column("merchant_id", UUID(), nullable=False), *items]
     if not any(isinstance(item, sa.PrimaryKeyConstraint) for item in items):
         columns.insert(1, sa.Column("id", UUID(), nullable=False))
         columns.append(sa.PrimaryKeyConstraint("merchant_id", "id", name=f"pk_{name}"))
