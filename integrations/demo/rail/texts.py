@@ -27,6 +27,7 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
         "Aucun train trouvé. Essayez un autre jour ou une autre ville.",
     ),
     "occasions": ("Worth the trip", "Ça vaut le voyage"),
+    "festivals": ("Festivals", "Festivals"),
     "occasion_trains": ("Trains to get you there", "Trains pour y aller"),
     "returns": ("There and back", "Aller-retour"),
     "singles": ("One way", "Aller simple"),
