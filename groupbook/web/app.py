@@ -35,11 +35,9 @@ from groupbook.trips import endpoints as trips_http
 from groupbook.trips.live import Hub
 from groupbook.web import dashboard, health, login, openapi, pages, sessions
 from groupbook.web.deps import WebDeps
-from groupbook.web.middleware import RequestLog
+from groupbook.web.middleware import BodyLimit, RequestLog
 from groupbook.web.render import STATIC
 from groupbook.webhooks import endpoints as webhooks_http
-
-body_bytes_max = 1 << 20
 
 OPERATIONS: tuple[Operation, ...] = (
     *merchants_http.OPERATIONS,
@@ -69,10 +67,12 @@ def build_app(house: House) -> Starlette:
 
     return Starlette(
         routes=[*_api(house, edge, hub), *_pages(house), Mount("/static", StaticFiles(directory=STATIC))],
-        middleware=[Middleware(RequestLog)],
+        middleware=[
+            Middleware(RequestLog, is_secure=settings.public_url.startswith("https://")),
+            Middleware(BodyLimit),
+        ],
         exception_handlers={HTTPException: _unknown, GroupbookError: _refused},
         lifespan=lifespan,
-        max_body_size=body_bytes_max,
     )
 
 

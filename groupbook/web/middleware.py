@@ -12,11 +12,15 @@ from typing import Final
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from groupbook.kit.errors import TooLarge
+from groupbook.kit.http import problem
 from groupbook.web.metrics import REQUEST_SECONDS, REQUESTS
 
 log = structlog.get_logger(__name__)
+body_bytes_max: Final = 1 << 20
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _TRIP: Final = re.compile(r"/(trip_[0-9a-f]{32})(?:/|$)")
 _SAFE_HEADERS: Final = {
@@ -86,6 +90,52 @@ class RequestLog:
         headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
         if scope["path"].startswith("/v1/"):
             headers.setdefault("Cache-Control", "no-store")
+
+
+class BodyLimit:
+    """Refuses a body above the limit with a problem document, by its header or as soon as it has grown too long."""
+
+    def __init__(self, app: ASGIApp, *, bytes_max: int = body_bytes_max) -> None:
+        self._app = app
+        self._bytes_max = bytes_max
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "0")
+        if not declared.isascii() or not declared.isdigit() or int(declared[:12]) > self._bytes_max:
+            await self._refuse(scope, receive, send)
+            return
+        taken = 0
+        has_answered = False
+
+        async def receive_counted() -> Message:
+            nonlocal taken
+            message = await receive()
+            if message["type"] == "http.request":
+                taken += len(message.get("body", b""))
+                if taken > self._bytes_max:
+                    raise _BodyTooLong
+            return message
+
+        async def send_noted(message: Message) -> None:
+            nonlocal has_answered
+            has_answered = has_answered or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive_counted, send_noted)
+        except _BodyTooLong:
+            if not has_answered:
+                await self._refuse(scope, receive, send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await problem(TooLarge(bytes_max=self._bytes_max), Request(scope))(scope, receive, send)
+
+
+class _BodyTooLong(Exception):
+    """Only between the two functions above."""
 
 
 def _request_id(scope: Scope) -> str:
