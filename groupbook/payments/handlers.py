@@ -37,6 +37,7 @@ from groupbook.payments.ports import (
 )
 
 key_generations_max: Final = 3
+_SUPERSEDED: Final = "superseded"  # our own no: the page is not wanted any more
 _Answer = TypeVar("_Answer")
 
 
@@ -127,7 +128,7 @@ class OpenPage(_AttemptHandler):
     def call(self, intent: Intent) -> PaymentPage:
         provider, attempt = self._read(intent)
         if attempt.state != AttemptState.OPENING:
-            raise Refused("wrong_state", state=attempt.state)  # superseded before we came to ask
+            raise Refused(_SUPERSEDED, state=attempt.state)
         order = PaymentOrder(
             attempt_id=AttemptId(attempt.id),
             amount=Money(attempt.amount, attempt.currency),
@@ -150,6 +151,8 @@ class OpenPage(_AttemptHandler):
         recording.record_page(session, AttemptId(intent.subject), answer)
 
     def record_refusal(self, session: Session, intent: Intent, refusal: Refused) -> None:
+        if refusal.reason == _SUPERSEDED and intent.attempts > 1:
+            return  # an earlier call of ours may yet land: only the closing's second look can tell
         recording.record_page_refused(session, AttemptId(intent.subject), refusal.reason)
 
 

@@ -146,14 +146,19 @@ class StripeProvider:
         self.livemode = livemode
         self._account = account
         self._webhook_secrets = webhook_secrets
+        self._client = client or outbound.client()
         self._stripe = stripe.StripeClient(
             secret_key,
             stripe_account=account,
             stripe_version=API_VERSION,
             base_addresses={"api": api_base.rstrip("/")},
             max_network_retries=0,
-            http_client=Transport(client or outbound.client()),
+            http_client=Transport(self._client),
         )
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()
 
     # --- acting ---
 

@@ -38,7 +38,8 @@ EUR = "EUR"
 class Bench(Protocol):
     """A provider under test and the people around it."""
 
-    provider: PaymentProvider
+    @property
+    def provider(self) -> PaymentProvider: ...
 
     def now(self) -> datetime: ...
     def authorize(self, order: PaymentOrder, page: PaymentPage) -> None: ...
@@ -156,7 +157,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     provider = connect(configuration, livemode=False)
     yield StripeBench(provider, sandbox)
     sandbox.sandbox.store.clear_faults()
-    provider._stripe._requestor._get_http_client().close()
+    provider.close()
 
 
 def order_of(minor: int = 3334, currency: str = EUR) -> PaymentOrder:
