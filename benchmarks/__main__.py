@@ -1,0 +1,38 @@
+"""`python -m benchmarks [read] [vote] [join] [quote] [live] [--rounds N] [--seconds S] [--readers N]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import api, live
+from benchmarks.world import World
+
+NAMES = ("read", "vote", "join", "quote", "live")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="benchmarks", description="Ratios to bare ceilings, measured in this run.")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(NAMES)}; all when none is given")
+    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default 5)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of one measurement (default 2)")
+    parser.add_argument("--readers", type=int, default=1_000, help="live listeners (default 1000)")
+    parser.add_argument("--state", type=Path, help="where the database lives; a temporary folder when not given")
+    chosen = parser.parse_args()
+    names = chosen.names or list(NAMES)
+    unknown = set(names) - set(NAMES)
+    if unknown:
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    with tempfile.TemporaryDirectory(prefix="groupbook-bench-") as folder, World(chosen.state or Path(folder)) as world:
+        print(world.describe(), flush=True)
+        wanted = [name for name in names if name != "live"]
+        met = [api.campaign(world, wanted, rounds=chosen.rounds, seconds=chosen.seconds)] if wanted else []
+        if "live" in names:
+            met.append(live.campaign(world, rounds=chosen.rounds, readers=chosen.readers))
+    return 0 if all(met) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""Reading a trip, voting, joining, quoting: requests per second and tail, as ratios to the ceiling (goal A1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from statistics import median
+
+from benchmarks.load import Figure, Request, http, measure
+from benchmarks.world import World
+
+CONNECTIONS = 32
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is asked of us and of the ceiling, and the goal for the ratio, where there is one."""
+
+    name: str
+    ours: Request
+    ceiling: Request
+    goal: float | None
+
+
+def subjects(world: World) -> dict[str, Subject]:
+    plan, seats = world.plan, world.plan.seats
+    words = ("yes", "if_need_be", "no")
+    guests = count()
+
+    def vote(number: int) -> bytes:
+        seat, option = seats[number % len(seats)], plan.options[(number // len(seats)) % len(plan.options)]
+        word = words[(number // (len(seats) * len(plan.options))) % 3]
+        path = f"/v1/trips/{plan.id}/options/{option}/vote"
+        return http("PUT", path, token=seat.token, body=f'{{"choice":"{word}"}}'.encode())
+
+    def bare_vote(number: int) -> bytes:
+        word = words[(number // len(seats)) % 3]
+        return http("PUT", f"/vote/{number % len(seats)}", body=f'{{"choice":"{word}"}}'.encode())
+
+    def join(number: int) -> bytes:
+        invite = world.invites[next(guests) % len(world.invites)]
+        return http("POST", f"/v1/invites/{invite}/join", body=f'{{"name":"Guest {number}"}}'.encode())
+
+    def bare_join(number: int) -> bytes:
+        return http("POST", "/join", body=f'{{"name":"Guest {number}"}}'.encode())
+
+    reads = [http("GET", f"/v1/trips/{plan.id}", token=seat.token) for seat in seats]
+    quotes = [http("GET", f"/v1/trips/{plan.id}/prices", token=seat.token) for seat in seats]
+    known = (
+        Subject("read", lambda number: reads[number % len(reads)], lambda _: http("GET", "/read"), 0.6),
+        Subject("vote", vote, bare_vote, 0.5),
+        Subject("join", join, bare_join, None),
+        Subject("quote", lambda number: quotes[number % len(quotes)], lambda _: http("GET", "/quote"), None),
+    )
+    return {subject.name: subject for subject in known}
+
+
+def campaign(world: World, names: Sequence[str], *, rounds: int, seconds: float) -> bool:
+    """Interleaved rounds; prints one line per subject; whether every goal is met."""
+    known = subjects(world)
+    figures: dict[str, list[tuple[Figure, Figure]]] = {name: [] for name in names}
+    for name in names:  # warm-up: connections, prepared statements, caches
+        _pair(world, known[name], seconds=min(seconds, 1.0))
+    for _ in range(rounds):
+        for name in names:
+            figures[name].append(_pair(world, known[name], seconds=seconds))
+    print(f"\n{CONNECTIONS} connections, {rounds} interleaved rounds of {seconds:g} s; median of within-round ratios")
+    print(
+        f"{'':6} {'ratio':>6} {'min-max':>11} {'goal':>6} {'p99 ratio':>10} {'ours/s':>8} {'ceiling/s':>10} {'p50 ms':>7}"
+    )
+    return all([_print(known[name], figures[name]) for name in names])
+
+
+def _pair(world: World, subject: Subject, *, seconds: float) -> tuple[Figure, Figure]:
+    ours = measure(world.ports["ours"], subject.ours, connections=CONNECTIONS, seconds=seconds)
+    bare = measure(world.ports["ceiling"], subject.ceiling, connections=CONNECTIONS, seconds=seconds)
+    return ours, bare
+
+
+def _print(subject: Subject, pairs: Sequence[tuple[Figure, Figure]]) -> bool:
+    ratios = [ours.per_second / bare.per_second for ours, bare in pairs]
+    tails = [ours.percentile_ms(0.99) / bare.percentile_ms(0.99) for ours, bare in pairs]
+    refused = sum(len(figure.errors) for pair in pairs for figure in pair)
+    ratio = median(ratios)
+    goal = f">={subject.goal:g}" if subject.goal else "-"
+    print(
+        f"{subject.name:6} {ratio:6.2f} {min(ratios):5.2f}-{max(ratios):<5.2f} {goal:>6} {median(tails):10.1f} "
+        f"{median(o.per_second for o, _ in pairs):8.0f} {median(b.per_second for _, b in pairs):10.0f} "
+        f"{median(o.percentile_ms(0.5) for o, _ in pairs):7.1f}" + (f"  {refused} refused" if refused else ""),
+        flush=True,
+    )
+    return not refused and (subject.goal is None or ratio >= subject.goal)
