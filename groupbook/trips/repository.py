@@ -693,8 +693,7 @@ _SIGHT = """
     OR (me.role = 'viewer' AND t.visibility <> 'secret') OR t.visibility = 'public')
 """
 
-_DOCUMENT = text(
-    f"""
+DOCUMENT_SQL = f"""
 WITH seen AS MATERIALIZED ({_SIGHT}),
 present AS MATERIALIZED (
   SELECT m.* FROM member m JOIN seen ON m.trip_id = seen.id WHERE m.left_at IS NULL),
@@ -747,7 +746,7 @@ SELECT json_build_object(
   'is_frozen', frozen_by IS NOT NULL
 )::text FROM seen
 """
-)
+_DOCUMENT = text(DOCUMENT_SQL)
 
 
 def trip_document(session: Session, trip_id: TripId, caller: Caller) -> str | None:
