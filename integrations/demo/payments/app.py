@@ -320,7 +320,7 @@ class Sandbox:
             self.store.clear_faults()
             return None
         try:
-            times, seconds = int(given.get("times") or 1), float(given.get("seconds") or 0)
+            times, seconds = int(_given(given, "times", 1)), float(_given(given, "seconds", 0))
         except (TypeError, ValueError):
             return "times and seconds are numbers"
         if given.get("fault") not in FAULTS or not 1 <= times <= 10_000 or not 0 <= seconds <= 86_400:
@@ -338,6 +338,11 @@ class Sandbox:
 
     async def _health(self, _: Request) -> Response:
         return JSONResponse({"status": "ok"})
+
+
+def _given(fields: dict[str, Any], name: str, default: int) -> Any:
+    """A field of the form or the document; an empty one is not given."""
+    return default if fields.get(name) in (None, "") else fields[name]
 
 
 async def _json(request: Request) -> Any:

@@ -6,6 +6,7 @@ stored, logged or shown again.
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 import time
@@ -56,8 +57,12 @@ def routes(engine: Engine) -> list[Route]:
     async def home(_: Request) -> Response:
         return Response(status_code=303, headers={"Location": "/_faults"})
 
+    async def icon(_: Request) -> Response:
+        return Response(status_code=204)
+
     return [
         Route("/", home),
+        Route("/favicon.ico", icon),
         Route("/c/pay/{id}", pay_page, methods=["GET"]),
         Route("/c/pay/{id}", pay, methods=["POST"]),
         Route("/c/challenge/{id}", challenge_page, methods=["GET"]),
@@ -168,8 +173,6 @@ def control(request: Request, engine: Engine, faults: dict[str, str], operations
     """Recent payments and the fault switches; JSON for programs, a page for people."""
     payments = engine.store.all_of("payment_intent")[:20]
     if "text/html" not in request.headers.get("accept", ""):
-        import json
-
         body = {"faults": engine.store.faults(), "payments": public(payments), "deliveries": engine.store.deliveries()}
         return Response(json.dumps(body), media_type="application/json")
     rows = [
