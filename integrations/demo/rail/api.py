@@ -1,6 +1,7 @@
 """The agency's JSON interface, which groupbook's `http` merchant adapter speaks.
 
-    GET    /api/v1/offers?origin=&destination=&on=&occasion=&limit=      what is sold, soonest first
+    GET    /api/v1/offers?origin=&destination=&on=&occasion=&limit=      what is sold, soonest first;
+                                         for an occasion returns that fit it; without a question a few favorites
     GET    /api/v1/offers/{ref}          GET /api/v1/offers/{ref}/seats
     GET    /api/v1/occasions
     POST   /api/v1/holds                 GET | DELETE /api/v1/holds/{our_ref}
@@ -33,7 +34,19 @@ from integrations.demo.rail import booking, provoke
 from integrations.demo.rail.booking import Desk, No
 from integrations.demo.rail.seats import COACHES, all_places
 from integrations.demo.rail.store import Store
-from integrations.demo.rail.timetable import CURRENCY, Product, Ride, Stop, find, free_places, search, seats_left
+from integrations.demo.rail.timetable import (
+    CURRENCY,
+    ORIGINS,
+    Product,
+    Ride,
+    Stop,
+    find,
+    free_places,
+    search,
+    seats_left,
+    suggestions,
+    trains_to,
+)
 
 limit_default: Final = 20
 limit_max: Final = 100
@@ -88,14 +101,17 @@ class Api:
         with self._store.write() as connection:
             self._suffer_reading(connection)
             occasion = _occasion(connection, asked.get("occasion", ""))
-            destination = asked.get("destination", "") or (occasion["city"] if occasion else "")
+            origin, destination = asked.get("origin", ""), asked.get("destination", "")
             if occasion and on is None:
-                on = datetime.fromisoformat(occasion["starts_at"]).date()
-            rides = search(
-                connection, origin=asked.get("origin", ""), destination=destination, on=on, after=now, limit=limit
-            )
+                products = _for_occasion(connection, occasion, origin, now)
+            elif not (origin or destination or on or occasion):
+                products = [Product((ride,)) for ride in suggestions(connection, after=now)]
+            else:
+                destination = destination or (occasion["city"] if occasion else "")
+                rides = search(connection, origin=origin, destination=destination, on=on, after=now, limit=limit)
+                products = [Product((ride,)) for ride in rides]
             ref = occasion["ref"] if occasion else None
-            found = [self._offer(connection, Product((ride,)), occasion_ref=ref) for ride in rides]
+            found = [self._offer(connection, product, occasion_ref=ref) for product in products[:limit]]
         return JSONResponse({"data": found})
 
     def offer(self, request: Request) -> Response:
@@ -291,6 +307,20 @@ def _stop(stop: Stop) -> dict[str, str]:
 def _occasion(connection: Any, ref: str) -> dict[str, Any] | None:
     row = connection.execute("SELECT body FROM occasion WHERE ref = ?", (ref,)).fetchone()
     return json.loads(row["body"]) if row else None
+
+
+def _for_occasion(connection: Any, occasion: dict[str, Any], origin: str, now: datetime) -> list[Product]:
+    """Returns that fit the occasion, from one city or from the usual ones; singles where no return can be booked."""
+    returns, singles = trains_to(
+        connection,
+        occasion["city"],
+        starts=datetime.fromisoformat(occasion["starts_at"]),
+        ends=datetime.fromisoformat(occasion["ends_at"]),
+        zone=occasion["zone"],
+        after=now,
+        origins=[origin] if origin else ORIGINS,
+    )
+    return returns or singles
 
 
 def _money(value: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -20,6 +20,8 @@ from integrations.demo.rail.api import Settings, coaches
 from integrations.demo.rail.seats import allocate
 from integrations.demo.rail.store import Store, meta
 from integrations.demo.rail.timetable import (
+    FAVORITES,
+    ORIGINS,
     RETURN,
     Product,
     Ride,
@@ -29,11 +31,11 @@ from integrations.demo.rail.timetable import (
     free_places,
     search,
     seats_left,
+    suggestions,
+    trains_to,
 )
 
 _HERE: Final = Path(__file__).resolve().parent
-_FAVORITES: Final = (("Paris", "Lyon"), ("Paris", "Bordeaux"), ("Lille", "Strasbourg"), ("Berlin", "Hamburg"))
-_ORIGINS: Final = ("Paris", "Lille", "Lyon", "Marseille", "Strasbourg", "Berlin")
 results_max: Final = 24
 shown_party: Final = 4
 
@@ -77,7 +79,7 @@ class Shop:
                     limit=results_max,
                 )
             else:
-                rides = _favorites(connection, now)
+                rides = sorted(suggestions(connection, after=now), key=lambda ride: ride.origin.at)
             page = {
                 "cities": cities(connection),
                 "asked": asked | {"on": (on or first).isoformat()},
@@ -87,7 +89,7 @@ class Shop:
                 "rides": [Product((ride,)) for ride in rides],
                 "day": on or first,
                 "occasions": self._occasions(connection),
-                "favorites": [(o, d) for o, d in _FAVORITES],
+                "favorites": [(o, d) for o, d in FAVORITES],
             }
         return self._page(request, "home.html", page)
 
@@ -118,7 +120,15 @@ class Shop:
             if row is None:
                 return self._missing(request)
             occasion = _occasion(json.loads(row["body"]))
-            returns, singles = _trains_to(connection, occasion, now)
+            returns, singles = trains_to(
+                connection,
+                occasion["city"],
+                starts=occasion["starts"],
+                ends=occasion["ends"],
+                zone=occasion["zone"],
+                after=now,
+                origins=ORIGINS,
+            )
         return self._page(request, "occasion.html", {"occasion": occasion, "returns": returns, "singles": singles})
 
     async def provocations(self, request: Request) -> Response:
@@ -194,37 +204,6 @@ class Shop:
         if "lang" in request.query_params:
             response.set_cookie("kestrel_lang", language, max_age=31_536_000, samesite="lax", httponly=True)
         return response
-
-
-def _favorites(connection: Any, now: datetime) -> list[Ride]:
-    """The next trains of a few pairs; whatever runs when a real timetable has other cities."""
-    rides = [
-        ride
-        for origin, destination in _FAVORITES
-        for ride in search(connection, origin=origin, destination=destination, after=now, limit=2)
-    ]
-    return sorted(rides, key=lambda ride: ride.origin.at)
-
-
-def _trains_to(connection: Any, occasion: dict[str, Any], now: datetime) -> tuple[list[Product], list[Product]]:
-    """Returns and singles that fit the occasion: there on its first day, back the day after its last."""
-    zone = ZoneInfo(occasion["zone"])
-    first, last = occasion["starts"].astimezone(zone).date(), occasion["ends"].astimezone(zone).date()
-    returns, singles = [], []
-    for origin in _ORIGINS:
-        if origin == occasion["city"]:
-            continue
-        there = search(connection, origin=origin, destination=occasion["city"], on=first, after=now, limit=40)
-        there = [ride for ride in there if ride.destination.at <= occasion["starts"]]
-        back = search(
-            connection, origin=occasion["city"], destination=origin, on=last + timedelta(days=1), after=now, limit=40
-        )
-        back = [ride for ride in back if ride.origin.local.hour >= 10]
-        if there:
-            singles.append(Product((there[-1],)))
-        if there and back and there[-1].bookable and back[0].bookable:
-            returns.append(Product((there[-1], back[0])))
-    return returns, singles
 
 
 def _occasion(body: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,8 @@ from zoneinfo import ZoneInfo
 from integrations.demo.rail.seats import Place, all_places, strangers
 
 CURRENCY: Final = "EUR"
-CLASSES: Final = ("2", "1")
+FAVORITES: Final = (("Paris", "Lyon"), ("Paris", "Bordeaux"), ("Lille", "Strasbourg"), ("Berlin", "Hamburg"))
+ORIGINS: Final = ("Paris", "Lille", "Lyon", "Marseille", "Strasbourg", "Berlin")
 price_step_cents: Final = 10
 sales_end_seconds: Final = 30 * 60
 RETURN: Final = "_"  # joins the refs of a return's two legs
@@ -149,9 +150,9 @@ def search(
     """Rides by city or station, on a local day or from `after` on, soonest first."""
     query = _PAIRS + " AND o.departs > :after"
     if origin:
-        query += " AND o.station IN (SELECT code FROM station WHERE :origin IN (city, name, code))"
+        query += " AND o.station IN (SELECT code FROM station WHERE :origin COLLATE NOCASE IN (city, name, code))"
     if destination:
-        query += " AND d.station IN (SELECT code FROM station WHERE :destination IN (city, name, code))"
+        query += " AND d.station IN (SELECT code FROM station WHERE :destination COLLATE NOCASE IN (city, name, code))"
     named: dict[str, Any] = {
         "after": int(after.timestamp()),
         "origin": origin,
@@ -168,6 +169,46 @@ def search(
         return list(islice(fitting, limit))
     rows = connection.execute(query + " ORDER BY o.departs, r.id LIMIT :limit", named)
     return list(_rides(connection, rows, travel_class))
+
+
+def suggestions(connection: sqlite3.Connection, *, after: datetime, each: int = 2) -> list[Ride]:
+    """The next trains of a few favorite pairs, pair by pair, for whoever has not said where to go."""
+    return [
+        ride
+        for origin, destination in FAVORITES
+        for ride in search(connection, origin=origin, destination=destination, after=after, limit=each)
+    ]
+
+
+def trains_to(
+    connection: sqlite3.Connection,
+    city: str,
+    *,
+    starts: datetime,
+    ends: datetime,
+    zone: str,
+    after: datetime,
+    origins: Sequence[str],
+) -> tuple[list[Product], list[Product]]:
+    """Returns and singles that fit an occasion: there on its first day before it starts, back the day after it ends.
+
+    Two of each for every origin, the latest arrivals first, so that a group has something to vote on.
+    """
+    first, last = starts.astimezone(ZoneInfo(zone)).date(), ends.astimezone(ZoneInfo(zone)).date()
+    returns: list[Product] = []
+    singles: list[Product] = []
+    for origin in origins:
+        if origin == city:
+            continue
+        there = search(connection, origin=origin, destination=city, on=first, after=after, limit=40)
+        there = [ride for ride in there if ride.destination.at <= starts]
+        back = search(connection, origin=city, destination=origin, on=last + timedelta(days=1), after=after, limit=40)
+        back = [ride for ride in back if ride.origin.local.hour >= 10]
+        latest = there[::-1][:2]
+        singles += [Product((ride,)) for ride in latest]
+        pairs = zip((r for r in latest if r.bookable), (r for r in back if r.bookable), strict=False)
+        returns += [Product(pair) for pair in pairs]
+    return returns, singles
 
 
 def find(connection: sqlite3.Connection, ref: str) -> Product | None:
