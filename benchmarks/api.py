@@ -66,10 +66,9 @@ def campaign(world: World, names: Sequence[str], *, rounds: int, seconds: float)
         for name in names:
             figures[name].append(_pair(world, known[name], seconds=seconds))
     print(f"\n{CONNECTIONS} connections, {rounds} interleaved rounds of {seconds:g} s; median of within-round ratios")
-    print(
-        f"{'':6} {'ratio':>6} {'min-max':>11} {'goal':>6} {'p99 ratio':>10} {'ours/s':>8} {'ceiling/s':>10} {'p50 ms':>7}"
-    )
-    return all([_print(known[name], figures[name]) for name in names])
+    print("        ratio     min-max   goal  p99 ratio   ours/s  ceiling/s  p50 ms")
+    met = [_print(known[name], figures[name]) for name in names]
+    return all(met)
 
 
 def _pair(world: World, subject: Subject, *, seconds: float) -> tuple[Figure, Figure]:

@@ -60,7 +60,7 @@ class Audience:
         while waiting:
             ready = self.selector.select(10)
             if not ready:
-                raise RuntimeError(f"{waiting} readers wait for an event that does not come")
+                raise TimeoutError(f"{waiting} readers wait for an event that does not come")
             for key, _ in ready:
                 waiting -= _receive(key.fileobj).count(_END)
         return time.perf_counter() - begun
@@ -112,7 +112,11 @@ class Stage:
     def round(self) -> float:
         lags = []
         for _ in range(EVENTS):
-            lags.append(self.audience.last(self.publisher) * 1_000)
+            try:
+                lags.append(self.audience.last(self.publisher) * 1_000)
+            except TimeoutError as error:
+                self.publisher.settle()
+                raise RuntimeError(f"{self.name}: {error}") from None
             self.publisher.settle()
         self.lags_ms.append(median(lags))
         return self.lags_ms[-1]

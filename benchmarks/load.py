@@ -31,7 +31,7 @@ class Figure:
 
 def http(method: str, path: str, *, token: str | None = None, body: bytes = b"") -> bytes:
     """One request as bytes."""
-    head = f"{method} {path} HTTP/1.1\r\nHost: bench\r\n"
+    head = f"{method} {path} HTTP/1.1\r\nHost: bench\r\nAccept: */*, text/event-stream\r\n"
     if token:
         head += f"Authorization: Bearer {token}\r\n"
     if body:
