@@ -100,6 +100,16 @@ class PartyTraveler:
 
 
 @dataclass(frozen=True)
+class PartyRequest:
+    """A party to be priced on one offer; `on` is the day of travel, whose rules and ages count."""
+
+    facts: TripFacts
+    travelers: tuple[PartyTraveler, ...]
+    currency: str
+    on: date
+
+
+@dataclass(frozen=True)
 class Line:
     """One step of a price: `what` is `fare:<family>`, a rule id or `settle`. The lines add up to `pay`."""
 
@@ -193,6 +203,7 @@ __all__ = [
     "Line",
     "NoOwnFare",
     "PartyPrice",
+    "PartyRequest",
     "PartyTooLarge",
     "PartyTraveler",
     "PersonPrice",

@@ -35,7 +35,7 @@ from groupbook.offers.service.holds import (
     release_hold,
 )
 from groupbook.offers.service.orders import cancel_order, confirm_order, order_of, read_order
-from groupbook.offers.service.quotes import price_offer, read_quote, record_quote
+from groupbook.offers.service.quotes import price_offer, price_offers, read_quote, record_quote
 
 __all__ = [
     "AdapterOf",
@@ -59,6 +59,7 @@ __all__ = [
     "order_of",
     "place_hold",
     "price_offer",
+    "price_offers",
     "read_hold",
     "read_occasion",
     "read_offer",

@@ -9,10 +9,10 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from groupbook import discounts
-from groupbook.discounts.domain import PartyPrice
-from groupbook.kit.ids import QuoteId, new_id
+from groupbook.discounts.domain import DiscountError, PartyPrice, PartyRequest
+from groupbook.kit.ids import OfferId, QuoteId, new_id
 from groupbook.offers import repository
-from groupbook.offers.domain import Offer, Quote, QuoteNotFound, party_travelers, quote_of, trip_facts
+from groupbook.offers.domain import Offer, OfferNotBookable, Quote, QuoteNotFound, party_travelers, quote_of, trip_facts
 from groupbook.offers.service.catalog import read_offer
 
 quote_seconds_default = 30 * 60
@@ -31,6 +31,25 @@ def price_offer(
     return discounts.price_party(
         session, facts, party_travelers(offer, subjects), currency=offer.currency, on=facts.date, explain=explain
     )
+
+
+def price_offers(
+    session: Session, offers: Iterable[Offer], subjects: Iterable[UUID], now: datetime
+) -> dict[OfferId, PartyPrice | OfferNotBookable | DiscountError]:
+    """`price_offer` for many offers and one party, on a fixed number of queries; each has its price or its reason.
+
+    A step.
+    """
+    party, answers = tuple(subjects), dict[OfferId, PartyPrice | OfferNotBookable | DiscountError]()
+    requests = {}
+    for offer in offers:
+        if offer.is_bookable(now):
+            facts = trip_facts(offer, now)
+            requests[offer.id] = PartyRequest(facts, party_travelers(offer, party), offer.currency, facts.date)
+        else:
+            answers[offer.id] = OfferNotBookable(offer=offer.ref)
+    prices = discounts.price_parties(session, list(requests.values()), explain=False)
+    return answers | dict(zip(requests, prices, strict=True))
 
 
 def record_quote(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from groupbook import offers
+from groupbook.discounts.domain import PartyPrice
 from groupbook.kit import clock, paging
 from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database
-from groupbook.kit.errors import Conflict, Invalid
+from groupbook.kit.errors import GroupbookError
 from groupbook.kit.ids import MemberId, PersonId, TripId
 from groupbook.offers.domain import Offer
 from groupbook.trips import repository
@@ -163,26 +163,18 @@ def price_options(session: Session, trip_id: TripId, for_member: MemberId, *, no
     subjects = [member.subject for member in party if member.is_going or member.id == me.id]
     listed = repository.options(session, trip_id)
     found = offers.read_offers(session, [option.offer_id for option in listed if option.offer_id])
+    prices = offers.price_offers(session, found.values(), subjects, now)
     return [
-        _price_option(session, option, found[option.offer_id] if option.offer_id else None, subjects, me.subject, now)
+        _price_of(option, found[option.offer_id], prices[option.offer_id], me.subject)
+        if option.offer_id
+        else OptionPrice(option.id, is_bookable=False, reason="not_an_offer")
         for option in listed
     ]
 
 
-def _price_option(
-    session: Session,
-    option: TripOption,
-    offer: Offer | None,
-    subjects: Sequence[UUID],
-    mine: UUID,
-    now: datetime,
-) -> OptionPrice:
-    if offer is None:
-        return OptionPrice(option.id, is_bookable=False, reason="not_an_offer")
-    try:
-        price = offers.price_offer(session, offer, subjects, now)
-    except (Conflict, Invalid) as error:
-        return OptionPrice(option.id, is_bookable=False, reason=error.code)
+def _price_of(option: TripOption, offer: Offer, price: PartyPrice | GroupbookError, mine: UUID) -> OptionPrice:
+    if isinstance(price, GroupbookError):
+        return OptionPrice(option.id, is_bookable=False, reason=price.code)
     me = price.people[mine]
     return OptionPrice(
         option.id, is_bookable=True, yours=me.pay, yours_alone=me.alone, yours_full=offer.from_price, total=price.total
