@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def _end_with_parent(pipe: int) -> None:
-    os.read(pipe, 1)  # returns when the parent is gone; nobody ever writes
+    os.read(pipe, 1)  # returns when the parent is gone; nobody writes while we live
     os.kill(os.getpid(), signal.SIGTERM)
     threading.Event().wait(grace_seconds)
     os._exit(1)

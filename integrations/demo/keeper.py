@@ -2,7 +2,8 @@
 
     python -m integrations.demo.keeper FD STATE
 
-Unlike the other children it ignores all requests to stop: it ends when the pipe FD ends, and only then.
+Unlike the other children it ignores all requests to stop: it ends when it is dismissed by a byte in the pipe FD, or
+when that pipe ends because its writer is gone.
 """
 
 from __future__ import annotations
@@ -11,22 +12,40 @@ import fcntl
 import os
 import signal
 import sys
+import time
 from pathlib import Path
+from typing import TextIO
 
 from groupbook.kit import postgres
+
+patience_seconds = 5.0
 
 
 def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     pipe, state = int(sys.argv[1]), Path(sys.argv[2])
-    os.read(pipe, 1)
+    if os.read(pipe, 1):
+        return  # dismissed: the supervisor has stopped the server itself
     with (state / "supervisor.lock").open("a") as lock:
+        if _is_ours(lock):
+            postgres.stop(state)
+
+
+def _is_ours(lock: TextIO) -> bool:
+    """Whether the state folder has no supervisor any more; another may have taken it over, and the server with it.
+
+    A dying process lets go of its pipe and of its lock one after the other, so the lock is asked for more than once.
+    """
+    give_up_at = time.monotonic() + patience_seconds
+    while time.monotonic() < give_up_at:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return  # a supervisor lives: the one that is stopping, or one that has taken the server over
-        postgres.stop(state)
+            time.sleep(0.1)
+        else:
+            return True
+    return False
 
 
 if __name__ == "__main__":

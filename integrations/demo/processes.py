@@ -39,7 +39,8 @@ class Child:
     """One process: `python -m module arguments`, ready when `health` answers 2xx (or at once without one).
 
     Args:
-        is_keeper: it outlives us on purpose and ends by itself when the pipe, named by its first argument, ends.
+        is_keeper: it outlives us on purpose. Its first argument names the pipe: it tidies up when that ends, and ends
+            when a byte in it says that there is nothing to tidy.
     """
 
     name: str
@@ -104,7 +105,9 @@ class Supervisor:
         self._list_file.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Let the keepers end, which see their pipe end now."""
+        """Dismiss the keepers; the other children have been stopped."""
+        for _ in (running for running in self._running if running.child.is_keeper):
+            os.write(self._parent_holds, b".")
         for end in (self._parent_holds, self._parent_reads):
             os.close(end)
         for running in self._running:

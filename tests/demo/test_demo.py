@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -66,9 +67,14 @@ class Demo:
 
     def processes(self) -> list[str]:
         """Whoever mentions this state folder, the demo itself included."""
-        listed = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
-        names = {str(pid) for pid in self._listed()}
-        return [line for line in listed.splitlines() if str(self.state) in line or line.split()[0] in names]
+        listed = subprocess.run(["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
+        numbers = {str(pid) for pid in self._listed()}
+        data = str(postgres._server(self.state.resolve(), None).data)
+        return [
+            line
+            for line in listed.splitlines()
+            if str(self.state) in line or f"-D {data} " in line or line.split()[0] in numbers
+        ]
 
     def _listed(self) -> list[int]:
         file = self.state / "processes.json"
@@ -85,6 +91,9 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
     if demo.process.stdout is not None:
         demo.process.stdout.close()
     postgres.stop(tmp_path / "state")
+    home = postgres._server((tmp_path / "state").resolve(), None).data.parent
+    if not home.is_relative_to(tmp_path):  # as root, pytest's folder is out of the server's reach
+        shutil.rmtree(home)
 
 
 def status(url: str) -> int:
