@@ -19,7 +19,7 @@ from groupbook.bookings.domain import PortionLine
 from groupbook.discounts.domain import CatalogueNotFound
 from groupbook.kit import clock
 from groupbook.kit.callers import Caller
-from groupbook.kit.i18n import Words
+from groupbook.kit.i18n import Words, format_clock, format_day
 from groupbook.kit.ids import OccasionId, OfferId, OptionId, TripId, from_wire, to_wire
 from groupbook.merchants import Merchant
 from groupbook.offers.domain import Leg, Offer, Seat
@@ -91,7 +91,7 @@ class _Around:
     occasion: str
     zone: str
     titles: Mapping[str, str]
-    leading: tuple[str | None, str]
+    leading: tuple[str | None, str]  # the option's id, and what made the difference
 
 
 def read_trip_page(
@@ -109,6 +109,7 @@ def read_trip_page(
     people = _members(document, say)
     options = [_option(option, document, around, say) for option in document["options"]]
     part = _part(document, booking)
+    leading = next((option.label for option in options if option.id == around.leading[0]), None)
     decision = document["decision"]
     decided = next((o for o in options if decision and o.id == decision["option_id"]), None)
     organizer = next((m.name for m in people.values() if m.is_organizer), say("The organizer"))
@@ -128,7 +129,7 @@ def read_trip_page(
         occasion=around.occasion,
         deadline_at=_instant(document["rule"]["deadline_at"]),
         zone=around.zone,
-        leading_text=phrases.leading_text(*around.leading, say),
+        leading_text=phrases.leading_text(leading, around.leading[1], say),
         decided=decided,
         undo_until=_undo_until(decision, around.now) if is_organizer and part == "decided" else None,
         booking=_booking(deps, caller, booking, people, around, say) if booking else None,
@@ -180,15 +181,13 @@ def _around(session: Session, caller: Caller, trip_id: TripId, document: Mapping
         occasion=offers.read_occasion(session, OccasionId(from_wire("occ", occasion))).title if occasion else "",
         zone=zone,
         titles=_rule_titles(session, day),
-        leading=_leading(session, trip_id, document) if shows_votes else (None, ""),
+        leading=_leading(session, trip_id) if shows_votes else (None, ""),
     )
 
 
-def _leading(session: Session, trip_id: TripId, document: Mapping[str, Any]) -> tuple[str | None, str]:
+def _leading(session: Session, trip_id: TripId) -> tuple[str | None, str]:
     _, proposal = trips.tally_of(session, trip_id)
-    wire = to_wire("opt", proposal.option_id) if proposal.option_id else None
-    label = next((option["label"] for option in document["options"] if option["id"] == wire), None)
-    return label, proposal.reason
+    return to_wire("opt", proposal.option_id) if proposal.option_id else None, proposal.reason
 
 
 def _rule_titles(session: Session, on: date) -> dict[str, str]:
@@ -277,15 +276,14 @@ def _option(option: Mapping[str, Any], document: Mapping[str, Any], around: _Aro
     legs = [leg_view(leg) for leg in offer.legs] if offer else _snapshot_legs(option["snapshot"])
     seats_left = offer.draft.seats_left if offer else None
     is_bookable = offer is not None and offer.is_bookable(around.now) and seats_left != 0
-    label = option["label"]
     return OptionView(
         id=option["id"],
-        label=_date_label(label, say) if option["kind"] == "date" else label,
+        label=_label(option, legs, say),
         legs=legs,
         price=PriceView(price.yours, price.yours_full, price.total) if price and price.yours else None,
         from_price=offer.from_price if offer else None,
         mine=option["yours"],
-        is_leading=around.leading[0] == label and document["state"] in ("open", "locked"),
+        is_leading=around.leading[0] == option["id"] and document["state"] in ("open", "locked"),
         is_bookable=is_bookable or offer is None,
         unbookable_text=phrases.unbookable_text(price.reason if price else None, seats_left, say),
         seats_left=seats_left,
@@ -295,10 +293,12 @@ def _option(option: Mapping[str, Any], document: Mapping[str, Any], around: _Aro
     )
 
 
-def _date_label(text: str, say: Words) -> str:
-    from groupbook.kit.i18n import format_day
-
-    return format_day(date.fromisoformat(text), say.locale)
+def _label(option: Mapping[str, Any], legs: Sequence[LegView], say: Words) -> str:
+    """How people call it: two trains of one route differ by their time."""
+    label: str = option["label"]
+    if option["kind"] == "date":
+        return format_day(date.fromisoformat(label), say.locale)
+    return f"{label}, {format_clock(legs[0].departs_at, legs[0].zone, say.locale)}" if legs else label
 
 
 def leg_view(leg: Leg) -> LegView:

@@ -71,7 +71,9 @@
       main().focus({ preventScroll: true });
     } else {
       const before = tallies();
-      Idiomorph.morph(main(), next, { ignoreActiveValue: true, restoreFocus: true, callbacks: { beforeNodeMorphed: mayMorph } });
+      // Idiomorph leaves the active element's inside alone: right for a field, wrong for the whole page that has focus.
+      const ignoreActiveValue = /^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement?.tagName);
+      Idiomorph.morph(main(), next, { ignoreActiveValue, restoreFocus: true, callbacks: { beforeNodeMorphed: mayMorph } });
       flash(before);
     }
     settle();
@@ -145,6 +147,7 @@
         await refresh();
       } else {
         page?.close();
+        if (answer.ok) form.closest("details")?.removeAttribute("open"); // what it asked for is told
         await show(answer);
       }
       if (answer.ok && act === "comment") form.reset();
@@ -341,16 +344,15 @@
   async function refresh() {
     if (holding || acting) return refreshSoon();
     const path = here;
+    let text;
     try {
-      const answer = await ask(path);
-      if (path !== here || holding || acting) return refreshSoon();
-      const text = await answer.text();
-      if (holding || acting) return refreshSoon();
-      swap(new DOMParser().parseFromString(text, "text/html"), false);
-      announce();
+      text = await (await ask(path)).text();
     } catch {
-      offline(!navigator.onLine);
+      return offline(!navigator.onLine);
     }
+    if (path !== here || holding || acting) return refreshSoon();
+    swap(new DOMParser().parseFromString(text, "text/html"), false);
+    announce();
   }
 
   let announcedAt = -5000;
@@ -501,7 +503,7 @@
       const form = Object.assign(document.createElement("form"), { className: "gb-form" });
       const label = Object.assign(document.createElement("label"), { textContent: words.code, htmlFor: "gb-code" });
       const input = Object.assign(document.createElement("input"), { id: "gb-code", className: "gb-input", autocomplete: "one-time-code", maxLength: 9 });
-      const note = Object.assign(document.createElement("p"), { textContent: words.login, className: "gb-lead" });
+      const note = Object.assign(document.createElement("p"), { textContent: words.finish, className: "gb-lead" });
       const button = Object.assign(document.createElement("button"), { textContent: words.ok, className: "gb-button gb-button--primary" });
       form.append(note, label, input, button);
       sheet.append(form);
