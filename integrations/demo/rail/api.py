@@ -187,6 +187,8 @@ class Api:
             threading.Timer(self._settings.late_effect_seconds, self._quietly, (act, key, stamp)).start()
             return JSONResponse({"code": "timeout"}, 504)
         answer = self._transact(act, key, stamp, suffers)
+        if suffers == "slow":
+            time.sleep(provoke.slow_seconds)
         if suffers == "lost_answer":
             time.sleep(self._settings.lost_answer_seconds)
         return answer
@@ -215,6 +217,7 @@ class Api:
             raise No("unauthenticated", status=401)
 
     def _suffer_reading(self, connection: Any) -> None:
+        booking.expire_holds(connection, int(time.time()))
         if provoke.take(connection, "read", "") == "unavailable":
             raise No("unavailable", status=503)
 

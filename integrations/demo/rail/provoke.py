@@ -14,6 +14,7 @@ WHATS: Final = {
     "hold_expired": "the places are gone before the order",
     "invalid_traveler": "the first traveler lacks something",
     "short_hold": "places are kept for 60 seconds only",
+    "slow": "the answer takes three seconds",
     "lost_answer": "it is done, but the answer never comes",
     "late_effect": "no answer comes, and it is done a little later (a zombie)",
     "unavailable": "nothing is attempted: 503",
@@ -23,6 +24,7 @@ OPERATIONS: Final = ("hold", "release", "confirm", "cancel", "read")
 times_max: Final = 1000
 price_rise_cents: Final = 500
 short_hold_seconds: Final = 60
+slow_seconds: Final = 3.0
 
 _TEMPERS: Final = {
     (SOLD_OUT, "hold"): "sold_out",
