@@ -16,7 +16,6 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8003)
     parser.add_argument("--state", type=Path, required=True, help="the folder of the SQLite file")
     parser.add_argument("--public-url", help="how browsers reach it (default http://HOST:PORT)")
-    parser.add_argument("--groupbook", help="ignored: where to deliver is --webhook-url")
     parser.add_argument("--webhook-url", help="where signed events go")
     parser.add_argument("--webhook-secret", help="whsec_…")
     parser.add_argument("--api-key", required=True, help="sk_test_…")
