@@ -225,3 +225,31 @@ def test_a_listener_that_fails_leaves_nothing_behind(database: Database) -> None
     assert deliverer.deliver(MERCHANT, fact_id) is False
     with database.begin(MERCHANT) as session:
         assert session.execute(text("SELECT name FROM fact")).scalars().all() == ["toy.happened"]
+
+
+def test_somebody_who_needs_the_answer_waits_for_the_worker_that_was_quicker(
+    database: Database, outside: Outside
+) -> None:
+    patient = Runner(database, {"toy.call": outside}, RunnerSettings())
+    intent_id = owe(database)
+    release, started = threading.Event(), threading.Event()
+
+    def dawdle() -> None:
+        started.set()
+        release.wait(5)
+
+    outside.before_answer = dawdle
+    worker = threading.Thread(target=patient.run, args=(MERCHANT, intent_id))
+    worker.start()
+    started.wait(5)
+    threading.Timer(0.2, release.set).start()
+    assert patient.settle(MERCHANT, intent_id) is True
+    worker.join()
+    assert (len(outside.calls), outside.recorded) == (1, ["done"])
+
+
+def test_nobody_waits_for_an_outside_that_does_not_answer(database: Database, outside: Outside) -> None:
+    outside.failures = [Unavailable()]
+    patient = Runner(database, {"toy.call": outside}, RunnerSettings())
+    assert patient.settle(MERCHANT, owe(database)) is False
+    assert len(outside.calls) == 1

@@ -192,7 +192,7 @@ def start_attempt(
             now=merchant_now(session),
         )
     if owed is not None:
-        runner.run(merchant_id, owed)
+        runner.settle(merchant_id, owed)
     with database.begin(merchant_id) as session:
         attempt = repository.read_attempt(session, attempt_id)
         if attempt.page_url is not None and attempt.page_ref is not None and attempt.closes_at is not None:
@@ -217,7 +217,7 @@ def refresh_portion(database: Database, runner: Runner, merchant_id: MerchantId,
         if current is not None and current.state in ATTEMPT_PAYABLE:
             owed = intents.owe(session, recording.OBSERVE, current.id)
     if owed is not None:
-        runner.run(merchant_id, owed)
+        runner.settle(merchant_id, owed)
     with database.begin(merchant_id) as session:
         return portion_view(session, portion_id)
 
