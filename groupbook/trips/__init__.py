@@ -5,7 +5,8 @@ Promise: the decision rule is fixed when a round starts; a vote's last word stan
 a guest who becomes a person loses nothing. Knows nothing of bookings: they freeze the roster and mark the trip through
 steps (which take the open session first). Lock order: booking, trip.
 Facts: trip.started, trip.decided, trip.undecided, trip.undecided_at_deadline, trip.reopened, trip.canceled,
-trip.privacy_changed, member.joined (via), member.left, member.merged, vote.cast; ids in payloads are hex.
+trip.privacy_changed, member.joined (via), member.left, member.merged; ids in payloads are hex.
+A vote is an event of the live log and no fact: nobody above acts on it, and it is the most frequent change there is.
 """
 
 from groupbook.trips.domain import NotMember, NotOrganizer, RosterFrozen, TripNotFound, TripStateForbids

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import Uuid, delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import bindparam
@@ -414,14 +414,19 @@ class Ballot:
     role: Role | None
     is_option: bool
     choice: VoteChoice | None
+    now: datetime
 
 
-_BALLOT = text(
+BALLOT_SQL = (
     "SELECT m.id, m.role, EXISTS (SELECT 1 FROM trip_option o WHERE o.trip_id = :trip_id AND o.id = :option_id "
     "AND o.removed_at IS NULL), (SELECT v.choice FROM vote v WHERE v.option_id = :option_id AND v.member_id = m.id "
-    "AND v.round = :round) FROM (VALUES (1)) AS one LEFT JOIN member m ON m.trip_id = :trip_id AND m.left_at IS NULL "
-    "AND (m.person_id = :person_id OR m.guest_id = :guest_id)"
-).bindparams(bindparam("person_id", type_=None), bindparam("guest_id", type_=None))
+    "AND v.round = t.round), clock_timestamp() + make_interval(secs => coalesce("
+    "(SELECT offset_seconds FROM merchant_clock c WHERE c.merchant_id = t.merchant_id), 0)) "
+    "FROM trip t LEFT JOIN member m ON m.trip_id = t.id AND m.left_at IS NULL "
+    "AND (m.person_id = :person_id OR m.guest_id = :guest_id) WHERE t.id = :trip_id"
+)
+_BALLOT = text(BALLOT_SQL)
+_NO_ID = UUID(int=0)
 
 
 def ballot(session: Session, trip: Trip, option_id: OptionId, caller: Caller) -> Ballot:
@@ -430,7 +435,6 @@ def ballot(session: Session, trip: Trip, option_id: OptionId, caller: Caller) ->
         {
             "trip_id": trip.id,
             "option_id": option_id,
-            "round": trip.round,
             "person_id": caller.subject if caller.kind == "person" else _NO_ID,
             "guest_id": caller.subject if caller.kind == "guest" else _NO_ID,
         },
@@ -440,42 +444,75 @@ def ballot(session: Session, trip: Trip, option_id: OptionId, caller: Caller) ->
         Role(row[1]) if row[1] else None,
         row[2],
         VoteChoice(row[3]) if row[3] else None,
+        row[4],
     )
 
 
-_NO_ID = UUID(int=0)
-
-_CAST = text(
-    "INSERT INTO vote (merchant_id, option_id, member_id, trip_id, choice, round, cast_at) "
+# The vote, the counts it leads to, the event that tells them, and the notice: one statement. `others` reads the rows as
+# they were before, so the voter's own word is added to it.
+_SAVE = f"""
+WITH saved AS ({{change}}),
+others AS (
+  SELECT count(*) FILTER (WHERE v.choice = 'yes') AS yes, count(*) FILTER (WHERE v.choice = 'if_need_be') AS if_need_be,
+    count(*) FILTER (WHERE v.choice = 'no') AS no
+  FROM vote v JOIN member m ON m.id = v.member_id AND m.left_at IS NULL AND m.is_going AND m.role <> 'viewer'
+  WHERE v.option_id = :option_id AND v.round = :round AND v.member_id <> :member_id),
+own AS (
+  SELECT CASE WHEN is_going AND role <> 'viewer' THEN cast(:choice AS text) END AS choice
+  FROM member WHERE id = :member_id),
+bumped AS (UPDATE trip SET event_seq = event_seq + 1 WHERE id = :trip_id RETURNING event_seq),
+logged AS (
+  INSERT INTO trip_event (merchant_id, trip_id, seq, type, payload, actor_id, at)
+  SELECT :merchant_id, :trip_id, event_seq, '{{type}}', jsonb_build_object(
+    'option_id', 'opt_' || encode(uuid_send(:option_id), 'hex'),
+    'member_id', 'mem_' || encode(uuid_send(:member_id), 'hex'), 'choice', cast(:choice AS text),
+    'counts', jsonb_build_object(
+      'yes', others.yes + (own.choice IS NOT DISTINCT FROM 'yes')::int,
+      'if_need_be', others.if_need_be + (own.choice IS NOT DISTINCT FROM 'if_need_be')::int,
+      'no', others.no + (own.choice IS NOT DISTINCT FROM 'no')::int)), :member_id, :now
+  FROM bumped, others, own RETURNING seq)
+SELECT seq, pg_notify('{CHANNEL}', :address || ':' || seq) FROM logged
+"""
+CAST_SQL = _SAVE.format(
+    type="vote.cast",
+    change="INSERT INTO vote (merchant_id, option_id, member_id, trip_id, choice, round, cast_at) "
     "VALUES (:merchant_id, :option_id, :member_id, :trip_id, :choice, :round, :now) "
     "ON CONFLICT (merchant_id, option_id, member_id) DO UPDATE "
-    "SET choice = excluded.choice, round = excluded.round, cast_at = excluded.cast_at"
+    "SET choice = excluded.choice, round = excluded.round, cast_at = excluded.cast_at",
 )
+WITHDRAW_SQL = _SAVE.format(
+    type="vote.withdrawn", change="DELETE FROM vote WHERE option_id = :option_id AND member_id = :member_id"
+)
+_UUIDS = [bindparam(name, type_=Uuid()) for name in ("option_id", "member_id", "trip_id", "merchant_id")]
+_CAST = text(CAST_SQL).bindparams(*_UUIDS)
+_WITHDRAW = text(WITHDRAW_SQL).bindparams(*_UUIDS)
 
 
-def put_vote(
-    session: Session, trip: Trip, option_id: OptionId, member_id: MemberId, choice: VoteChoice, now: datetime
-) -> None:
-    session.execute(
-        _CAST,
+def notice_address(merchant_id: UUID, trip_id: UUID) -> str:
+    """What a notice begins with; the event's seq follows."""
+    return f"{merchant_id.hex}:{trip_id.hex}"
+
+
+def save_vote(
+    session: Session, trip: Trip, option_id: OptionId, member_id: MemberId, choice: VoteChoice | None, now: datetime
+) -> int:
+    """Write or take back a vote and tell everybody the counts; answers the event's seq."""
+    merchant_id = merchant_of(session)
+    row = session.execute(
+        _CAST if choice else _WITHDRAW,
         {
-            "merchant_id": merchant_of(session),
+            "merchant_id": merchant_id,
             "option_id": option_id,
             "member_id": member_id,
             "trip_id": trip.id,
-            "choice": choice.value,
+            "choice": choice.value if choice else None,
             "round": trip.round,
             "now": now,
+            "address": notice_address(merchant_id, trip.id),
         },
-    )
-
-
-def delete_vote(session: Session, option_id: OptionId, member_id: MemberId) -> None:
-    session.execute(
-        delete(VoteRow)
-        .where(VoteRow.option_id == option_id, VoteRow.member_id == member_id)
-        .execution_options(synchronize_session=False)
-    )
+    ).one()
+    seq: int = row[0]
+    return seq
 
 
 def has_voted(session: Session, trip: Trip, member_id: MemberId) -> bool:
@@ -543,7 +580,7 @@ def append(
             "payload": dict(payload),
             "actor_id": actor_id,
             "at": at,
-            "address": f"{merchant_id.hex}:{trip_id.hex}",
+            "address": notice_address(merchant_id, trip_id),
         },
     ).first()
     if row is None:

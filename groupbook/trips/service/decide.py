@@ -84,34 +84,8 @@ def _cast(session: Session, trip: Trip, caller: Caller, option_id: OptionId, cho
         raise OptionNotFound()
     if ballot.choice is choice:
         return VoteCast(option_id, choice, None)
-    now = clock.now(session)
-    return VoteCast(option_id, choice, _save_vote(session, trip, option_id, ballot.member_id, choice, now))
-
-
-def _save_vote(
-    session: Session, trip: Trip, option_id: OptionId, member_id: MemberId, choice: VoteChoice | None, now: datetime
-) -> int:
-    if choice is None:
-        repository.delete_vote(session, option_id, member_id)
-    else:
-        repository.put_vote(session, trip, option_id, member_id, choice, now)
-    tally = next(tally for tally in repository.tallies(session, trip) if tally.option_id == option_id)
-    payload = {
-        "option_id": to_wire("opt", option_id),
-        "member_id": to_wire("mem", member_id),
-        "choice": choice.value if choice else None,
-        "counts": {"yes": tally.yes, "if_need_be": tally.if_need_be, "no": tally.no},
-    }
-    type = "vote.cast" if choice else "vote.withdrawn"
-    seq = repository.append(session, trip.id, type, payload, actor_id=member_id, at=now)
-    if choice is not None:
-        facts.record(
-            session,
-            "vote.cast",
-            subject=trip.id,
-            payload={"trip_id": trip.id.hex, "option_id": option_id.hex, "member_id": member_id.hex},
-        )
-    return seq
+    seq = repository.save_vote(session, trip, option_id, ballot.member_id, choice, ballot.now)
+    return VoteCast(option_id, choice, seq)
 
 
 def _require_voting(trip: Trip) -> None:
