@@ -60,10 +60,6 @@ PROBLEMS: Final[Mapping[str, Advice]] = MappingProxyType(
             "We know who asks, and they may not.",
             "`params` says what is needed: another kind of caller, or a scope of the key.",
         ),
-        "cross_site": Advice(
-            "A change was asked for with a cookie from a page that is not ours.",
-            "Use a bearer token from other sites and from scripts.",
-        ),
         "foreign_origin": Advice(
             "A change was asked for with a cookie from a page that is not ours.",
             "Use a bearer token from other sites and from scripts.",
@@ -144,7 +140,6 @@ PROBLEMS: Final[Mapping[str, Advice]] = MappingProxyType(
         "guest_adopted": Advice("The seat belongs to a person by now.", "Log in as that person."),
         "name_empty": Advice("Nothing visible is left of the name.", "Send a name of 1 to 80 characters."),
         "name_too_long": Advice("The name is longer than 80 characters.", "Shorten it."),
-        "name_required": Advice("Somebody without an account needs a name.", "Send a name."),
         "network_not_found": _missing("social network"),
         "login_expired": Advice("The login was begun too long ago, or finished already.", "Begin it again."),
         "login_mismatch": Advice(
@@ -298,6 +293,17 @@ PROBLEMS: Final[Mapping[str, Advice]] = MappingProxyType(
         "share_not_allowed": Advice(
             "The organizer keeps this trip to those who are invited.", "Ask the organizer to change who may see it."
         ),
+        "invalid_channel": Advice(
+            "The merchant does not share to this channel.", "Use the name of a network, `copy` or `mail`."
+        ),
+        "invalid_share_field": Advice(
+            "A share cannot show this field of a trip.", "See the reference for the fields that may be shown."
+        ),
+        "too_many_shares": Advice("One member shared one trip very often.", "Share an existing link again."),
+        "visit_too_fresh": Advice(
+            "The page was confirmed sooner than a person could have seen it.", "Confirm once the page is visible."
+        ),
+        "age_invalid": Advice("An age is a whole number of years between 0 and 120.", "Correct it."),
         "share_revoked": Advice("This share was taken back.", "Ask for a new link."),
         # webhooks
         "webhook_endpoint_not_found": _missing("webhook endpoint"),

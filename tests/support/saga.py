@@ -83,6 +83,7 @@ class Saga:
         self.offer_id = offers.create_offer(self.database, self.merchant_id, self._train(fare)).id
         self.friends: dict[str, Caller] = {}
         self.members: dict[str, MemberId] = {}
+        self.tokens: dict[str, str] = {}
         self.trip_id = self._plan(*names)
 
     def _provider(self, configuration: Mapping[str, Any], *, livemode: bool) -> PaymentProvider:
@@ -116,7 +117,7 @@ class Saga:
     def _seat(self, name: str, token: str | None, member_id: MemberId) -> None:
         caller = people.authenticate(self.database, token or "")
         assert caller is not None
-        self.friends[name], self.members[name] = caller, member_id
+        self.friends[name], self.members[name], self.tokens[name] = caller, member_id, token or ""
 
     # --- time and work ---
 
