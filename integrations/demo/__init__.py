@@ -1,0 +1,1 @@
+"""Small real servers for the demo and the tests: a social network, a payment sandbox, a rail agency."""
