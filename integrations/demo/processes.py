@@ -76,9 +76,22 @@ class Supervisor:
         Raises:
             ChildFailed: one died meanwhile, or is not ready after `ready_seconds_max`.
         """
-        started = [self._spawn(child) for child in children]
+        self.launch(*children)
+        self.wait_until_ready()
+
+    def launch(self, *children: Child) -> None:
+        """Start these and return at once; `wait_until_ready` says how it went."""
+        for child in children:
+            self._spawn(child)
+
+    def wait_until_ready(self) -> None:
+        """Return when every child is ready.
+
+        Raises:
+            ChildFailed: one died meanwhile, or is not ready after `ready_seconds_max`.
+        """
         give_up_at = time.monotonic() + ready_seconds_max
-        for running in started:
+        for running in self._running:
             self._wait_until_ready(running, give_up_at)
 
     def watch(self) -> None:
@@ -145,7 +158,7 @@ class Supervisor:
         shown = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)
         return "integrations.demo.child" in shown.stdout
 
-    def _spawn(self, child: Child) -> _Running:
+    def _spawn(self, child: Child) -> None:
         log = self._state / "logs" / f"{child.name}.log"
         pipe = str(self._parent_reads)
         runs = [child.module, pipe] if child.is_keeper else ["integrations.demo.child", pipe, child.module]
@@ -162,10 +175,8 @@ class Supervisor:
                 pass_fds=(self._parent_reads,),
                 start_new_session=True,  # Ctrl-C reaches us alone; we stop the children in order
             )
-        running = _Running(child, process, log)
-        self._running.append(running)
+        self._running.append(_Running(child, process, log))
         self._list_file.write_text(json.dumps([one.process.pid for one in self._running]))
-        return running
 
     def _wait_until_ready(self, running: _Running, give_up_at: float) -> None:
         while running.child.health is not None and not _answers(running.child.health):
