@@ -59,8 +59,7 @@ class Story:
         context.set_default_timeout(PATIENCE)
         page = context.new_page()
         friend = Friend(name, context, page, page)
-        for kind in ("pageerror",):
-            context.on("weberror", lambda error: friend.errors.append(f"{kind}: {error.error}"))
+        context.on("weberror", lambda error: friend.errors.append(str(error.error)))
         context.on("console", lambda message: self._console(friend, message))
         self.friends[name] = friend
         return friend

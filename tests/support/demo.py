@@ -75,7 +75,8 @@ def running_demo(state: Path, **settings: str) -> Iterator[RunningDemo]:
                     ready.set()
         ready.set()
 
-    threading.Thread(target=listen, daemon=True).start()
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
     try:
         if not ready.wait(start_seconds_max) or process.poll() is not None:
             raise AssertionError("the demo did not start:\n" + "".join(said))
@@ -98,4 +99,8 @@ def running_demo(state: Path, **settings: str) -> Iterator[RunningDemo]:
             process.kill()
             process.wait()
             raise AssertionError("the demo does not stop:\n" + "".join(said)) from None
+        finally:
+            listener.join(10)
+            if process.stdout is not None:
+                process.stdout.close()
     assert code == 0, "the demo ended badly:\n" + "".join(said)

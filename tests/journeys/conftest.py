@@ -1,0 +1,56 @@
+"""The demo as a newcomer runs it, and a browser as strict as the strictest."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.journeys.story import Story
+from tests.support.browser import FLAGS, find_browser
+from tests.support.demo import RunningDemo, running_demo
+from tests.support.postgres import STATE
+
+
+@pytest.fixture(scope="session")
+def strict_browser() -> Iterator[Browser]:
+    """Chromium that blocks third-party cookies, and with them a frame's storage."""
+    STATE.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=find_browser(STATE), headless=True, args=[*FLAGS, "--test-third-party-cookie-phaseout"]
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def state_folder() -> Iterator[Callable[[], Path]]:
+    """Folders with short names: a PostgreSQL socket's path must stay under a hundred characters."""
+    made: list[Path] = []
+
+    def make() -> Path:
+        made.append(Path(tempfile.mkdtemp(prefix="gb-")))
+        return made[-1]
+
+    yield make
+    for folder in made:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def demo(state_folder: Callable[[], Path]) -> Iterator[RunningDemo]:
+    """The demo on its authored catalogue, shared by the journeys of one test process."""
+    with running_demo(state_folder()) as running:
+        yield running
+
+
+@pytest.fixture
+def story(strict_browser: Browser, demo: RunningDemo) -> Iterator[Story]:
+    one = Story(demo, strict_browser)
+    yield one
+    one.close()
