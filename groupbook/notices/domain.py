@@ -45,14 +45,15 @@ CODE_OF_FACT: Final[Mapping[str, NoticeCode]] = MappingProxyType(
     }
 )
 
+_BEFORE_THE_END: Final = frozenset({NoticeCode.TRIP_DECIDED, NoticeCode.PLEASE_PAY, NoticeCode.PORTION_DECLINED})
 # A later notice of the same trip makes an earlier one of these untrue: it is no longer shown, nor sent.
 REPLACES: Final[Mapping[NoticeCode, frozenset[NoticeCode]]] = MappingProxyType(
     {
         NoticeCode.TRIP_DECIDED: frozenset({NoticeCode.TRIP_DECIDED, NoticeCode.NOBODY_CHARGED}),
         NoticeCode.PLEASE_PAY: frozenset({NoticeCode.TRIP_DECIDED, NoticeCode.NOBODY_CHARGED}),
         NoticeCode.PORTION_DECLINED: frozenset({NoticeCode.PLEASE_PAY, NoticeCode.PORTION_DECLINED}),
-        NoticeCode.TICKETS_READY: frozenset({NoticeCode.PLEASE_PAY, NoticeCode.PORTION_DECLINED}),
-        NoticeCode.NOBODY_CHARGED: frozenset({NoticeCode.PLEASE_PAY, NoticeCode.PORTION_DECLINED}),
+        NoticeCode.TICKETS_READY: _BEFORE_THE_END,
+        NoticeCode.NOBODY_CHARGED: _BEFORE_THE_END,
         NoticeCode.BOOKING_CANCELED: frozenset({NoticeCode.TICKETS_READY}),
     }
 )
