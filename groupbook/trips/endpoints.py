@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Any, cast
 
 from starlette.responses import Response
 from starlette.routing import Route
@@ -49,6 +49,7 @@ from groupbook.trips.domain import (
     UndoTooLate,
     VoteChoice,
 )
+from groupbook.trips.hot import HotRead, HotVote
 from groupbook.trips.live import Hub
 from groupbook.trips.schemas import (
     AddedOptionOut,
@@ -582,5 +583,16 @@ OPERATIONS: tuple[Operation, ...] = (
 
 
 def routes(deps: TripDeps, edge: Edge) -> list[Route]:
-    """All addresses of the room, the live stream among them."""
-    return [*stream_routes(deps.database, deps.hub, edge), *_routes(OPERATIONS, deps, edge)]
+    """All addresses of the room: the live stream, the two hottest requests, and the ordinary operations behind them."""
+    ordinary = _routes(OPERATIONS, deps, edge)
+    by_name = {route.name: route for route in ordinary}
+    hot: dict[str, Any] = {
+        read_trip.name: HotRead(deps.hub.hot, by_name[read_trip.name].app),
+        cast_vote.name: HotVote(deps.hub.hot, by_name[cast_vote.name].app),
+    }
+    first = [Route(by_name[name].path, app, methods=[_method(name)], name=f"{name}_hot") for name, app in hot.items()]
+    return [*stream_routes(deps.database, deps.hub, edge), *first, *ordinary]
+
+
+def _method(name: str) -> str:
+    return next(item.method for item in OPERATIONS if item.name == name)

@@ -41,6 +41,7 @@ from groupbook.trips.domain import (
     replay_events_max,
     sight_of,
 )
+from groupbook.trips.hot import HotPool
 from groupbook.trips.repository import CHANNEL
 
 log = structlog.get_logger(__name__)
@@ -344,7 +345,10 @@ FROM trip t WHERE t.id = %(trip_id)s
 
 
 class Hub:
-    """All live streams of this process. Use `async with hub.running():` in the application's lifespan."""
+    """All live streams of this process, and the connections of its hot path.
+
+    Use `async with hub.running():` in the application's lifespan.
+    """
 
     def __init__(
         self,
@@ -356,6 +360,7 @@ class Hub:
         readers_max: int = 20_000,
     ) -> None:
         self._url = libpq_url(url)
+        self.hot = HotPool(url)
         self._keep_alive_seconds = keep_alive_seconds
         self._stream_seconds_max = stream_seconds_max
         self._send_seconds_max = send_seconds_max
@@ -377,7 +382,8 @@ class Hub:
         self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._beat())]
         restore = self._end_on_signals()
         try:
-            yield self
+            async with self.hot.running():
+                yield self
         finally:
             restore()
             self.close()

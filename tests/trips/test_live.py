@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -281,3 +282,51 @@ def test_the_room_answers_over_http_as_its_schemas_say(server: Server, house: Ho
     me = joined["member_id"]
     assert server.ask("DELETE", f"/v1/trips/{group.trip}/members/{me}", token)[0] == 204
     assert server.ask("GET", f"/v1/trips/{group.trip}", token)[0] == 404
+
+
+def test_the_hot_path_answers_what_the_operation_answers(server: Server, house: House) -> None:
+    """Every kind of asker and every refusal: same status, same body, with the hot path and without it."""
+    group = Group(house)
+    elsewhere = Group(house)
+    viewer, seat = house.join(group.started, "Viewer")
+    del viewer
+    with house.database.begin(house.kestrel.id) as session:
+        repository.change_member(session, seat.member.id, role=Role.VIEWER.value)
+    tokens = [group.ana, group.bo, seat.guest_token, elsewhere.bo, "x" * 43, "short", None]
+    trip, vote = f"/v1/trips/{group.trip}", f"/v1/trips/{group.trip}/options/{to_wire('opt', group.option)}/vote"
+    used: list[object] = []
+    read, cast_now = server.hub.hot.read, server.hub.hot.vote
+
+    async def no_read(trip_id: UUID, digest: bytes) -> str | None:
+        used.append(await read(trip_id, digest))
+        return None
+
+    async def no_vote(trip_id: UUID, option_id: UUID, choice: str, digest: bytes) -> tuple[int | None] | None:
+        return None
+
+    def ask_all(path: str, body: Any = None) -> list[tuple[int, Any]]:
+        answers = [server.ask("PUT" if body else "GET", path, token, body) for token in tokens]
+        return [(status, {**(shown or {}), "request_id": ""}) for status, shown in answers]
+
+    for path in (trip, "/v1/trips/trip_x", f"/v1/trips/trip_{'0' * 32}"):
+        hot = ask_all(path)
+        server.hub.hot.read = no_read  # type: ignore[method-assign]  # the hot path switched off
+        assert ask_all(path) == hot
+        server.hub.hot.read = read  # type: ignore[method-assign]
+    assert sum(document is not None for document in used) == 3  # it did answer ana, bo and the viewer
+    wrong_option = vote.replace(to_wire("opt", group.option), to_wire("opt", elsewhere.option))
+    for path, body in ((vote, {"choice": "yes"}), (vote, {"choice": "?"}), (wrong_option, {"choice": "no"})):
+        hot = ask_all(path, body)
+        server.hub.hot.vote = no_vote  # type: ignore[method-assign]
+        assert [status for status, _ in ask_all(path, body)] == [status for status, _ in hot]
+        server.hub.hot.vote = cast_now  # type: ignore[method-assign]
+    assert server.ask("PUT", vote, group.bo, {"choice": "no"})[1] == {
+        "option_id": to_wire("opt", group.option),
+        "choice": "no",
+        "seq": house.log(group.started.trip_id)[-1][0],
+    }
+    assert server.ask("PUT", vote, group.bo, {"choice": "no"})[1]["seq"] is None
+    trips.lock(house.database, group.organizer, group.started.trip_id)
+    assert server.ask("PUT", vote, group.bo, {"choice": "yes"})[1]["code"] == "trip_state_forbids"
+    seqs = [seq for seq, _ in house.log(group.started.trip_id)]
+    assert seqs == list(range(1, len(seqs) + 1))
