@@ -160,7 +160,9 @@ def test_a_page_weighs_less_than_400_kilobytes(site: Site) -> None:
     assert page + static < 400_000
 
 
-@pytest.mark.parametrize(("name", "letters"), [("Ana", "A"), ("Bo van Berg", "BB"), ("🌻", "🌻"), ("ليلى", "ل"), (" ", "?")])
+@pytest.mark.parametrize(
+    ("name", "letters"), [("Ana", "A"), ("Bo van Berg", "BB"), ("🌻", "🌻"), ("ليلى", "ل"), (" ", "?")]
+)
 def test_initials(name: str, letters: str) -> None:
     assert initials(name) == letters
 
