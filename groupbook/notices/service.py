@@ -15,7 +15,7 @@ from groupbook.kit import clock
 from groupbook.kit.database import Database, nudge_after_commit
 from groupbook.kit.errors import OutcomeUnknown, Refused, Unavailable
 from groupbook.kit.facts import Fact
-from groupbook.kit.i18n import words
+from groupbook.kit.i18n import negotiate, words
 from groupbook.kit.ids import BookingId, MemberId, MerchantId, NoticeId, PersonId, PortionId, TripId
 from groupbook.notices import repository
 from groupbook.notices.domain import (
@@ -177,11 +177,11 @@ def _claim(session: Session, deps: NoticeDeps, notice_id: NoticeId) -> _Claimed 
         return None
     messenger, address = carrier
     row.channel = messenger.channel
-    locale = people.read_person(session, member.person_id).locale or merchants.read_merchant(session).locale
+    own, house = people.read_person(session, member.person_id).locale, merchants.read_merchant(session).locale
     return _Claimed(
         messenger=messenger,
         to=address,
-        text=sentence(words(locale), NoticeCode(row.code), trip=trip.title),
+        text=sentence(words(negotiate(None, own, house)), NoticeCode(row.code), trip=trip.title),
         link=deps.trip_link(trip.id),
         attempts=row.attempts,
     )
