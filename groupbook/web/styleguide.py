@@ -228,6 +228,10 @@ SAMPLES: dict[str, Callable[[], Sample]] = {
     "broken": lambda: _message("warn", "Something went wrong here", "It is our fault. Nothing was charged twice.", ("Try again", "/")),
     "returned": lambda: ("returned.html", {"ok": True, "trip_url": "/t/x"}, Viewer("Bo", True)),
     "returned-unpaid": lambda: ("returned.html", {"ok": False, "trip_url": "/t/x"}, Viewer("Bo", True)),
+    "login": lambda: ("login/choose.html", {"networks": [("Plaza", "/login/demo")], "origin": "", "return_to": "/t/x"}, None),
+    "login-consent": lambda: ("login/consent.html", {
+        "who": ANA, "origin": "https://shop.example", "site": "shop.example", "handoff_id": "hnd_1", "other_url": "/login?h=hnd_1"}, None),
+    "login-done": lambda: ("login/handed.html", {"handoff_id": "hnd_1", "code": "x", "match_code": "7F3K2Q"}, None),
     "loading": lambda: ("shell.html", {"page": {}}, None),
 }  # fmt: skip
 
