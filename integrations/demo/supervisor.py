@@ -193,7 +193,7 @@ def demo_servers(state: Path, at: Addresses, known: Secrets) -> Iterator[Child]:
         folder.mkdir(exist_ok=True)
         arguments = ["--port", url.rpartition(":")[2], "--state", str(folder)]
         for option, value in options.items():
-            arguments += [f"--{option.replace('_', '-')}", value]
+            arguments.append(f"--{option.replace('_', '-')}={value}")  # a secret may begin with a dash
         return Child(name, f"integrations.demo.{module}", arguments, health=f"{url}/health")
 
     yield server("shop", "rail", at.shop, groupbook=at.web, token=known.merchant_token)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -51,6 +52,7 @@ def demo(state_folder: Callable[[], Path]) -> Iterator[RunningDemo]:
 
 @pytest.fixture
 def story(strict_browser: Browser, demo: RunningDemo) -> Iterator[Story]:
-    one = Story(demo, strict_browser)
+    shots = os.environ.get("GROUPBOOK_TEST_SHOTS")  # where to keep pictures of the steps, for docs/screenshots
+    one = Story(demo, strict_browser, shots=Path(shots) if shots else None)
     yield one
     one.close()

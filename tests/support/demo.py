@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-c", "from groupbook.cli import main; main()"]
@@ -32,6 +31,7 @@ class RunningDemo:
     secrets: Mapping[str, str]
     state: Path
     process: subprocess.Popen[str]
+    said: deque[str]
 
     @property
     def staff_password(self) -> str:
@@ -41,10 +41,13 @@ class RunningDemo:
     def api_key(self) -> str:
         return self.secrets["api_key"]
 
-    def pids(self) -> dict[str, int]:
-        """Child name -> process id, as the supervisor lists them."""
-        listed: Any = json.loads((self.state / "processes.json").read_text())
-        return dict(listed) if isinstance(listed, dict) else {}
+    def pid(self, *words: str) -> int:
+        """The child whose command line has all these words."""
+        for pid in json.loads((self.state / "processes.json").read_text()):
+            shown = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)
+            if all(word in shown.stdout.split() for word in words):
+                return int(pid)
+        raise AssertionError(f"no child {words}")
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -54,8 +57,12 @@ def environment(**settings: str) -> dict[str, str]:
 
 
 @contextmanager
-def running_demo(state: Path, **settings: str) -> Iterator[RunningDemo]:
-    """Start the demo in `state` on free ports; stop it as Ctrl-C would, and insist that it stops cleanly."""
+def running_demo(state: Path, *, ends_with: int = 0, **settings: str) -> Iterator[RunningDemo]:
+    """Start the demo in `state` on free ports; stop it as Ctrl-C would, and insist on how it ends.
+
+    Args:
+        ends_with: its exit code; 0 for a clean stop, 1 when the test kills one of its children.
+    """
     process = subprocess.Popen(
         [*COMMAND, "demo", "--state", str(state)],
         cwd=ROOT,
@@ -89,9 +96,10 @@ def running_demo(state: Path, **settings: str) -> Iterator[RunningDemo]:
             secrets=json.loads((state / "secrets.json").read_text()),
             state=state,
             process=process,
+            said=said,
         )
     finally:
-        if process.poll() is None:
+        if process.poll() is None and ends_with == 0:
             process.send_signal(signal.SIGINT)
         try:
             code = process.wait(stop_seconds_max)
@@ -103,4 +111,4 @@ def running_demo(state: Path, **settings: str) -> Iterator[RunningDemo]:
             listener.join(10)
             if process.stdout is not None:
                 process.stdout.close()
-    assert code == 0, "the demo ended badly:\n" + "".join(said)
+    assert code == ends_with, "the demo ended badly:\n" + "".join(said)

@@ -127,9 +127,7 @@ class Saga:
     def travel(self, **length: float) -> None:
         """Move the merchant's clock, the provider's and the booking engine's together."""
         self.clock_offset += timedelta(**length)
-        merchants.travel_time(
-            self.database, self.merchant_id, offset_seconds=int(self.clock_offset.total_seconds())
-        )
+        merchants.travel_time(self.database, self.merchant_id, offset_seconds=int(self.clock_offset.total_seconds()))
 
     def run_until_quiet(self) -> None:
         """Deliver and call until nothing moves any more; an outside that stays away is left alone after three tries."""
@@ -152,9 +150,7 @@ class Saga:
 
     def open(self, name: str | None = None) -> BookingId:
         organizer = name or next(iter(self.friends))
-        return bookings.open_booking(
-            self.database, self.friends[organizer], self.trip_id, policy=self.house.policy
-        )
+        return bookings.open_booking(self.database, self.friends[organizer], self.trip_id, policy=self.house.policy)
 
     def booking(self, name: str | None = None) -> BookingView:
         found = bookings.booking_of_trip(self.database, self.friends[name] if name else self.desk, self.trip_id)
@@ -218,7 +214,8 @@ class Saga:
     def events(self) -> list[str]:
         with self.database.begin(self.merchant_id) as session:
             rows = session.execute(
-                text("SELECT type FROM trip_event WHERE trip_id = :trip ORDER BY seq"), {"trip": UUID(str(self.trip_id))}
+                text("SELECT type FROM trip_event WHERE trip_id = :trip ORDER BY seq"),
+                {"trip": UUID(str(self.trip_id))},
             )
             return [row[0] for row in rows]
 
