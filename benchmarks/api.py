@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from statistics import median
 
@@ -66,27 +66,35 @@ def campaign(world: World, names: Sequence[str], *, rounds: int, seconds: float)
         for name in names:
             figures[name].append(_pair(world, known[name], seconds=seconds))
     print(f"\n{CONNECTIONS} connections, {rounds} interleaved rounds of {seconds:g} s; median of within-round ratios")
-    print("        ratio     min-max   goal  p99 ratio   ours/s  ceiling/s  p50 ms")
+    print("        ratio     min-max   goal  by CPU  p99 ratio   ours/s  ceiling/s  p50 ms  CPU us ours/ceiling")
     met = [_print(known[name], figures[name]) for name in names]
     return all(met)
 
 
 def _pair(world: World, subject: Subject, *, seconds: float) -> tuple[Figure, Figure]:
-    ours = measure(world.ports["ours"], subject.ours, connections=CONNECTIONS, seconds=seconds)
-    bare = measure(world.ports["ceiling"], subject.ceiling, connections=CONNECTIONS, seconds=seconds)
-    return ours, bare
+    return _one(world, "ours", subject.ours, seconds), _one(world, "ceiling", subject.ceiling, seconds)
+
+
+def _one(world: World, server: str, make: Request, seconds: float) -> Figure:
+    before = world.cpu_seconds(server)
+    figure = measure(world.ports[server], make, connections=CONNECTIONS, seconds=seconds)
+    return replace(figure, cpu_seconds=world.cpu_seconds(server) - before)
 
 
 def _print(subject: Subject, pairs: Sequence[tuple[Figure, Figure]]) -> bool:
     ratios = [ours.per_second / bare.per_second for ours, bare in pairs]
     tails = [ours.percentile_ms(0.99) / bare.percentile_ms(0.99) for ours, bare in pairs]
+    cpu = [(ours.cpu_us, bare.cpu_us) for ours, bare in pairs]
     refused = sum(len(figure.errors) for pair in pairs for figure in pair)
     ratio = median(ratios)
     goal = f">={subject.goal:g}" if subject.goal else "-"
     print(
-        f"{subject.name:6} {ratio:6.2f} {min(ratios):5.2f}-{max(ratios):<5.2f} {goal:>6} {median(tails):10.1f} "
+        f"{subject.name:6} {ratio:6.2f} {min(ratios):5.2f}-{max(ratios):<5.2f} {goal:>6} {median(bare / ours for ours, bare in cpu):7.2f} "
+        f"{median(tails):10.1f} "
         f"{median(o.per_second for o, _ in pairs):8.0f} {median(b.per_second for _, b in pairs):10.0f} "
-        f"{median(o.percentile_ms(0.5) for o, _ in pairs):7.1f}" + (f"  {refused} refused" if refused else ""),
+        f"{median(o.percentile_ms(0.5) for o, _ in pairs):7.1f}"
+        f"  {median(ours for ours, _ in cpu):.0f}/{median(bare for _, bare in cpu):.0f}"
+        + (f"  {refused} refused" if refused else ""),
         flush=True,
     )
     return not refused and (subject.goal is None or ratio >= subject.goal)

@@ -19,6 +19,12 @@ class Figure:
     seconds: float
     latencies: list[float]
     errors: list[int] = field(default_factory=list)
+    cpu_seconds: float = 0.0
+
+    @property
+    def cpu_us(self) -> float:
+        """The server's own processor time per answer."""
+        return self.cpu_seconds / max(1, len(self.latencies)) * 1e6
 
     @property
     def per_second(self) -> float:

@@ -61,6 +61,7 @@ class World:
     plan: Plan = field(init=False)
     invites: list[str] = field(default_factory=list)
     ports: dict[str, int] = field(default_factory=dict)
+    pids: dict[str, int] = field(default_factory=dict)
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
@@ -109,11 +110,17 @@ class World:
         }
         command = [sys.executable, "-m", "uvicorn", application, "--port", str(port), "--no-access-log"]
         command += ["--log-level", "warning", "--backlog", "4096", "--timeout-graceful-shutdown", "3"]
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._stack.callback(_stop, process)
         pin(process.pid, 0)
         wait_for(port, process)
         self.ports[name] = port
+        self.pids[name] = process.pid
+
+    def cpu_seconds(self, name: str) -> float:
+        """What a server's process has used so far; ratios of it do not move when other work takes the machine."""
+        fields = Path(f"/proc/{self.pids[name]}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def nchan(self, configuration: Path) -> int | None:
         """nginx with nchan, if this machine has it: the peer of the live figure."""

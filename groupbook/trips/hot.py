@@ -1,16 +1,20 @@
-"""The two hottest requests, reading a trip and voting, without threads and with the fewest round trips.
+"""The two hottest requests, reading a trip and voting, without threads and in one round trip each.
 
 Promise: never another answer than the ordinary operation's. This path answers only what is plainly good - a bearer
-session, a member, an open vote; whatever else it meets (API keys, cookies, strangers, refusals, malformed bodies) it
-undoes and hands to the operation, which knows all the reasons. It binds the merchant as `kit.database` does, so
+session, a member, an open vote; whatever else it meets (API keys, cookies, strangers, refusals, malformed bodies)
+changes nothing and goes to the operation, which knows all the reasons. It binds the merchant as `kit.database` does, so
 row-level security holds here too. Why it exists, with figures: docs/decisions/0020-hot-path-of-trips.md.
+
+A request is one message of several statements, so one implicit transaction: bind the merchant of the session, take the
+lock, then the statement that sees what the lock waited for. The statements are prepared per connection; what goes into
+the message is an id, a digest or a word of three, each put into text by us.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 from uuid import UUID
@@ -25,43 +29,68 @@ from groupbook.kit.database import APP_ROLE, libpq_url
 from groupbook.kit.errors import InvalidId
 from groupbook.kit.ids import from_wire
 from groupbook.trips import repository
-from groupbook.trips.domain import Role, TripState
 from groupbook.trips.schemas import CastVoteIn
 
 _TOKEN: Final = re.compile(rb"[Bb]earer ([A-Za-z0-9_-]{20,128})")
 _body_bytes_max: Final = 1_024
 _wait_seconds_max: Final = 2.0
 
-
-def _native(sql: str) -> str:
-    """A statement of the repository in psycopg's own notation."""
-    return re.sub(r"(?<![:\w]):([a-z_]+)\b", r"%(\1)s", sql.replace("%", "%%"))
-
-
-# Whose token it is, and at which merchant: bound for the rest of the transaction, and read by the statements after it.
-_BIND: Final = (
-    "SELECT set_config('app.merchant_id', coalesce(s->>'merchant_id', ''), true), s->>'merchant_id' "
-    "FROM lookup_session(%(digest)s) AS s"
-)
+# Whose token it is. The merchant is bound for the rest of the transaction, and read by the statements after it.
+_BIND: Final = "SELECT set_config('app.merchant_id', coalesce(lookup_session(:digest)->>'merchant_id', ''), true)"
 _WHO: Final = (
-    "who AS MATERIALIZED (SELECT (s->>'person_id')::uuid AS person_id, (s->>'guest_id')::uuid AS guest_id "
-    "FROM lookup_session(%(digest)s) AS s)"
+    "WITH who AS MATERIALIZED (SELECT (s->>'person_id')::uuid AS person_id, (s->>'guest_id')::uuid AS guest_id "
+    "FROM lookup_session(:digest) AS s),"
+)
+_LOCK: Final = "SELECT 1 FROM trip WHERE id = :trip_id FOR UPDATE"
+
+# A vote that is plainly good, or no row: what `service.decide` asks one by one.
+_SAID: Final = f"""{_WHO}
+said AS MATERIALIZED (
+  SELECT t.merchant_id, t.id AS trip_id, t.round, m.id AS member_id, clock_timestamp() + make_interval(secs => coalesce(
+    (SELECT offset_seconds FROM merchant_clock c WHERE c.merchant_id = t.merchant_id), 0)) AS now
+  FROM who JOIN trip t ON t.id = :trip_id AND t.state = 'open'
+    JOIN member m ON m.trip_id = t.id AND m.left_at IS NULL AND m.role <> 'viewer'
+      AND (m.person_id = who.person_id OR m.guest_id = who.guest_id)
+  WHERE EXISTS (SELECT 1 FROM trip_option o WHERE o.trip_id = t.id AND o.id = :option_id AND o.removed_at IS NULL)
+    AND NOT EXISTS (SELECT 1 FROM vote v
+      WHERE v.option_id = :option_id AND v.member_id = m.id AND v.round = t.round AND v.choice = :choice)),"""
+_CHANGE: Final = (
+    "INSERT INTO vote (merchant_id, option_id, member_id, trip_id, choice, round, cast_at) "
+    "SELECT merchant_id, :option_id, member_id, trip_id, :choice, round, now FROM said "
+    "ON CONFLICT (merchant_id, option_id, member_id) DO UPDATE "
+    "SET choice = excluded.choice, round = excluded.round, cast_at = excluded.cast_at"
 )
 
 
-def _as_who(sql: str) -> str:
-    return (
-        _native(sql)
-        .replace("%(person_id)s", "(SELECT person_id FROM who)")
-        .replace("%(guest_id)s", "(SELECT guest_id FROM who)")
-        .replace("%(is_merchant)s", "false")
-    )
+def _vote_sql() -> str:
+    sql = repository.SAVE_SQL.format(type="vote.cast", change=_CHANGE)
+    for name in ("merchant_id", "member_id", "round", "now"):
+        sql = re.sub(rf":{name}\b", f"(SELECT {name} FROM said)", sql)
+    # Without a good vote there is no trip to count up, and so no event.
+    sql = sql.replace("WHERE id = :trip_id RETURNING", "WHERE id = (SELECT trip_id FROM said) RETURNING")
+    address = "(SELECT encode(uuid_send(merchant_id), 'hex') || ':' || encode(uuid_send(trip_id), 'hex') FROM said)"
+    return sql.replace(":address", address).replace("WITH ", f"{_SAID}\n", 1)
 
 
-_READ: Final = _as_who(repository.DOCUMENT_SQL).replace("WITH seen AS", f"WITH {_WHO}, seen AS", 1)
-_LOCK: Final = "SELECT state, round FROM trip WHERE id = %(trip_id)s FOR UPDATE"
-_BALLOT: Final = f"WITH {_WHO} {_as_who(repository.BALLOT_SQL)}"
-_CAST: Final = _native(repository.CAST_SQL)
+def _read_sql() -> str:
+    sql = repository.DOCUMENT_SQL.replace("WITH seen AS", f"{_WHO} seen AS", 1).replace(":is_merchant", "false")
+    return sql.replace(":person_id", "(SELECT person_id FROM who)").replace(":guest_id", "(SELECT guest_id FROM who)")
+
+
+def _prepare(name: str, sql: str, parameters: Sequence[tuple[str, str]]) -> str:
+    """`PREPARE name (types) AS sql` with the named parameters numbered."""
+    for number, (parameter, _) in enumerate(parameters, start=1):
+        sql = re.sub(rf"(?<![:\w]):{parameter}\b", f"${number}", sql)
+    return f"PREPARE {name} ({', '.join(type for _, type in parameters)}) AS {sql}"
+
+
+_DIGEST, _TRIP, _OPTION, _CHOICE = ("digest", "bytea"), ("trip_id", "uuid"), ("option_id", "uuid"), ("choice", "text")
+_STATEMENTS: Final = (
+    _prepare("hot_bind", _BIND, [_DIGEST]),
+    _prepare("hot_read", _read_sql(), [_DIGEST, _TRIP]),
+    _prepare("hot_lock", _LOCK, [_TRIP]),
+    _prepare("hot_vote", _vote_sql(), [_DIGEST, _TRIP, _OPTION, _CHOICE]),
+)
 
 
 class HotPool:
@@ -74,8 +103,8 @@ class HotPool:
             max_size=size,
             open=False,
             timeout=_wait_seconds_max,
-            configure=_become_app_role,
-            kwargs={"autocommit": True, "application_name": "groupbook-hot", "prepare_threshold": 0},
+            configure=_configure,
+            kwargs={"autocommit": True, "application_name": "groupbook-hot", "prepare_threshold": None},
         )
 
     @asynccontextmanager
@@ -85,53 +114,33 @@ class HotPool:
 
     async def read(self, trip_id: UUID, digest: bytes) -> str | None:
         """The trip's document for this session; None: ask the ordinary way."""
-        values = {"trip_id": trip_id, "digest": digest}
-        async with self._pool.connection() as connection:
-            async with connection.pipeline():  # one round trip; what it sends is one transaction
-                await connection.execute(_BIND, values)
-                cursor = await connection.execute(_READ, values)
-            row = await cursor.fetchone()
+        asker = f"'\\x{digest.hex()}'"
+        row = await self._last_row(f"EXECUTE hot_bind({asker}); EXECUTE hot_read({asker}, '{trip_id}')", skip=1)
         return row[0] if row else None
 
-    async def vote(self, trip_id: UUID, option_id: UUID, choice: str, digest: bytes) -> tuple[int | None] | None:
-        """Cast the vote and answer its event's seq (None when it was so already); None: ask the ordinary way."""
-        values: dict[str, Any] = {"trip_id": trip_id, "option_id": option_id, "choice": choice, "digest": digest}
+    async def vote(self, trip_id: UUID, option_id: UUID, choice: str, digest: bytes) -> int | None:
+        """Cast the vote and answer its event's seq; None: nothing changed, ask the ordinary way."""
+        asker = f"'\\x{digest.hex()}'"
+        row = await self._last_row(
+            f"EXECUTE hot_bind({asker}); EXECUTE hot_lock('{trip_id}'); "
+            f"EXECUTE hot_vote({asker}, '{trip_id}', '{option_id}', '{choice}')",
+            skip=2,
+        )
+        return row[0] if row else None
+
+    async def _last_row(self, message: str, *, skip: int) -> tuple[Any, ...] | None:
         async with self._pool.connection() as connection:
-            async with connection.pipeline():
-                await connection.execute("BEGIN")
-                bound = await connection.execute(_BIND, values)
-                locked = await connection.execute(_LOCK, values)
-                ballot = await connection.execute(_BALLOT, values)
-            merchant, trip, said = await bound.fetchone(), await locked.fetchone(), await ballot.fetchone()
-            if merchant is None or trip is None or said is None or not _is_plainly_good(trip, said):
-                await connection.execute("ROLLBACK")
-                return None
-            member_id, _, _, known, now = said
-            if known == choice:
-                await connection.execute("ROLLBACK")
-                return (None,)
-            merchant_id = UUID(merchant[1])
-            values |= {
-                "merchant_id": merchant_id,
-                "member_id": member_id,
-                "round": trip[1],
-                "now": now,
-                "address": repository.notice_address(merchant_id, trip_id),
-            }
-            async with connection.pipeline():
-                cursor = await connection.execute(_CAST, values)
-                await connection.execute("COMMIT")
-            row = await cursor.fetchone()
-        return (row[0],) if row else None
+            cursor = await connection.execute(message)
+            for _ in range(skip):
+                cursor.nextset()
+            row: tuple[Any, ...] | None = await cursor.fetchone()
+        return row
 
 
-def _is_plainly_good(trip: tuple[Any, ...], said: tuple[Any, ...]) -> bool:
-    member_id, role, is_option = said[:3]
-    return trip[0] == TripState.OPEN and member_id is not None and role != Role.VIEWER and is_option
-
-
-async def _become_app_role(connection: psycopg.AsyncConnection[Any]) -> None:
+async def _configure(connection: psycopg.AsyncConnection[Any]) -> None:
     await connection.execute(f"SET ROLE {APP_ROLE}")
+    for statement in _STATEMENTS:
+        await connection.execute(statement)
 
 
 class HotRead:
@@ -179,14 +188,13 @@ class HotVote:
         try:
             choice = CastVoteIn.model_validate_json(raw).choice
             trip_id, option_id = from_wire("trip", parts["trip_id"]), from_wire("opt", parts["option_id"])
-            cast_now = await self._pool.vote(trip_id, option_id, choice, digest)
+            seq = await self._pool.vote(trip_id, option_id, choice, digest)
         except (InvalidId, ValidationError):
             return None
         except (psycopg.Error, PoolTimeout):
-            return None  # nothing was committed, or the same word is said again: twice is once
-        if cast_now is None:
+            return None  # nothing was committed, or the operation finds the same word there: twice is once
+        if seq is None:
             return None
-        seq = "null" if cast_now[0] is None else str(cast_now[0])
         return f'{{"option_id":"{parts["option_id"]}","choice":"{choice}","seq":{seq}}}'.encode()
 
 

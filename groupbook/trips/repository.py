@@ -417,7 +417,7 @@ class Ballot:
     now: datetime
 
 
-BALLOT_SQL = (
+_BALLOT = text(
     "SELECT m.id, m.role, EXISTS (SELECT 1 FROM trip_option o WHERE o.trip_id = :trip_id AND o.id = :option_id "
     "AND o.removed_at IS NULL), (SELECT v.choice FROM vote v WHERE v.option_id = :option_id AND v.member_id = m.id "
     "AND v.round = t.round), clock_timestamp() + make_interval(secs => coalesce("
@@ -425,7 +425,6 @@ BALLOT_SQL = (
     "FROM trip t LEFT JOIN member m ON m.trip_id = t.id AND m.left_at IS NULL "
     "AND (m.person_id = :person_id OR m.guest_id = :guest_id) WHERE t.id = :trip_id"
 )
-_BALLOT = text(BALLOT_SQL)
 _NO_ID = UUID(int=0)
 
 
@@ -450,7 +449,7 @@ def ballot(session: Session, trip: Trip, option_id: OptionId, caller: Caller) ->
 
 # The vote, the counts it leads to, the event that tells them, and the notice: one statement. `others` reads the rows as
 # they were before, so the voter's own word is added to it.
-_SAVE = f"""
+SAVE_SQL = f"""
 WITH saved AS ({{change}}),
 others AS (
   SELECT count(*) FILTER (WHERE v.choice = 'yes') AS yes, count(*) FILTER (WHERE v.choice = 'if_need_be') AS if_need_be,
@@ -473,19 +472,19 @@ logged AS (
   FROM bumped, others, own RETURNING seq)
 SELECT seq, pg_notify('{CHANNEL}', :address || ':' || seq) FROM logged
 """
-CAST_SQL = _SAVE.format(
+_CAST_SQL = SAVE_SQL.format(
     type="vote.cast",
     change="INSERT INTO vote (merchant_id, option_id, member_id, trip_id, choice, round, cast_at) "
     "VALUES (:merchant_id, :option_id, :member_id, :trip_id, :choice, :round, :now) "
     "ON CONFLICT (merchant_id, option_id, member_id) DO UPDATE "
     "SET choice = excluded.choice, round = excluded.round, cast_at = excluded.cast_at",
 )
-WITHDRAW_SQL = _SAVE.format(
+_WITHDRAW_SQL = SAVE_SQL.format(
     type="vote.withdrawn", change="DELETE FROM vote WHERE option_id = :option_id AND member_id = :member_id"
 )
 _UUIDS = [bindparam(name, type_=Uuid()) for name in ("option_id", "member_id", "trip_id", "merchant_id")]
-_CAST = text(CAST_SQL).bindparams(*_UUIDS)
-_WITHDRAW = text(WITHDRAW_SQL).bindparams(*_UUIDS)
+_CAST = text(_CAST_SQL).bindparams(*_UUIDS)
+_WITHDRAW = text(_WITHDRAW_SQL).bindparams(*_UUIDS)
 
 
 def notice_address(merchant_id: UUID, trip_id: UUID) -> str:

@@ -301,7 +301,7 @@ def test_the_hot_path_answers_what_the_operation_answers(server: Server, house: 
         used.append(await read(trip_id, digest))
         return None
 
-    async def no_vote(trip_id: UUID, option_id: UUID, choice: str, digest: bytes) -> tuple[int | None] | None:
+    async def no_vote(trip_id: UUID, option_id: UUID, choice: str, digest: bytes) -> int | None:
         return None
 
     def ask_all(path: str, body: Any = None) -> list[tuple[int, Any]]:
