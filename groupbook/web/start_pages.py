@@ -323,7 +323,7 @@ def generic_preview(ask: Ask, path: str, merchant: Merchant) -> dict[str, str]:
             "Vote, see your own price, and pay only your own part. By %(merchant)s.", merchant=merchant.name
         ),
         "url": f"{ask.deps.public_url}{path}",
-        "image": f"{ask.deps.public_url}/static/share-card.png",
+        "image": f"{ask.deps.public_url}/static/share-card.jpg",
     }
 
 

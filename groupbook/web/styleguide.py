@@ -123,7 +123,7 @@ BOOKED = _booking(
 WINDOWS = [("900", "15 minutes"), ("3600", "1 hour"), ("86400", "24 hours")]
 OFFERS = [OfferView(f"off_{o.id}", o.label, o.legs, _euro(6200), o.seats_left, o.is_bookable) for o in OPTIONS]
 PREVIEW = {
-    "title": "You are invited", "text": "Plan a trip together.", "url": "http://localhost:8000/i/x", "image": "http://localhost:8000/static/share-card.png"
+    "title": "You are invited", "text": "Plan a trip together.", "url": "http://localhost:8000/i/x", "image": "http://localhost:8000/static/share-card.jpg"
 }  # fmt: skip
 NETWORKS = [{"name": "demo", "title": "Plaza", "login_url": "/login/demo"}]
 START = {
