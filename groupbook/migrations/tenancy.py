@@ -8,7 +8,6 @@ the columns each of those functions names.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import sqlalchemy as sa
 from alembic import op

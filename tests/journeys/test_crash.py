@@ -32,7 +32,7 @@ def test_a_worker_killed_while_it_captures_loses_and_doubles_nothing(
     state_folder: Callable[[], Path], fault: str
 ) -> None:
     state = state_folder()
-    with running_demo(state, ends_with=1, **SIXTIETH) as demo:
+    with running_demo(state, SIXTIETH, ends_with=1) as demo:
         ana, bo = everybody_but_the_last_paid(demo)
         httpx2.post(
             f"{demo.payments}/_faults",
@@ -45,7 +45,7 @@ def test_a_worker_killed_while_it_captures_loses_and_doubles_nothing(
             walker.close()
         demo.process.wait(40)
         assert any("worker died" in line for line in demo.said), list(demo.said)
-    with running_demo(state, **SIXTIETH) as demo:
+    with running_demo(state, SIXTIETH) as demo:
         wait_until(lambda: booking(demo)["state"] == "booked", seconds=60)
         ended = booking(demo)
         captured = [intent for intent in provider(demo, "payment_intents") if intent["status"] == "succeeded"]

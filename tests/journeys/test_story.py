@@ -16,6 +16,7 @@ from tests.support.demo import COMMAND, ROOT, RunningDemo, environment, running_
 
 pytestmark = pytest.mark.browser
 
+HASTE = {"GROUPBOOK_COLLECTION_WINDOW_SECONDS": "12", "GROUPBOOK_SWEEP_SECONDS": "1"}
 GOOD, CHALLENGE, POOR = "4242424242424242", "4000002500003155", "4000000000009995"
 
 
@@ -150,7 +151,7 @@ def test_the_whole_story_on_the_authored_catalogue(story: Story) -> None:
 
 def test_nobody_is_charged_when_the_deadline_passes(strict_browser: Browser, state_folder: Callable[[], Path]) -> None:
     """Two friends, one pays, time runs out: everything is voided and both are told."""
-    with running_demo(state_folder(), GROUPBOOK_COLLECTION_WINDOW_SECONDS="12", GROUPBOOK_SWEEP_SECONDS="1") as demo:
+    with running_demo(state_folder(), HASTE) as demo:
         story = Story(demo, strict_browser)
         ana = story.start_in_the_shop("Ana", first_offer(story))
         story.choose_trains(ana, "Too late", 2)

@@ -16,7 +16,7 @@ from groupbook.kit import facts, intents
 from groupbook.kit.database import Database, forbid_in_transaction
 from groupbook.kit.errors import GroupbookError, InvariantBroken, OutcomeUnknown, Refused, Unavailable
 from groupbook.kit.facts import Deliverer, Fact
-from groupbook.kit.ids import MerchantId, new_id
+from groupbook.kit.ids import IntentId, MerchantId, new_id
 from groupbook.kit.intents import Intent, Runner, RunnerSettings
 
 MERCHANT = MerchantId(new_id())
@@ -171,7 +171,7 @@ def test_two_workers_at_once_make_one_call(database: Database, outside: Outside)
 def test_without_the_claim_two_workers_would_call_twice(database: Database, outside: Outside) -> None:
     """The twin of the test above: the same workers with the claim left out do double the call."""
     gate = threading.Barrier(4)
-    intent = Intent(intents.IntentId(new_id()), MERCHANT, "toy.call", new_id(), {}, 1, _any_instant(database))
+    intent = Intent(IntentId(new_id()), MERCHANT, "toy.call", new_id(), {}, 1, _any_instant(database))
 
     def work() -> None:
         gate.wait()

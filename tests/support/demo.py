@@ -57,7 +57,9 @@ def environment(**settings: str) -> dict[str, str]:
 
 
 @contextmanager
-def running_demo(state: Path, *, ends_with: int = 0, **settings: str) -> Iterator[RunningDemo]:
+def running_demo(
+    state: Path, settings: Mapping[str, str] | None = None, *, ends_with: int = 0
+) -> Iterator[RunningDemo]:
     """Start the demo in `state` on free ports; stop it as Ctrl-C would, and insist on how it ends.
 
     Args:
@@ -66,7 +68,7 @@ def running_demo(state: Path, *, ends_with: int = 0, **settings: str) -> Iterato
     process = subprocess.Popen(
         [*COMMAND, "demo", "--state", str(state)],
         cwd=ROOT,
-        env=environment(**settings),
+        env=environment(**(settings or {})),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
