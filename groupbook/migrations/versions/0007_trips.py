@@ -1,7 +1,7 @@
 """Tables of the room trips: trip, member, trip_option, vote, invite, comment and the live log trip_event.
 
 Why: one row to lock per trip (its `event_seq` numbers the log without gaps), votes keyed by option and member so that
-the last writer wins, and two look-ups for addresses that come before the merchant is known: a trip's page and an invite.
+the last writer wins, and two look-ups for addresses that come before the merchant is known: a trip's page, an invite.
 Way back: drops them with their rows.
 """
 
