@@ -46,7 +46,7 @@ SDKS = {
     "kombu": ("groupbook/kit/broker.py", "groupbook/kit/pgmq.py"),
     "pgmq": ("groupbook/kit/pgmq.py",),
     "redis": (),
-    "psycopg": ("groupbook/kit/", "groupbook/migrations/", "groupbook/trips/live.py", "benchmarks/"),  # live.py: LISTEN
+    "psycopg": ("groupbook/kit/", "groupbook/migrations/", "groupbook/trips/", "benchmarks/"),  # trips: LISTEN, one vote
     "alembic": ("groupbook/kit/database.py", "groupbook/migrations/"),
     "httpx2": ("groupbook/kit/outbound.py", "integrations/"),
     "requests": (),
@@ -55,7 +55,7 @@ SDKS = {
     "crawlerdetect": ("groupbook/referrals/",),
     "segno": ("groupbook/web/",),
     "standardwebhooks": ("groupbook/webhooks/", "integrations/"),
-    "babel": ("groupbook/kit/i18n.py", "integrations/demo/"),
+    "babel": ("groupbook/kit/i18n.py", "groupbook/web/catalogue.py", "integrations/demo/"),
 }
 
 CLOCKS = {
