@@ -24,18 +24,19 @@ SHOP = "http://127.0.0.1:8001"
 class Site:
     """groupbook's pages for one merchant, and as many browsers as asked for."""
 
-    def __init__(self, saga: Saga) -> None:
+    def __init__(self, saga: Saga, url: str = ORIGIN, shop: str = SHOP) -> None:
         self.saga = saga
+        self.url, self.shop = url, shop
         self.network = TwinNetwork().network
         with saga.database.begin(saga.merchant_id) as session:
-            merchants.add_embed_origin(session, SHOP)
+            merchants.add_embed_origin(session, shop)
         self.deps = WebDeps(
             database=saga.database,
             sealer=saga.house.sealer,
             runner=saga.house.runner,
             adapter_of=saga.house.adapter_of,
             networks={self.network.name: self.network},
-            public_url=ORIGIN,
+            public_url=url,
             policy=saga.house.policy,
             payment_origins=("https://pay.example",),
             test_mode=True,

@@ -338,7 +338,7 @@
   let refreshTimer = 0;
   function refreshSoon() {
     clearTimeout(refreshTimer);
-    refreshTimer = setTimeout(refresh, 120);
+    refreshTimer = setTimeout(refresh, 60 + Math.random() * 180); // a large group does not ask all at once
   }
 
   async function refresh() {
