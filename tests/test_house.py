@@ -46,7 +46,12 @@ SDKS = {
     "kombu": ("groupbook/kit/broker.py", "groupbook/kit/pgmq.py"),
     "pgmq": ("groupbook/kit/pgmq.py",),
     "redis": (),
-    "psycopg": ("groupbook/kit/", "groupbook/migrations/", "groupbook/trips/", "benchmarks/"),  # trips: LISTEN, one vote
+    "psycopg": (
+        "groupbook/kit/",
+        "groupbook/migrations/",
+        "groupbook/trips/",
+        "benchmarks/",
+    ),  # trips: LISTEN, one vote
     "alembic": ("groupbook/kit/database.py", "groupbook/migrations/"),
     "httpx2": ("groupbook/kit/outbound.py", "integrations/"),
     "requests": (),
