@@ -194,7 +194,7 @@ class Dashboard:
             "id": to_wire("bkg", view.id),
             "trip_id": to_wire("trip", view.trip_id),
             "title": title,
-            "state": booking_words(view.state, say),
+            "standing": booking_words(view.state, say),
             "steps": [
                 {"at": step.at, "event": step.event, "state": booking_words(step.to_state, say)} for step in steps
             ],

@@ -41,3 +41,7 @@ class DemoMessenger:
             raise Unavailable(channel=self._network, status=answer.status_code)
         if not answer.is_success:
             raise Refused("not_reachable", status=answer.status_code)
+
+    def close(self) -> None:
+        """Let the connections go."""
+        self._client.close()
