@@ -7,6 +7,7 @@ from starlette.applications import Starlette
 from groupbook import house as houses
 from groupbook.config import Settings
 from groupbook.house import House, Outside
+from groupbook.kit import logs
 from groupbook.kit.broker import CeleryNudger, celery_app
 from groupbook.kit.database import Nudger
 from groupbook.kit.errors import InvariantBroken
@@ -44,6 +45,7 @@ def __getattr__(name: str) -> Starlette:
     # `uvicorn groupbook.main:app` asks for `app`; whoever only wants to assemble needs no settings.
     if name != "app":
         raise AttributeError(name)
+    logs.configure()
     try:
         return create_app(Settings())
     except AttributeError as error:  # uvicorn would say that there is no `app`, and hide what is wrong
