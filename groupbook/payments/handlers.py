@@ -36,7 +36,8 @@ from groupbook.payments.ports import (
     Seen,
 )
 
-key_generations_max: Final = 3
+key_generations_first: Final = 3
+key_generations_max: Final = 12
 _SUPERSEDED: Final = "superseded"  # our own no: the page is not wanted any more
 _Answer = TypeVar("_Answer")
 
@@ -88,18 +89,27 @@ def payment_ref(attempt: AttemptRow) -> PaymentRef:
     )
 
 
-def _each_generation(key: str, ask: Callable[[str], _Answer], truth: Callable[[], _Answer | None]) -> _Answer:
-    """Ask with `key`; after an *answered* failure without effect, with the key's next generation."""
-    for generation in range(1, key_generations_max + 1):
+def _each_generation(
+    intent: Intent, ask: Callable[[str], _Answer], truth: Callable[[], _Answer | None], *, what: str = ""
+) -> _Answer:
+    """Ask with the intent's key; after an *answered* failure without effect, with the key's next generation.
+
+    It always starts with the first key, so that a late landing of an earlier call is the provider's duplicate and not
+    a second effect. Every claim may go one generation further: a bad hour of the provider does not use them up. `what`
+    tells two calls of one intent apart.
+    """
+    first = f"{intent.key}:{what}" if what else intent.key
+    generations = min(key_generations_first + intent.attempts - 1, key_generations_max)
+    for generation in range(1, generations + 1):
         try:
-            return ask(key if generation == 1 else f"{key}:{generation}")
+            return ask(first if generation == 1 else f"{first}:{generation}")
         except OutcomeUnknown as error:
             if not error.params.get("is_answered"):
                 raise
         answer = truth()
         if answer is not None:
             return answer
-    raise OutcomeUnknown(what="every key generation failed")
+    raise OutcomeUnknown(what="every key generation failed", generations=generations)
 
 
 class _AttemptHandler:
@@ -138,7 +148,7 @@ class OpenPage(_AttemptHandler):
             locale=attempt.locale,
         )
         return _each_generation(
-            intent.key,
+            intent,
             lambda key: provider.open_payment(order, key=key, timeout_seconds=self._timeout_seconds),
             lambda: _page(self._observe(provider, attempt)),
         )
@@ -191,14 +201,19 @@ class Close(_AttemptHandler):
         provider, attempt = self._read(intent)
         ref = payment_ref(attempt)
         seen = self._observe(provider, attempt)
-        if seen.seen in (Seen.OPEN, Seen.ACTION, Seen.DECLINED):
-            ref = PaymentRef(ref.attempt_id, ref.opened_at, seen.page_ref or ref.page_ref, seen.payment_ref)
-            seen = provider.close_payment(ref, key=f"{intent.key}:page", timeout_seconds=self._timeout_seconds)
+        if seen.seen in _PAGE_IS_OPEN:
+            page = PaymentRef(ref.attempt_id, ref.opened_at, seen.page_ref or ref.page_ref, seen.payment_ref)
+            seen = _each_generation(
+                intent,
+                lambda key: provider.close_payment(page, key=key, timeout_seconds=self._timeout_seconds),
+                lambda: _closed(provider.observe(page, timeout_seconds=self._timeout_seconds)),
+                what="page",
+            )
         if seen.seen is not Seen.AUTHORIZED:
             return seen
         found = PaymentRef(ref.attempt_id, ref.opened_at, seen.page_ref or ref.page_ref, seen.payment_ref)
         return _each_generation(
-            intent.key,
+            intent,
             lambda key: provider.void(found, key=key, timeout_seconds=self._timeout_seconds),
             lambda: _over(provider.observe(found, timeout_seconds=self._timeout_seconds)),
         )
@@ -209,6 +224,13 @@ class Close(_AttemptHandler):
     def record_refusal(self, session: Session, intent: Intent, refusal: Refused) -> None:
         # Refused means it was captured meanwhile, or the page cannot be closed any more: only the truth helps.
         intents.owe(session, recording.OBSERVE, intent.subject, once=f"close-refused:{intent.id.hex}")
+
+
+_PAGE_IS_OPEN: Final = frozenset({Seen.OPEN, Seen.ACTION, Seen.DECLINED})
+
+
+def _closed(seen: Observed) -> Observed | None:
+    return None if seen.seen in _PAGE_IS_OPEN else seen
 
 
 def _over(seen: Observed) -> Observed | None:
@@ -225,7 +247,7 @@ class Capture(_AttemptHandler):
         amount = Money(intent.payload["amount"], intent.payload["currency"])
         ref = payment_ref(attempt)
         return _each_generation(
-            intent.key,
+            intent,
             lambda key: provider.capture(ref, amount, key=key, timeout_seconds=self._timeout_seconds),
             lambda: _over(self._observe(provider, attempt)),
         )
@@ -253,7 +275,7 @@ class Refund:
     def call(self, intent: Intent) -> RefundAnswer:
         provider, ref, amount, _ = self._read(intent)
         return _each_generation(
-            intent.key,
+            intent,
             lambda key: provider.refund(
                 ref,
                 amount,

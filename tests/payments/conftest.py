@@ -129,12 +129,16 @@ class House:
             return [session.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() for table in tables]
 
 
-@pytest.fixture
-def house(database: Database) -> House:
-    merchant = merchants.create_merchant(database, slug="kestrel", name="Kestrel Rail", livemode=False)
+def build_house(database: Database, slug: str = "kestrel") -> House:
+    merchant = merchants.create_merchant(database, slug=slug, name="Kestrel Rail", livemode=False)
     with database.begin(merchant.id) as session:
         merchants.connect(session, SEALER, kind="payment_provider", adapter="twin", configuration={})
     twin = Twin(clock=lambda: datetime.now(UTC))
     providers = payments.Providers(database, SEALER, {"twin": lambda _configuration, *, livemode: twin})
     runner = Runner(database, payments.intent_handlers(providers), RunnerSettings(retry_seconds_min=0.01))
     return House(database, merchant.id, twin, runner, providers)
+
+
+@pytest.fixture
+def house(database: Database) -> House:
+    return build_house(database)

@@ -258,6 +258,17 @@ def test_an_answered_failure_is_passed_by_the_next_key(house: House) -> None:
     assert len(house.twin.captures) == 1
 
 
+def test_a_bad_hour_of_the_provider_does_not_use_up_the_keys(house: House) -> None:
+    """Found by the random walk: 500s in a row, each kept for a day under its key, and the capture still happens."""
+    house.open(ada=3334)
+    house.authorize("ada")
+    house.twin.plan("capture", "server_error", "server_error", "server_error")
+    house.twin.plan("observe", "unavailable")
+    house.capture_all()
+    assert house.states == {"ada": "captured"}
+    assert len(house.twin.captures) == 1
+
+
 def test_a_page_that_never_opened_is_given_up_after_the_second_look(house: House) -> None:
     house.open(ada=3334)
     house.twin.plan("open_payment", "late_effect")
