@@ -26,9 +26,10 @@ class Subject:
 def subjects(world: World) -> dict[str, Subject]:
     plan, seats = world.plan, world.plan.seats
     words = ("yes", "if_need_be", "no")
-    guests = count()
+    guests, votes = count(), count(len(seats) * len(plan.options))
 
-    def vote(number: int) -> bytes:
+    def vote(_: int) -> bytes:
+        number = next(votes)  # goes on over the rounds, so that every vote changes something
         seat, option = seats[number % len(seats)], plan.options[(number // len(seats)) % len(plan.options)]
         word = words[(number // (len(seats) * len(plan.options))) % 3]
         path = f"/v1/trips/{plan.id}/options/{option}/vote"
@@ -88,13 +89,13 @@ def _print(subject: Subject, pairs: Sequence[tuple[Figure, Figure]]) -> bool:
     refused = sum(len(figure.errors) for pair in pairs for figure in pair)
     ratio = median(ratios)
     goal = f">={subject.goal:g}" if subject.goal else "-"
-    print(
-        f"{subject.name:6} {ratio:6.2f} {min(ratios):5.2f}-{max(ratios):<5.2f} {goal:>6} {median(bare / ours for ours, bare in cpu):7.2f} "
-        f"{median(tails):10.1f} "
-        f"{median(o.per_second for o, _ in pairs):8.0f} {median(b.per_second for _, b in pairs):10.0f} "
-        f"{median(o.percentile_ms(0.5) for o, _ in pairs):7.1f}"
-        f"  {median(ours for ours, _ in cpu):.0f}/{median(bare for _, bare in cpu):.0f}"
-        + (f"  {refused} refused" if refused else ""),
-        flush=True,
-    )
+    cells = [
+        f"{subject.name:6} {ratio:6.2f} {min(ratios):5.2f}-{max(ratios):<5.2f} {goal:>6}",
+        f"{median(bare / ours for ours, bare in cpu):7.2f} {median(tails):10.1f}",
+        f"{median(o.per_second for o, _ in pairs):8.0f} {median(b.per_second for _, b in pairs):10.0f}",
+        f"{median(o.percentile_ms(0.5) for o, _ in pairs):7.1f}",
+        f" {median(ours for ours, _ in cpu):.0f}/{median(bare for _, bare in cpu):.0f}",
+        f" {refused} refused" if refused else "",
+    ]
+    print(" ".join(cells), flush=True)
     return not refused and (subject.goal is None or ratio >= subject.goal)

@@ -110,6 +110,7 @@ class World:
         }
         command = [sys.executable, "-m", "uvicorn", application, "--port", str(port), "--no-access-log"]
         command += ["--log-level", "warning", "--backlog", "4096", "--timeout-graceful-shutdown", "3"]
+        command += ["--timeout-keep-alive", "120"]
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._stack.callback(_stop, process)
         pin(process.pid, 0)
@@ -142,6 +143,7 @@ class World:
     def _fill(self, database: Database) -> None:
         sealer = Sealer(SECRET)
         merchant = merchants.create_merchant(database, slug="bench", name="Bench Rail", livemode=False)
+        self.merchant_id = merchant.id
         key = Caller("merchant", merchant.id)
         with database.begin(merchant.id) as session:
             now = clock.now(session)

@@ -49,6 +49,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 retry_milliseconds: Final = 2_000
 ring_events_max: Final = 256
+listen_seconds: Final = 30.0  # how long we go on listening after the last reader left, at most
 readers_per_turn: Final = 250
 KEEP_ALIVE: Final = b": keep-alive\n\n"
 END: Final = b"event: end\ndata: {}\n\n"
@@ -369,7 +370,7 @@ class Hub:
         self._reading = asyncio.Lock()
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._listening = asyncio.Event()
+        self._is_watched = asyncio.Event()
         self.is_closing = False
 
     @property
@@ -400,9 +401,6 @@ class Hub:
             for reader in tuple(channel.readers):
                 channel.end(reader)
 
-    async def wait_until_listening(self) -> None:
-        await self._listening.wait()
-
     async def channel(self, merchant_id: MerchantId, trip_id: TripId) -> Channel | None:
         """The trip's channel, with its access read afresh; None: no such trip at this merchant.
 
@@ -426,6 +424,7 @@ class Hub:
         """Register a reader; the channel it ends up in is the one that is listening now."""
         kept = self._channels.setdefault((channel.merchant_id, channel.trip_id), channel)
         kept.readers.add(reader)
+        self._is_watched.set()
         kept.poke()  # what happened between reading the channel and joining it
         return kept
 
@@ -454,21 +453,25 @@ class Hub:
         return None if row is None else _news(row)
 
     async def _listen(self) -> None:
+        """Hear the notices while anybody watches; a process without readers is not woken by every vote elsewhere."""
         pause_seconds = 0.1
         while True:
+            await self._is_watched.wait()
             try:
                 async with await _connect(self._url) as connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
-                    self._listening.set()
                     pause_seconds = 0.1
                     self._poke_all()  # what was said while nobody listened
-                    async for notice in connection.notifies():
-                        self._hear(notice.payload)
+                    while self._channels:
+                        async for notice in connection.notifies(timeout=listen_seconds):
+                            self._hear(notice.payload)
+                self._is_watched.clear()
+                if self._channels:  # somebody came while the connection was closing
+                    self._is_watched.set()
             except psycopg.Error as error:
-                self._listening.clear()
                 log.warning("live_listen_failed", error=type(error).__name__)
-            await asyncio.sleep(pause_seconds)
-            pause_seconds = min(pause_seconds * 2, 5.0)
+                await asyncio.sleep(pause_seconds)
+                pause_seconds = min(pause_seconds * 2, 5.0)
 
     def _hear(self, payload: str) -> None:
         merchant, _, rest = payload.partition(":")

@@ -43,7 +43,6 @@ def build(database: Database, hub: Hub) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with hub.running():
-            await hub.wait_until_listening()
             yield
 
     edge = Edge(database, authenticate, "http://localhost")

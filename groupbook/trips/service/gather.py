@@ -156,7 +156,8 @@ def _join(
     if seat is not None and seat.is_present:
         return Joined(merchant_id, trip.id, seat, None, is_new=False)
     require_thawed(trip)
-    if repository.headcount(session, trip.id).present >= members_max:
+    before = repository.headcount(session, trip.id)
+    if before.present >= members_max:
         raise TripFull(members_max=members_max)
     is_going = trip.state in GATHERING_STATES
     if seat is not None:
@@ -164,7 +165,8 @@ def _join(
         member, token = _present(session, trip.id, seat.id), None
     else:
         member, token = _seat(session, trip, known, name, via, is_going=is_going, now=now)
-    _tell_joined(session, trip.id, member, via, now)
+    heads = repository.Headcount(before.present + 1, before.going + is_going)
+    _tell_joined(session, trip.id, member, heads, via, now)
     return Joined(merchant_id, trip.id, member, token, is_new=True)
 
 
@@ -200,8 +202,14 @@ def _seat(
     return member, token
 
 
-def _tell_joined(session: Session, trip_id: TripId, member: Member, via: JoinedVia, now: datetime) -> None:
-    heads = repository.headcount(session, trip_id)
+def _tell_joined(
+    session: Session,
+    trip_id: TripId,
+    member: Member,
+    heads: repository.Headcount,
+    via: JoinedVia,
+    now: datetime,
+) -> None:
     payload = {
         "member_id": to_wire("mem", member.id),
         "member_count": heads.present,

@@ -75,9 +75,9 @@ def _subject(caller: Caller) -> dict[str, UUID | None]:
     return {"person_id": subject if is_person else None, "guest_id": None if is_person else subject}
 
 
-def trip_of(session: Session, trip_id: TripId) -> Trip:
+def trip_of(session: Session, trip_id: TripId, *, lock: bool = False) -> Trip:
     """A step. Raises TripNotFound."""
-    return repository.read_trip(session, trip_id)
+    return repository.read_trip(session, trip_id, lock=lock)
 
 
 def member_of(session: Session, trip_id: TripId, caller: Caller) -> Member | None:
