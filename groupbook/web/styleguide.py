@@ -115,7 +115,7 @@ IN = ("authorized", "In", "ok")
 OPEN = ("waiting", "Waiting", "quiet")  # and payable where it is the reader's own
 NO = ("declined", "Declined", "bad")
 PAYING = replace(TRIP, state="booking", decided=OPTIONS[0])
-TICKETS = (TicketView(BO, "KR-7F3K-22", "KR7F3K22", qr_svg("KR7F3K22|seat 7-54"), (SeatView("", "7", "54"),)),)
+TICKETS = (TicketView(BO, "KR-7F3K-22", "KR7F3K22", qr_svg("KR7F3K22|seat 7-54"), (SeatView("0", "7", "54"),)),)
 BOOKED = _booking(
     _payer(BO, "captured", "Paid", "ok"), *(_payer(m, "captured", "Paid", "ok") for m in (ANA, CHLOE, EMEKA, LEILA)),
     state="booked", tickets=TICKETS, reference="KR-7F3K",

@@ -84,7 +84,8 @@ def live(database_url: str) -> Iterator[Site]:
 def phone(browser: Any) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 390, "height": 844})
     page: Page = context.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(30_000)
+    expect.set_options(timeout=30_000)
     yield page
     context.close()
 

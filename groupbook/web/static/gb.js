@@ -120,7 +120,10 @@
     const form = event.target;
     const act = form.dataset.act ?? (framed && form.hasAttribute("data-go") ? "go" : null);
     if (act === null) return;
-    if (!framed && (act === "start" || act === "pay")) return; // the browser follows to the next page itself
+    if (!framed && (act === "start" || act === "pay")) {
+      if (event.submitter) event.submitter.dataset.busy = ""; // the browser follows to the next page itself; once
+      return;
+    }
     if (form.dataset.confirm && !form.dataset.sure) {
       event.preventDefault();
       confirmFirst(form, event.submitter);
@@ -144,7 +147,7 @@
       const target = answer.headers.get("GB-Open");
       if (target) {
         reach(target, page, form, act);
-        await refresh();
+        if (act === "pay") await refresh();
       } else {
         page?.close();
         if (answer.ok) form.closest("details")?.removeAttribute("open"); // what it asked for is told
@@ -249,7 +252,8 @@
     const target = new URL(link.href, location.href);
     if (target.origin !== location.origin || link.getAttribute("href").startsWith("#")) return;
     event.preventDefault();
-    if (link.dataset.login) logIn(link.dataset.login);
+    const login = link.dataset.login || /^\/login\/(\w+)$/.exec(target.pathname)?.[1];
+    if (login) logIn(login);
     else if (link.hasAttribute("download")) download(target);
     else load(target.pathname + target.search);
   });
@@ -416,19 +420,23 @@
     offline(false);
     refreshSoon();
   });
+  addEventListener("pageshow", () => document.querySelectorAll("[data-busy]").forEach((one) => delete one.dataset.busy));
   addEventListener("popstate", () => {
     here = location.pathname + location.search;
     load(here);
   });
 
   /* A visit counts only when a person had the page before their eyes for a second. */
-  const told = new Set();
+  const visits = new Set();
   async function tellVisit(url) {
-    while (!told.has(url)) {
+    if (visits.has(url)) return;
+    visits.add(url);
+    for (let tries = 0; tries < 5; ) {
       await sleep(1000);
       if (document.visibilityState !== "visible" || document.prerendering) continue;
-      told.add(url);
-      ask(url, { method: "POST", keepalive: true }).catch(() => told.delete(url));
+      tries += 1;
+      const answer = await ask(url, { method: "POST", keepalive: true }).catch(() => null);
+      if (answer && answer.status !== 409) return; // 409: less than a second after the page was asked for
     }
   }
 
