@@ -3,7 +3,7 @@
 Promise: never another answer than the ordinary operation's. This path answers only what is plainly good - a bearer
 session, a member, an open vote; whatever else it meets (API keys, cookies, strangers, refusals, malformed bodies)
 changes nothing and goes to the operation, which knows all the reasons. It binds the merchant as `kit.database` does, so
-row-level security holds here too. Why it exists, with figures: docs/decisions/0020-hot-path-of-trips.md.
+row-level security holds here too. Why it exists, with figures: docs/decisions/0012-hot-path-and-live-log-of-trips.md.
 
 A request is one message of several statements, so one implicit transaction: bind the merchant of the session, take the
 lock, then the statement that sees what the lock waited for. The statements are prepared per connection; what goes into

@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database
 from groupbook.kit.errors import GroupbookError, Unauthenticated
-from groupbook.kit.http import NOBODY, Edge, problem
+from groupbook.kit.http import NOBODY, Edge, problem, require_scope
 from groupbook.kit.ids import TripId, from_wire
 from groupbook.trips.domain import Sight, TripNotFound
 from groupbook.trips.live import Channel, Hub, Reader, encode_snapshot, retry_milliseconds
@@ -68,10 +68,12 @@ class LiveStream:
 
         Raises:
             Unauthenticated, Unavailable.
+            Forbidden: an API key that may not read trips.
             TripNotFound: no such trip, or never theirs to see.
         """
         trip_id = TripId(from_wire("trip", request.path_params["trip_id"]))
         caller = await run_in_threadpool(self._authenticate, request) or NOBODY
+        require_scope(caller, "trips:read")
         merchant_id = caller.merchant_id
         if caller.kind == "nobody":
             merchant_id = await run_in_threadpool(merchant_of_trip, self._database, trip_id)
