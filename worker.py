@@ -11,11 +11,12 @@ from __future__ import annotations
 from functools import cache
 
 from celery import Celery
+from celery.signals import setup_logging
 
 from groupbook import bookings, notices, referrals, webhooks
 from groupbook.config import Settings
 from groupbook.house import forget_person
-from groupbook.kit import broker
+from groupbook.kit import broker, logs
 from groupbook.kit.facts import Listeners
 from groupbook.main import assemble
 
@@ -89,8 +90,14 @@ def make_app(settings: Settings) -> Celery:
     return app
 
 
+def _say_it_our_way(**_celerys: object) -> None:
+    """Celery leaves the loggers alone when somebody hears this signal."""
+    logs.configure()
+
+
 def __getattr__(name: str) -> Celery:
     # `celery -A worker` asks for `app`; whoever only wants the table above needs no settings.
     if name == "app":
+        setup_logging.connect(_say_it_our_way)
         return make_app(Settings())
     raise AttributeError(name)

@@ -26,6 +26,7 @@ from groupbook.house import House
 from groupbook.kit.errors import GroupbookError
 from groupbook.kit.http import Edge, Operation, problem, starlette_problem
 from groupbook.merchants import endpoints as merchants_http
+from groupbook.notices import endpoints as notices_http
 from groupbook.offers import endpoints as offers_http
 from groupbook.payments import endpoints as payments_http
 from groupbook.people import Lifetimes
@@ -48,6 +49,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *bookings_http.OPERATIONS,
     *payments_http.OPERATIONS,
     *referrals_http.OPERATIONS,
+    *notices_http.OPERATIONS,
     *webhooks_http.OPERATIONS,
 )
 
@@ -97,6 +99,7 @@ def _api(house: House, edge: Edge, hub: Hub) -> list[BaseRoute]:
         *bookings_http.routes(booking_deps, edge),
         *payments_http.routes(payments_http.PaymentDeps(database, house.providers), edge),
         *referrals_http.routes(referrals_http.ReferralDeps(database), edge),
+        *notices_http.routes(notices_http.NoticesDeps(database), edge),
         *webhooks_http.routes(house.webhooks, edge),
         *openapi.routes(OPERATIONS, settings.public_url),
         *health.routes(house),

@@ -286,6 +286,8 @@ PROBLEMS: Final[Mapping[str, Advice]] = MappingProxyType(
         "nothing_decided": Advice(
             "The group has not decided on an offer.", "Decide first; dates and places cannot be booked."
         ),
+        "nobody_travels": Advice("Nobody of the group is going.", "At least one member must say that they are going."),
+        "not_parked": Advice("The booking does not wait for a person.", _READ_AGAIN),
         "not_payable_now": Advice("Nothing can be paid at this moment.", _READ_AGAIN),
         # referrals
         "share_not_found": _missing("share"),

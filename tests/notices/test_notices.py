@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from starlette.testclient import TestClient
 
 from groupbook import notices, trips
 from groupbook.kit import facts
@@ -17,6 +18,7 @@ from groupbook.notices import NoticeCode, NoticeDeps
 from groupbook.notices.domain import attempts_max
 from groupbook.people.domain import ExternalIdentity
 from groupbook.people.service.persons import person_for
+from groupbook.web.app import build_app
 from integrations.social.messages_twin import TwinMessenger
 from tests.support.saga import Saga
 
@@ -186,6 +188,22 @@ def test_seen_and_forgotten(make: MakeSaga) -> None:
         notices.forget(session, [saga.members["ada"]])
         assert notices.notices_for(session, saga.members["ada"]) == []
         assert len(notices.notices_for(session, saga.members["bo"])) == 1
+
+
+def test_a_member_reads_and_marks_their_notices_over_http(make: MakeSaga) -> None:
+    saga = make("ada", "bo", public_url="http://testserver")
+    saga.run_until_quiet()
+    path = f"/v1/trips/{to_wire('trip', saga.trip_id)}/notices"
+    with TestClient(build_app(saga.house)) as client:
+        ada = {"Authorization": f"Bearer {saga.tokens['ada']}", "Accept-Language": "fr"}
+        [told] = client.get(path, headers=ada).json()["data"]
+        assert (told["code"], told["seen_at"]) == ("trip_decided", None)
+        assert told["text"] == notices.sentence(words("fr"), NoticeCode.TRIP_DECIDED, trip="Lights")
+        for _ in range(2):
+            assert client.post(f"{path}/seen", headers=ada).status_code == 204
+        [seen] = client.get(path, headers=ada).json()["data"]
+        assert seen["seen_at"] is not None
+        assert client.get(path).status_code == 401
 
 
 @pytest.mark.parametrize("locale", sorted(LOCALES))

@@ -53,6 +53,7 @@ def test_the_document_is_valid_openapi_31_with_webhooks() -> None:
     names = [item.name for item in OPERATIONS]
     assert len(names) == len(set(names))
     assert all(item.tags and item.summary for item in OPERATIONS)
+    assert {tag for item in OPERATIONS for tag in item.tags} == set(openapi.TAGS)
 
 
 def test_every_event_type_is_told_when_its_fact_happens() -> None:

@@ -1,0 +1,95 @@
+"""What a member is told, over HTTP: for the page, and for whoever builds another one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import StringConstraints
+from sqlalchemy.orm import Session
+from starlette.routing import Route
+
+from groupbook import trips
+from groupbook.kit.callers import Caller
+from groupbook.kit.database import Database
+from groupbook.kit.http import Call, Edge, Instant, Operation, Wire, operation
+from groupbook.kit.http import routes as kit_routes
+from groupbook.kit.i18n import negotiate, words
+from groupbook.kit.ids import MemberId, TripId, to_wire
+from groupbook.notices import service
+from groupbook.notices.domain import Notice
+from groupbook.notices.sentences import sentence
+from groupbook.trips.domain import TripNotFound
+
+
+@dataclass(frozen=True)
+class NoticesDeps:
+    database: Database
+
+
+class NoticeOut(Wire):
+    """One thing you are told about a trip, in the language your request asks for; `code` never changes."""
+
+    id: Annotated[str, StringConstraints(pattern=r"^ntc_[0-9a-f]{32}$")]
+    code: Literal[
+        "trip_decided", "please_pay", "portion_declined", "tickets_ready", "nobody_charged", "booking_canceled"
+    ]
+    text: str
+    created_at: Instant
+    seen_at: Instant | None
+
+    @classmethod
+    def of(cls, notice: Notice, *, locale: str, trip: str) -> NoticeOut:
+        return cls(
+            id=to_wire("ntc", notice.id),
+            code=notice.code.value,
+            text=sentence(words(locale), notice.code, trip=trip),
+            created_at=notice.created_at,
+            seen_at=notice.seen_at,
+        )
+
+
+class NoticeList(Wire):
+    """What holds now, newest first; what a later notice made untrue is gone."""
+
+    data: list[NoticeOut]
+
+
+@operation("GET", "/v1/trips/{trip_id}/notices", auth="member", tags=["notices"], errors=(TripNotFound,))
+async def list_notices(call: Call[NoticesDeps], trip_id: TripId) -> NoticeList:
+    """What you are told about this trip"""
+    locale = negotiate(call.request.headers.get("accept-language"))
+
+    def read() -> NoticeList:
+        with call.deps.database.begin(call.caller.merchant_id) as session:
+            member_id = _member(session, trip_id, call.caller)
+            title = trips.trip_of(session, trip_id).title
+            found = service.notices_for(session, member_id, limit=20)
+            return NoticeList(data=[NoticeOut.of(one, locale=locale, trip=title) for one in found])
+
+    return await call.run(read)
+
+
+@operation("POST", "/v1/trips/{trip_id}/notices/seen", auth="member", tags=["notices"], errors=(TripNotFound,))
+async def mark_notices_seen(call: Call[NoticesDeps], trip_id: TripId) -> None:
+    """Remember that you have seen them. Twice equals once"""
+
+    def mark() -> None:
+        with call.deps.database.begin(call.caller.merchant_id) as session:
+            service.mark_seen(session, _member(session, trip_id, call.caller))
+
+    await call.run(mark)
+
+
+def _member(session: Session, trip_id: TripId, caller: Caller) -> MemberId:
+    member = trips.member_of(session, trip_id, caller)
+    if member is None:
+        raise TripNotFound()
+    return member.id
+
+
+OPERATIONS: list[Operation] = [list_notices, mark_notices_seen]
+
+
+def routes(deps: NoticesDeps, edge: Edge) -> list[Route]:
+    return kit_routes(OPERATIONS, deps, edge)
