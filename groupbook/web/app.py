@@ -23,7 +23,7 @@ from groupbook import trips
 from groupbook.bookings import endpoints as bookings_http
 from groupbook.discounts import endpoints as discounts_http
 from groupbook.house import House
-from groupbook.kit.errors import GroupbookError
+from groupbook.kit.errors import GroupbookError, InvariantBroken
 from groupbook.kit.http import Edge, Operation, problem, starlette_problem
 from groupbook.merchants import endpoints as merchants_http
 from groupbook.notices import endpoints as notices_http
@@ -34,6 +34,7 @@ from groupbook.people import endpoints as people_http
 from groupbook.referrals import endpoints as referrals_http
 from groupbook.trips import endpoints as trips_http
 from groupbook.trips.live import Hub
+from groupbook.trips.stream import still_good
 from groupbook.web import dashboard, health, login, openapi, pages, sessions
 from groupbook.web.deps import WebDeps
 from groupbook.web.middleware import BodyLimit, RequestLog
@@ -59,7 +60,7 @@ def build_app(house: House) -> Starlette:
     settings = house.settings
     authenticate = partial(sessions.authenticate, database=house.database, public_origin=settings.public_origin)
     edge = Edge(house.database, authenticate, settings.public_url)
-    hub = Hub(settings.database_url)
+    hub = Hub(settings.database_url, still_good=partial(still_good, house.database))
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
@@ -73,7 +74,7 @@ def build_app(house: House) -> Starlette:
             Middleware(RequestLog, is_secure=settings.public_url.startswith("https://")),
             Middleware(BodyLimit),
         ],
-        exception_handlers={HTTPException: _unknown, GroupbookError: _refused},
+        exception_handlers={HTTPException: _unknown, GroupbookError: _refused, Exception: _broken},
         lifespan=lifespan,
     )
 
@@ -142,6 +143,13 @@ async def _unknown(request: Request, error: Exception) -> Response:
     if request.url.path.startswith("/v1/"):
         return starlette_problem(request, error)
     return pages.unknown(request, error)
+
+
+async def _broken(request: Request, _error: Exception) -> Response:
+    # A fault nobody foresaw: it goes on to the server's log after this answer, and shows nothing of itself.
+    if request.url.path.startswith("/v1/"):
+        return problem(InvariantBroken(what="an unforeseen fault"), request)
+    return pages.broken(request)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -173,7 +173,7 @@ def trouble_page(ask: Ask, error: GroupbookError) -> Response:
         log.error("invariant_broken", params={name: str(value) for name, value in error.params.items()})
     shown = phrases.trouble(error, ask.say)
     merchant = _home(ask)
-    here = quote(ask.request.url.path)
+    here = "/" + quote(ask.request.scope["path"].lstrip("/"))  # `//host` would lead away from us
     actions: list[tuple[str, str]] = []
     if shown.way_out == "login" and merchant is not None:
         actions = [

@@ -60,6 +60,14 @@ def unknown(request: Request, error: Exception) -> Response:
     return render(request, "message.html", {"message": message}, status=status)
 
 
+def broken(request: Request) -> Response:
+    """The page for a fault of ours."""
+    say = words_of(request)
+    title, text = say("Something went wrong here"), say("It is our fault, and we keep what was right before.")
+    message = {"sign": "warn", "title": title, "text": text, "actions": [(say("To the start"), "/")]}
+    return render(request, "message.html", {"message": message}, status=500)
+
+
 def routes(deps: WebDeps) -> list[BaseRoute]:
     """The pages, the loader and the static files. Log-in and dashboard have their own `routes`."""
     acts = {**trip_pages.ACTS, "share": share_pages.share}
