@@ -14,8 +14,17 @@ import json
 import signal
 import threading
 import types
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping, MutableMapping
+from collections import defaultdict, deque
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Generator,
+    Mapping,
+    MutableMapping,
+)
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +33,8 @@ from uuid import UUID
 
 import psycopg
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
 
 from groupbook.kit.callers import Caller
 from groupbook.kit.database import APP_ROLE, libpq_url
@@ -46,6 +57,8 @@ from groupbook.trips.repository import CHANNEL
 
 log = structlog.get_logger(__name__)
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+# Of these sessions and API keys of one merchant, those that still work. Synchronous.
+StillGood = Callable[[MerchantId, Collection[UUID]], Collection[UUID]]
 
 retry_milliseconds: Final = 2_000
 ring_events_max: Final = 256
@@ -359,6 +372,7 @@ class Hub:
         stream_seconds_max: float = 3_600.0,
         send_seconds_max: float = 30.0,
         readers_max: int = 20_000,
+        still_good: StillGood | None = None,
     ) -> None:
         self._url = libpq_url(url)
         self.hot = HotPool(url)
@@ -366,6 +380,7 @@ class Hub:
         self._stream_seconds_max = stream_seconds_max
         self._send_seconds_max = send_seconds_max
         self._readers_max = readers_max
+        self._still_good = still_good
         self._channels: dict[tuple[UUID, UUID], Channel] = {}
         self._reading = asyncio.Lock()
         self._connection: psycopg.AsyncConnection[Any] | None = None
@@ -494,12 +509,32 @@ class Hub:
         while True:
             await asyncio.sleep(self._keep_alive_seconds)
             now = loop.time()
+            if self._still_good is not None:
+                await self._end_revoked(self._still_good)
             for channel in tuple(self._channels.values()):
                 channel.poke()
                 for count, reader in enumerate(tuple(channel.readers), start=1):
                     self._tend(channel, reader, now)
                     if count % readers_per_turn == 0:
                         await asyncio.sleep(0)
+
+    async def _end_revoked(self, still_good: StillGood) -> None:
+        """End the streams whose session or API key no longer works: one look per merchant, however many read."""
+        asked: dict[MerchantId, dict[UUID, list[tuple[Channel, Reader]]]] = defaultdict(lambda: defaultdict(list))
+        for channel in self._channels.values():
+            for reader in channel.readers:
+                credential = reader.caller.session_id or reader.caller.subject  # an API key is its caller's subject
+                if credential is not None:
+                    asked[channel.merchant_id][credential].append((channel, reader))
+        for merchant_id, readers in asked.items():
+            try:
+                good = await run_in_threadpool(still_good, merchant_id, tuple(readers))
+            except SQLAlchemyError as error:
+                log.warning("live_credentials_unread", error=type(error).__name__)
+                return  # the next beat asks again
+            for credential in readers.keys() - set(good):
+                for channel, reader in readers[credential]:
+                    channel.end(reader)
 
     def _tend(self, channel: Channel, reader: Reader, now: float) -> None:
         if reader.ended:

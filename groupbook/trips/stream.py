@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
+from uuid import UUID
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -16,11 +17,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from groupbook import merchants, people
 from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database
 from groupbook.kit.errors import GroupbookError, Unauthenticated
 from groupbook.kit.http import NOBODY, Edge, problem, require_scope
-from groupbook.kit.ids import TripId, from_wire
+from groupbook.kit.ids import MerchantId, TripId, from_wire
 from groupbook.trips.domain import Sight, TripNotFound
 from groupbook.trips.live import Channel, Hub, Reader, encode_snapshot, retry_milliseconds
 from groupbook.trips.service.gather import merchant_of_trip
@@ -113,6 +115,12 @@ class LiveStream:
             # The hub let go of a reader that does not read: return, so that the server closes the connection.
         finally:
             self._hub.remove(joined, reader)
+
+
+def still_good(database: Database, merchant_id: MerchantId, credentials: Collection[UUID]) -> set[UUID]:
+    """Of these sessions and API keys, those that still work. A use case of the hub's."""
+    with database.begin(merchant_id) as session:
+        return people.live_sessions(session, credentials) | merchants.live_credentials(session, credentials)
 
 
 def stream_routes(database: Database, hub: Hub, edge: Edge) -> list[Route]:

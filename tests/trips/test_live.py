@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -16,10 +17,11 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from groupbook import trips
+from groupbook import people, trips
 from groupbook.kit.ids import to_wire
 from groupbook.trips import Started, repository
 from groupbook.trips.domain import MembersShown, Role, Visibility, VoteChoice, VotesShown, replay_events_max
+from groupbook.trips.stream import still_good
 from tests.trips.conftest import House
 from tests.trips.server import Server, serving
 
@@ -156,6 +158,17 @@ def test_who_is_taken_off_the_trip_stops_hearing_at_once(server: Server, group: 
     assert reader.next() is None
     assert other.take(1)[0][1] == "member.left"
     assert server.open(group.trip, group.bo).status == 204
+
+
+def test_a_stream_ends_with_the_session_that_opened_it(group: Group, house: House) -> None:
+    with serving(house.database, keep_alive_seconds=0.1, still_good=partial(still_good, house.database)) as running:
+        reader, other = running.open(group.trip, group.bo), running.open(group.trip, group.ana)
+        reader.take(1), other.take(1)
+        people.end_session(house.database, group.bo_caller)
+        assert reader.next() == (None, "end", {})
+        assert running.open(group.trip, group.bo).status == 401
+        seq = group.vote(YES)
+        assert other.take(1) == [(seq, "vote.cast")]
 
 
 def test_streams_that_are_not_theirs_are_not_there(server: Server, group: Group, house: House) -> None:

@@ -672,6 +672,20 @@ def test_each_voter_sees_their_own_price_of_every_option(house: House) -> None:
         trips.read_prices(house.database, house.key(), started.trip_id)
 
 
+def test_a_tie_of_votes_is_proposed_for_the_cheaper_train_and_left_to_the_organizer(house: House) -> None:
+    ana = house.person("ana")
+    dear, cheap = house.offer("6109", minor=9000), house.offer("6111", minor=5000)
+    rule = DecisionRule(RuleKind.QUORUM_AT_DEADLINE, 1, house.rule_in(hours=1))
+    started = house.start(ana, rule=rule, options=[NewOption(offer_id=dear), NewOption(offer_id=cheap)])
+    first, second = house.option_ids(started.trip_id)
+    trips.cast_votes(house.database, ana, started.trip_id, {first: YES, second: YES})
+    proposal = trips.read_proposal(house.database, ana, started.trip_id)
+    assert (proposal.option_id, proposal.reason, proposal.is_clear) == (second, "lowest_price", False)
+    house.shift(hours=2)
+    assert trips.decide_due(house.database, house.kestrel.id) == 1
+    assert trip_of(house, started.trip_id).state is TripState.LOCKED
+
+
 def test_another_merchants_rows_are_not_there(house: House) -> None:
     started = house.start(house.person("ana"))
     for table in ("trip", "member", "trip_option", "vote", "invite", "comment", "trip_event"):

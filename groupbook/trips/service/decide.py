@@ -36,6 +36,7 @@ from groupbook.trips.domain import (
     propose,
     undo_seconds,
 )
+from groupbook.trips.service.read import tallies_of
 from groupbook.trips.service.seats import may_see, require_living, sit_at_head
 
 due_trips_max = 100
@@ -100,7 +101,7 @@ def _require_voting(trip: Trip) -> None:
 def tally_of(session: Session, trip_id: TripId) -> tuple[list[OptionTally], Proposal]:
     """A step: today's tally and what it proposes, best first in `ranking`. For pages; mind who may see the votes."""
     trip = repository.read_trip(session, trip_id)
-    tallies = repository.tallies(session, trip)
+    tallies = tallies_of(session, trip, now=clock.now(session))
     return tallies, propose(tallies, trip.rule.quorum)
 
 
@@ -119,7 +120,7 @@ def decide(
     with database.begin(caller.merchant_id) as session:
         seat = sit_at_head(session, trip_id, caller, expected_version=expected_version)
         state = next_state(seat.trip.state, TripMove.DECIDE)
-        tallies = repository.tallies(session, seat.trip)
+        tallies = tallies_of(session, seat.trip, now=seat.now)
         tally = next((tally for tally in tallies if tally.option_id == option_id), None)
         if tally is None:
             raise OptionNotFound()
@@ -267,7 +268,7 @@ def _decide_one(database: Database, merchant_id: MerchantId, trip_id: TripId) ->
         now = clock.now(session)
         if trip.state is not TripState.OPEN or trip.rule.deadline_at is None or now < trip.rule.deadline_at:
             return False
-        tallies = repository.tallies(session, trip)
+        tallies = tallies_of(session, trip, now=now)
         chosen = automatic_choice(trip.rule, tallies, voters=repository.headcount(session, trip_id).going)
         proposal = propose(tallies, trip.rule.quorum)
         if chosen is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -13,7 +14,8 @@ from groupbook.kit import clock, paging
 from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database
 from groupbook.kit.errors import GroupbookError
-from groupbook.kit.ids import MemberId, PersonId, TripId
+from groupbook.kit.ids import MemberId, OptionId, PersonId, TripId
+from groupbook.kit.money import Money
 from groupbook.offers.domain import Offer
 from groupbook.trips import repository
 from groupbook.trips.domain import (
@@ -23,6 +25,7 @@ from groupbook.trips.domain import (
     MembersShown,
     NotMember,
     OptionPrice,
+    OptionTally,
     Proposal,
     PublicTrip,
     Role,
@@ -172,6 +175,29 @@ def price_options(session: Session, trip_id: TripId, for_member: MemberId, *, no
     ]
 
 
+def option_totals(session: Session, trip_id: TripId, *, now: datetime) -> dict[OptionId, Money]:
+    """A step: what everybody who is going would pay together, option by option; options without a price are absent."""
+    party = [
+        one.subject for one in repository.members(session, trip_id) if one.is_going and one.role is not Role.VIEWER
+    ]
+    listed = [option for option in repository.options(session, trip_id) if option.offer_id]
+    if not party or not listed:
+        return {}
+    found = offers.read_offers(session, [option.offer_id for option in listed if option.offer_id])
+    prices = offers.price_offers(session, found.values(), party, now)
+    return {
+        option.id: price.total
+        for option in listed
+        if option.offer_id and not isinstance(price := prices[option.offer_id], GroupbookError)
+    }
+
+
+def tallies_of(session: Session, trip: Trip, *, now: datetime) -> list[OptionTally]:
+    """A step: today's votes with today's totals, so that a tie of votes goes to the cheaper option."""
+    totals = option_totals(session, trip.id, now=now)
+    return [replace(tally, total=totals.get(tally.option_id)) for tally in repository.tallies(session, trip)]
+
+
 def _price_of(option: TripOption, offer: Offer, price: PartyPrice | GroupbookError, mine: UUID) -> OptionPrice:
     if isinstance(price, GroupbookError):
         return OptionPrice(option.id, is_bookable=False, reason=price.code)
@@ -204,7 +230,7 @@ def read_proposal(database: Database, caller: Caller, trip_id: TripId) -> Propos
         if not _sight(session, trip_id, caller).votes:
             raise NotMember()
         trip = repository.read_trip(session, trip_id)
-        return propose(repository.tallies(session, trip), trip.rule.quorum)
+        return propose(tallies_of(session, trip, now=clock.now(session)), trip.rule.quorum)
 
 
 # --- the log --------------------------------------------------------------------------------------------------------
