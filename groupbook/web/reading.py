@@ -222,8 +222,9 @@ def _members(document: Mapping[str, Any], say: Words) -> dict[str, MemberView]:
             is_guest=member["is_guest"],
             is_going=member["is_going"],
             has_voted=member["id"] in voters,
+            position=position,
         )
-        for member in document["members"] or ()
+        for position, member in enumerate(document["members"] or ())
     }
 
 
@@ -391,12 +392,12 @@ def _payer(
     is_paid_for = line.payer != line.traveler
     return PayerView(
         portion_id=to_wire("por", line.portion_id) if line.portion_id else "",
-        member=_somebody(people, line.traveler, line.name, booking.me),
+        member=_somebody(people, line.traveler, line.name or say("Somebody"), booking.me),
         state=words.ring,
         state_text=words.text,
         tone=words.tone,
         amount=line.amount,
-        paid_by=line.payer_name if is_paid_for else "",
+        paid_by=(line.payer_name or say("Somebody")) if is_paid_for else "",
         asks_for_help=(line.portion_id in asked or (is_paid_for and line.is_payable_by_me))
         and line.state not in (PortionState.AUTHORIZED, PortionState.CAPTURED),
         is_payable=line.is_payable_by_me,

@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -120,9 +120,10 @@ def language_switch(request: Request, locale: str) -> Markup:
     for code, name in i18n.LOCALES.items():
         if code != locale:
             query = urlencode([*((k, v) for k, v in request.query_params.multi_items() if k != "lang"), ("lang", code)])
+            path = "/" + quote(request.scope["path"].lstrip("/"))  # `//host` and `/\host` would lead away from us
             links.append(
                 Markup('<a class="gb-language" href="{}?{}" lang="{}" hreflang="{}">{}</a>').format(
-                    request.url.path, query, code, code, name
+                    path, query, code, code, name
                 )
             )
     return Markup(" ").join(links)

@@ -83,7 +83,7 @@ def _shown(opened: OpenedShare, option: TripOption | None, offer: Offer | None, 
     shows_train = opened.shows("train") and option is not None
     return {
         "title": trip.title if opened.shows("title") else None,
-        "names": [sharer] if sharer and opened.shows("name") else [],
+        "names": sharer.split()[:1] if opened.shows("name") else [],  # "my first name" was ticked, not the whole
         "on": day if opened.shows("date") else None,
         "occasion": "",
         "member_count": trip.member_count,

@@ -269,7 +269,9 @@ def _invite_page(
         occasion = offers.read_occasion(session, trip.occasion_id).title if trip.occasion_id else ""
     shown = trip.privacy.members_shown
     visit = visits.record(ask, address.merchant_id, address.trip_id) if error is None else ask.one("visit")
-    views = [MemberView(to_wire("mem", member.id), member.name) for member in present]
+    views = [
+        MemberView(to_wire("mem", member.id), member.name, position=position) for position, member in enumerate(present)
+    ]
     is_name = error is not None and error.code in ("name_empty", "name_too_long")
     # Whoever holds the token was invited, so they see the plan; a preview in a chat is for everybody and tells nothing.
     invite = InviteView(

@@ -30,6 +30,7 @@ class MemberView:
     is_guest: bool = False
     is_going: bool = True
     has_voted: bool = False
+    position: int | None = None  # in the order of joining: neighbors never wear the same colour
 
     @property
     def initials(self) -> str:
@@ -37,7 +38,7 @@ class MemberView:
 
     @property
     def tint(self) -> int:
-        return tint(self.id)
+        return tint(self.id) if self.position is None else self.position % 8 + 1
 
 
 @dataclass(frozen=True)
