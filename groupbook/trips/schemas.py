@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -50,8 +51,15 @@ Version = Annotated[WholeNumber, Field(ge=1)] | None
 Name = Annotated[str, StringConstraints(max_length=20_000)]
 
 
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
 def _read_day(value: object) -> object:
-    return date.fromisoformat(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    if not _DAY.fullmatch(value):  # ISO 8601 knows weeks and short forms, too; JSON Schema's `date` does not
+        raise ValueError("needs the form 2026-11-21")
+    return date.fromisoformat(value)
 
 
 Day = Annotated[date, BeforeValidator(_read_day), Field(json_schema_extra={"format": "date"})]
