@@ -11,6 +11,8 @@ import typer
 app = typer.Typer(help="groupbook: plan together, each their own price, all or nothing.", no_args_is_help=True)
 imports = typer.Typer(help="Load a timetable into the demo merchant.", no_args_is_help=True)
 app.add_typer(imports, name="import")
+operator = typer.Typer(help="Look after bookings that need a person.", no_args_is_help=True)
+app.add_typer(operator, name="bookings")
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -94,6 +96,37 @@ def price(
     from groupbook.discounts.command import price_cases
 
     raise typer.Exit(price_cases(catalogue, cases, sys.stdout, check=check))
+
+
+@operator.command("parked")
+def bookings_parked(merchant: Annotated[str, typer.Argument(help="the merchant's slug")]) -> None:
+    """List bookings that wait for a person."""
+    from groupbook import bookings
+    from groupbook.config import Settings
+    from groupbook.kit.ids import to_wire
+    from groupbook.main import assemble
+
+    house = assemble(Settings())
+    for id, reason, was in bookings.parked_bookings(house.database, house.find_merchant(merchant)):
+        typer.echo(f"{to_wire('bkg', id)}  {reason}  (was {was})")
+    house.close()
+
+
+@operator.command("resume")
+def bookings_resume(
+    merchant: Annotated[str, typer.Argument(help="the merchant's slug")],
+    booking: Annotated[str, typer.Argument(help="bkg_…")],
+) -> None:
+    """Put a parked booking back where it was, once what stopped it is mended. Safe to repeat."""
+    from groupbook import bookings
+    from groupbook.config import Settings
+    from groupbook.kit.ids import from_wire
+    from groupbook.main import assemble
+
+    house = assemble(Settings())
+    state = bookings.resume_booking(house.database, house.find_merchant(merchant), from_wire("bkg", booking))
+    house.close()
+    typer.echo(state.value)
 
 
 def main() -> None:

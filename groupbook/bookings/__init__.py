@@ -16,6 +16,7 @@ rooms below under the booking's lock and takes the next step of a pure machine.
     trip_of_booking(session, booking_id) -> TripId                                  step
     progress(session, booking_id) -> None                                           step; level-triggered, idempotent
     sweep(database, merchant_id) -> int                                             deadlines and budgets
+    parked_bookings, resume_booking(database, merchant_id, …)                       the operator
 Facts: booking.started, booking.opened, booking.confirmed, booking.aborted, booking.canceled, booking.parked
 """
 
@@ -37,11 +38,13 @@ from groupbook.bookings.service import (
     list_bookings,
     may_pay,
     open_booking,
+    parked_bookings,
     progress,
     read_booking,
     read_tickets,
     read_timeline,
     refresh_payment,
+    resume_booking,
     start_payment,
     sweep,
     take_over,
@@ -68,11 +71,13 @@ __all__ = [
     "on_order",
     "on_portion",
     "open_booking",
+    "parked_bookings",
     "progress",
     "read_booking",
     "read_tickets",
     "read_timeline",
     "refresh_payment",
+    "resume_booking",
     "start_payment",
     "sweep",
     "take_over",

@@ -13,7 +13,7 @@ Errors of this room (kit.errors draws the tree they hang in):
     GroupbookError
     ├── NotFound     booking_not_found, pay_request_not_found
     ├── Forbidden    not_organizer, not_your_booking
-    └── Conflict     booking_closed, nothing_decided, not_payable_now
+    └── Conflict     booking_closed, nothing_decided, nobody_travels, not_payable_now, not_parked
 """
 
 from __future__ import annotations
@@ -58,6 +58,16 @@ class NothingDecided(Conflict):
     """The group has not decided on an offer yet, or what it decided on is not an offer."""
 
     code = "nothing_decided"
+
+
+class NobodyTravels(Conflict):
+    """Everybody said that they are not traveling."""
+
+    code = "nobody_travels"
+
+
+class NotParked(Conflict):
+    code = "not_parked"
 
 
 class NotPayableNow(Conflict):
@@ -178,6 +188,12 @@ BUDGETED: Final = frozenset(
 )
 
 
+def effects_on_entry(state: BookingState) -> tuple[Effect, ...]:
+    """What every way into `state` asks of the rooms below; asked again, it changes nothing."""
+    asked = [effects for target, effects in TABLE.values() if target is state and effects]
+    return asked[0] if asked else ()
+
+
 def step(state: BookingState, event: BookingEvent) -> tuple[BookingState, tuple[Effect, ...]]:
     """Where `event` leads and what follows from it.
 
@@ -227,6 +243,7 @@ class Snapshot:
     order: OrderState | None
     portions: tuple[PortionTruth, ...]
     deadline_at: datetime | None = None
+    has_tickets: bool = False  # the merchant's tickets are here, not only its yes
     has_looked: bool = False  # the provider was read since the freeze, for everybody who tries to pay
     confirm_by: datetime | None = None
     budget_at: datetime | None = None
@@ -330,7 +347,7 @@ def _tombstoning(seen: Snapshot) -> BookingEvent | None:
 
 
 def _capturing(seen: Snapshot) -> BookingEvent | None:
-    if seen.all_in(TAKEN):
+    if seen.all_in(TAKEN) and seen.has_tickets:
         return BookingEvent.ALL_CAPTURED
     # Wait for every answer before unwinding: a capture under way cannot be called back.
     if seen.any_in(PortionState.SHORT) and not seen.any_in(PortionState.CAPTURING):

@@ -10,6 +10,7 @@ from groupbook.bookings import service
 from groupbook.bookings.domain import (
     BookingClosed,
     BookingNotFound,
+    NobodyTravels,
     NothingDecided,
     NotOrganizer,
     NotPayableNow,
@@ -37,7 +38,7 @@ from groupbook.kit.intents import Runner
 from groupbook.offers.domain import OfferNotBookable
 from groupbook.payments import PaymentRefused
 from groupbook.payments.domain import PortionNotFound, PortionNotPayable, PortionTooSmall, TooManyAttempts
-from groupbook.trips.domain import TripNotFound, TripStateForbids
+from groupbook.trips.domain import BookingOpen, TripNotFound, TripStateForbids
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,16 @@ class BookingDeps:
     scope="bookings:write",
     tags=["bookings"],
     idempotent=True,
-    errors=(TripNotFound, NotOrganizer, NothingDecided, OfferNotBookable, PortionTooSmall, TripStateForbids),
+    errors=(
+        TripNotFound,
+        NotOrganizer,
+        NothingDecided,
+        NobodyTravels,
+        OfferNotBookable,
+        PortionTooSmall,
+        BookingOpen,
+        TripStateForbids,
+    ),
 )
 async def open_booking(call: Call[BookingDeps], trip_id: TripId) -> BookingOut:
     """Open the booking of a decided trip

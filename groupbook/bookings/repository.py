@@ -75,6 +75,10 @@ def moving(session: Session, *, limit: int) -> list[UUID]:
     return list(session.scalars(query))
 
 
+def in_state(session: Session, state: BookingState) -> list[BookingRow]:
+    return list(session.scalars(select(BookingRow).where(BookingRow.state == state.value).order_by(BookingRow.id)))
+
+
 def add_step(session: Session, row: BookingRow, event: BookingEvent | str, target: BookingState, at: datetime) -> None:
     """Append to the timeline; the booking is locked, so the number is free."""
     last = session.scalar(select(func.max(BookingStepRow.n)).where(BookingStepRow.booking_id == row.id))
@@ -174,8 +178,9 @@ def open_requests(session: Session, booking_id: UUID) -> list[PayRequestRow]:
 
 
 def find_request(session: Session, request_id: UUID) -> PayRequestRow:
-    """Raises PayRequestNotFound."""
-    row = session.scalar(select(PayRequestRow).where(PayRequestRow.id == request_id).with_for_update())
+    """As it is now; the lock that guards it is its booking's. Raises PayRequestNotFound."""
+    query = select(PayRequestRow).where(PayRequestRow.id == request_id).execution_options(populate_existing=True)
+    row = session.scalar(query)
     if row is None:
         raise PayRequestNotFound()
     return row

@@ -94,6 +94,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_pre_ping=False,
+            hide_parameters=True,  # an error's text ends up in logs, and parameters are people's data
             connect_args={"application_name": name},
         )
         event.listen(self.engine, "connect", _become_app_role)

@@ -25,6 +25,8 @@ from groupbook.kit.ids import FactId, MerchantId, new_id
 from groupbook.kit.models import FactDeliveryRow, FactRow
 
 log = structlog.get_logger(__name__)
+UNFORESEEN = (GroupbookError, SQLAlchemyError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+retry_seconds_max = 600
 Payload = dict[str, Any]
 
 
@@ -38,6 +40,7 @@ class Fact:
     subject: UUID
     payload: Payload
     recorded_at: datetime
+    attempts: int = 0
 
 
 Listener = Callable[[Session, Fact], None]
@@ -83,13 +86,14 @@ class Deliverer:
         with self._database.begin(merchant_id) as session:
             at = system_now(session)
             delivered = all(heard)
+            wait = min(15 * 2 ** min(fact.attempts, 10), retry_seconds_max)
             row = (
                 update(FactRow)
                 .where(FactRow.id == fact_id)
                 .values(
                     delivered_at=at if delivered else None,
                     attempts=FactRow.attempts + 1,
-                    due_at=at + timedelta(seconds=5 if delivered else 15),
+                    due_at=at + timedelta(seconds=wait),
                 )
             )
             session.execute(row)
@@ -112,7 +116,13 @@ class Deliverer:
             if row is None:
                 return None
             return Fact(
-                FactId(row.id), MerchantId(row.merchant_id), row.name, row.subject, row.payload, row.recorded_at
+                FactId(row.id),
+                MerchantId(row.merchant_id),
+                row.name,
+                row.subject,
+                row.payload,
+                row.recorded_at,
+                row.attempts,
             )
 
     def _tell(self, fact: Fact, name: str, step: Listener) -> bool:
@@ -123,7 +133,7 @@ class Deliverer:
                 )
                 if session.execute(first.on_conflict_do_nothing().returning(FactDeliveryRow.fact_id)).first():
                     step(session, fact)
-        except (GroupbookError, SQLAlchemyError) as error:
+        except UNFORESEEN as error:
             log.error("listener_failed", listener=name, fact=fact.name, fact_id=str(fact.id), error=repr(error))
             return False
         return True

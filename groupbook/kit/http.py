@@ -359,6 +359,8 @@ async def _once(item: Operation, edge: Edge, call: Call[Any], arguments: Mapping
 
 def _allow(item: Operation, caller: Caller | None) -> Caller:
     """Whether this kind of caller may use the operation at all; rooms decide about the object."""
+    if caller is not None:
+        require_scope(caller, item.scope)
     if item.auth in ("none", "optional"):
         return caller or NOBODY
     if caller is None:
@@ -371,9 +373,17 @@ def _allow(item: Operation, caller: Caller | None) -> Caller:
     }[item.auth]
     if caller.kind not in kinds:
         raise Forbidden(needs=item.auth)
-    if caller.kind == "merchant" and item.scope and item.scope not in caller.scopes and "*" not in caller.scopes:
-        raise Forbidden(scope=item.scope)
     return caller
+
+
+def require_scope(caller: Caller, scope: str | None) -> None:
+    """An API key does only what it was made for, also where nobody needs one; other callers have no scopes.
+
+    Raises:
+        Forbidden: the key lacks `scope`.
+    """
+    if caller.kind == "merchant" and scope and scope not in caller.scopes and "*" not in caller.scopes:
+        raise Forbidden(scope=scope)
 
 
 NOBODY = Caller(kind="nobody", merchant_id=typing.cast(Any, UUID(int=0)))
@@ -634,7 +644,7 @@ def _error_codes(item: Operation) -> dict[int, set[str]]:
     errors: list[type[GroupbookError]] = list(item.errors)
     if item.auth not in ("none",):
         errors += [Unauthenticated]
-    if item.auth not in ("none", "optional"):
+    if item.auth not in ("none", "optional") or item.scope:
         errors += [Forbidden]
     if item.path_ids:
         errors += [NotFound]

@@ -83,11 +83,10 @@ def claim(
     )
     if session.execute(row.on_conflict_do_nothing().returning(IdempotencyKeyRow.key)).first():
         return None
-    known = session.scalars(
-        select(IdempotencyKeyRow)
-        .where(IdempotencyKeyRow.actor == actor, IdempotencyKeyRow.key == key)
-        .with_for_update()
-    ).one()
+    query = select(IdempotencyKeyRow).where(IdempotencyKeyRow.actor == actor, IdempotencyKeyRow.key == key)
+    known = session.scalars(query.with_for_update()).one_or_none()
+    if known is None:
+        raise IdempotencyKeyInUse()  # given back between our two looks: the next try finds it free
     if known.request_hash != digest:
         raise IdempotencyKeyReused()
     if known.status is not None and known.body is not None:

@@ -22,17 +22,29 @@ from uuid import UUID
 import structlog
 from sqlalchemy import and_, or_, select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from groupbook.kit import facts
 from groupbook.kit.clock import now as merchant_now
 from groupbook.kit.clock import system_now
 from groupbook.kit.database import Database, merchant_of, nudge_after_commit
-from groupbook.kit.errors import InvariantBroken, OutcomeUnknown, Refused, Unavailable
+from groupbook.kit.errors import GroupbookError, InvariantBroken, OutcomeUnknown, Refused, Unavailable
 from groupbook.kit.ids import IntentId, MerchantId, new_id
 from groupbook.kit.models import IntentRow
 
 log = structlog.get_logger(__name__)
+# What a fault in a handler or in a row may look like. Named, so that Ctrl-C and a dying process pass through.
+UNFORESEEN = (
+    GroupbookError,
+    SQLAlchemyError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    OSError,
+    TypeError,
+    ValueError,
+)
 _OPEN = ("due", "calling", "unknown")
 _poll_seconds = 0.05
 
@@ -151,7 +163,17 @@ class Runner:
         if handler is None:
             return self._finish(intent, fence, state="parked", error="no handler for this kind")
         try:
-            answer = handler.observe(intent) if was_interrupted else None
+            return self._call(handler, intent, fence, was_interrupted=was_interrupted)
+        except UNFORESEEN as error:
+            # A fault of ours in one row: it backs off and is parked in the end, and holds up no other row.
+            log.error("intent_failed", kind=intent.kind, intent_id=str(intent.id), error=repr(error))
+            return self._finish(intent, fence, state="unknown", error=repr(error))
+
+    def _call(self, handler: IntentHandler, intent: Intent, fence: int, *, was_interrupted: bool) -> bool:
+        answer = None
+        try:
+            if was_interrupted:
+                answer = self._truth(handler, intent)
             if answer is None:
                 answer = handler.call(intent)
         except Refused as refusal:
@@ -160,10 +182,17 @@ class Runner:
             return self._finish(intent, fence, state="due", error=repr(error))
         except OutcomeUnknown as error:
             return self._finish(intent, fence, state="unknown", error=repr(error))
-        with self._database.begin(merchant_id) as session:
+        with self._database.begin(intent.merchant_id) as session:
             if self._close(session, intent, fence, "done"):
                 handler.record(session, intent, answer)
         return True
+
+    def _truth(self, handler: IntentHandler, intent: Intent) -> Any | None:
+        """What the other side knows. If it cannot be read, the outcome stays unknown: that is no licence to ask."""
+        try:
+            return handler.observe(intent)
+        except Unavailable as error:
+            raise OutcomeUnknown(what="the truth could not be read", error=repr(error)) from error
 
     def settle(self, merchant_id: UUID, intent_id: UUID, *, seconds: float = 8.0) -> bool:
         """Run the intent now, or wait for the worker that was quicker; True when it is closed.

@@ -271,6 +271,7 @@ def _portion_table() -> Mapping[tuple[PortionState, PortionEvent], PortionState]
             attempt_declined=s.DECLINED,
             attempt_ended=s.OPEN if state is s.AUTHORIZING else state,
             payer_changed=s.OPEN,
+            capture_asked=s.SHORT,  # the order is confirmed and this authorization went away meanwhile
             void_asked=s.VOIDING,
         )
     row(

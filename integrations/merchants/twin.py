@@ -34,7 +34,14 @@ from groupbook.offers.ports import (
 T = TypeVar("T")
 Operation = Literal["hold", "release", "confirm", "cancel", "read"]
 Trouble = Literal[
-    "sold_out", "price_changed", "hold_expired", "invalid_traveler", "lost_answer", "late_effect", "unavailable"
+    "sold_out",
+    "price_changed",
+    "hold_expired",
+    "invalid_traveler",
+    "lost_answer",
+    "late_effect",
+    "unavailable",
+    "not_cancelable",
 ]
 EPOCH = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 LETTERS = "ABCD"
@@ -135,7 +142,7 @@ class TwinMerchant:
         return self._write("confirm", order.our_ref, lambda trouble: self._confirm(order, trouble))
 
     def cancel(self, our_ref: str, *, key: str, timeout_seconds: float) -> None:
-        self._write("cancel", our_ref, lambda trouble: self._cancel(our_ref))
+        self._write("cancel", our_ref, lambda trouble: self._cancel(our_ref, trouble))
 
     def observe_hold(self, our_ref: str, *, timeout_seconds: float) -> ObservedHold:
         self._reading()
@@ -226,7 +233,9 @@ class TwinMerchant:
         self._orders[request.our_ref] = _Order(request, confirmed, "confirmed")
         return confirmed
 
-    def _cancel(self, our_ref: str) -> None:
+    def _cancel(self, our_ref: str, trouble: Trouble | None) -> None:
+        if trouble == "not_cancelable":
+            raise MerchantRefused("not_cancelable")
         self._orders.setdefault(our_ref, _Order(None, None, "canceled")).state = "canceled"
 
     def _check(

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from groupbook import bookings, payments
-from groupbook.bookings.domain import BookingClosed, BookingNotFound, BookingState, NotOrganizer
+from groupbook import bookings, payments, trips
+from groupbook.bookings.domain import (
+    BookingClosed,
+    BookingNotFound,
+    BookingState,
+    NobodyTravels,
+    NotOrganizer,
+    NotParked,
+)
 from groupbook.kit.money import Money
 from groupbook.payments.domain import PortionNotFound, PortionState
+from groupbook.trips.domain import MembersShown, Privacy
 from tests.support.saga import OFFER, Saga
 
 MakeSaga = Callable[..., Saga]
@@ -149,12 +159,32 @@ def test_members_see_their_own_lines_the_total_and_the_states_of_the_others(saga
     )
 
 
+def test_names_that_the_organizer_keeps_private_stay_private_in_the_booking(saga: MakeSaga) -> None:
+    """Cy sees himself; once Bo asks him to pay, and then he does, Bo too. The organizer and the desk see everybody."""
+    house = saga("ada", "bo", "cy")
+    trips.change_privacy(house.database, house.friends["ada"], house.trip_id, Privacy(members_shown=MembersShown.COUNT))
+    house.open()
+    house.run_until_quiet()
+
+    def names(viewer: str | None) -> list[tuple[str, str]]:
+        return [(line.name, line.payer_name) for line in house.booking(viewer).portions]
+
+    everybody = [("ada", "ada"), ("bo", "bo"), ("cy", "cy")]
+    assert names("cy") == [("", ""), ("", ""), ("cy", "cy")]
+    assert (names("ada"), names(None)) == (everybody, everybody)
+    portion_id = house.portion("bo").portion_id
+    assert portion_id is not None
+    bookings.ask_to_pay(house.database, house.friends["bo"], portion_id, house.members["cy"])
+    assert names("cy") == [("", ""), ("bo", "bo"), ("cy", "cy")]
+    bookings.take_over(house.database, house.friends["cy"], portion_id)
+    assert names("cy") == [("", ""), ("bo", "cy"), ("cy", "cy")]
+    assert names("bo") == [("", ""), ("bo", "cy"), ("", "")]
+
+
 def test_a_stranger_learns_nothing_of_a_booking(saga: MakeSaga, database_url: str) -> None:
     house = saga("ada", "bo")
     booking_id = house.open()
     house.run_until_quiet()
-    from dataclasses import replace
-
     stranger = replace(house.friends["ada"], subject=house.merchant_id)
     with pytest.raises(BookingNotFound):
         bookings.read_booking(house.database, stranger, booking_id)
@@ -298,8 +328,6 @@ def test_hearing_everything_twice_changes_nothing(saga: MakeSaga) -> None:
 
 
 def test_the_quote_is_what_is_paid_even_if_the_price_rises(saga: MakeSaga) -> None:
-    from dataclasses import replace
-
     from groupbook import offers
 
     house = saga("ada", "bo")
@@ -320,3 +348,85 @@ def test_the_deadline_leaves_room_before_the_hold_ends(saga: MakeSaga) -> None:
     assert view.deadline_at is not None
     assert view.hold_expires_at is not None
     assert view.hold_expires_at - view.deadline_at >= timedelta(seconds=100)
+
+
+def test_an_authorization_that_goes_away_while_the_merchant_thinks_unwinds_the_order(saga: MakeSaga) -> None:
+    """P5: confirmed at last, but Bo's authorization is gone: the order is taken back and nobody pays."""
+    house = saga("ada", "bo")
+    house.open()
+    house.run_until_quiet()
+    house.merchant_twin.provoke("confirm", "unavailable", 6)
+    house.pay("ada")
+    house.pay("bo")
+    assert house.booking().state is BookingState.CONFIRMING
+    house.provider.lapse(house._attempt("bo"))
+    booking_id = house.booking().id
+    with house.database.begin(house.merchant_id) as session:
+        payments.observe_all(session, booking_id)
+    house.merchant_twin._troubles.clear()
+    house.run_until_quiet()
+    assert house.booking().state is BookingState.REFUNDED
+    assert house.merchant_twin.live_orders() == []
+    assert sum(amount for _, amount in house.provider.captures) == sum(amount for _, amount in house.provider.refunds)
+    assert house.trip_state() == "decided"
+
+
+def test_one_stuck_booking_is_parked_and_holds_up_no_other(saga: MakeSaga) -> None:
+    """A booking whose rows break a rule is parked by the sweep, loudly; mended and resumed, it goes on."""
+    house = saga("ada", "bo")
+    booking_id = house.open()
+    quote_id = house.booking().quote_id
+    house.execute("UPDATE booking SET quote_id = gen_random_uuid()")
+    house.run_until_quiet()
+    assert bookings.parked_bookings(house.database, house.merchant_id) == [(booking_id, "quote_not_found", "placing")]
+    assert house.facts("booking.parked") == 1
+    house.execute(f"UPDATE booking SET quote_id = '{quote_id}'")
+    assert bookings.resume_booking(house.database, house.merchant_id, booking_id) is BookingState.OPEN
+    with pytest.raises(NotParked):
+        bookings.resume_booking(house.database, house.merchant_id, booking_id)
+    house.pay("ada")
+    house.pay("bo")
+    assert house.booking().state is BookingState.BOOKED
+
+
+def test_a_merchant_that_will_not_take_it_back_sells_after_all_with_tickets(saga: MakeSaga) -> None:
+    """The confirm's answer is lost, our tombstone is refused: the order stands, so everybody gets a ticket."""
+    house = saga("ada", "bo")
+    house.open()
+    house.run_until_quiet()
+    house.merchant_twin.provoke("confirm", "lost_answer")
+    house.merchant_twin.provoke("read", "unavailable", 30)
+    house.pay("ada")
+    house.pay("bo")
+    assert house.booking().state is BookingState.CONFIRMING
+    house.travel(minutes=16)
+    house.merchant_twin._troubles.clear()
+    house.merchant_twin.provoke("cancel", "not_cancelable")
+    house.run_until_quiet()
+    assert house.booking().state is BookingState.BOOKED
+    assert len(bookings.read_tickets(house.database, house.desk, house.booking().id)) == 2
+
+
+def test_nobody_travels_so_nothing_is_booked(saga: MakeSaga) -> None:
+    house = saga("ada", "bo")
+    for name in ("ada", "bo"):
+        trips.set_going(house.database, house.friends[name], house.trip_id, is_going=False)
+    with pytest.raises(NobodyTravels):
+        house.open()
+    assert (house.count("SELECT count(*) FROM booking"), house.trip_state()) == (0, "decided")
+
+
+def test_asking_and_declining_at_once_do_not_lock_each_other_out(saga: MakeSaga) -> None:
+    """Ada says no while she pays for Bo: one after the other, whoever comes first."""
+    house = saga("zoe", "ada", "bo")
+    house.open()
+    house.run_until_quiet()
+    portion_id = house.portion("bo").portion_id
+    assert portion_id is not None
+    request_id = bookings.ask_to_pay(house.database, house.friends["bo"], portion_id, house.members["ada"])
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(5):
+            no = pool.submit(bookings.withdraw_ask, house.database, house.friends["ada"], request_id)
+            yes = pool.submit(bookings.take_over, house.database, house.friends["ada"], portion_id)
+            assert no.exception() is None
+            assert yes.exception() is None or isinstance(yes.exception(), PortionNotFound)

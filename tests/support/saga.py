@@ -207,6 +207,11 @@ class Saga:
         with self.database.begin(self.merchant_id) as session:
             return int(session.execute(text(query)).scalar_one())
 
+    def execute(self, statement: str) -> None:
+        """Break a row by hand, to see whether the house notices."""
+        with self.database.begin(self.merchant_id) as session:
+            session.execute(text(statement))
+
     def trip_state(self) -> str:
         with self.database.begin(self.merchant_id) as session:
             return trips.trip_of(session, self.trip_id).state.value

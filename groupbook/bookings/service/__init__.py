@@ -1,6 +1,12 @@
 """The verbs of this room, one concern a file."""
 
-from groupbook.bookings.service.opening import cancel_booking, open_booking, sweep
+from groupbook.bookings.service.opening import (
+    cancel_booking,
+    open_booking,
+    parked_bookings,
+    resume_booking,
+    sweep,
+)
 from groupbook.bookings.service.paying import (
     ask_to_pay,
     may_pay,
@@ -26,11 +32,13 @@ __all__ = [
     "list_bookings",
     "may_pay",
     "open_booking",
+    "parked_bookings",
     "progress",
     "read_booking",
     "read_tickets",
     "read_timeline",
     "refresh_payment",
+    "resume_booking",
     "start_payment",
     "sweep",
     "take_over",

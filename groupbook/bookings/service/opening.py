@@ -6,26 +6,35 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import structlog
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from groupbook import merchants, offers, trips
 from groupbook.bookings import repository
 from groupbook.bookings.domain import (
+    ENDED,
     BookingClosed,
     BookingState,
+    NobodyTravels,
     NothingDecided,
     NotOrganizer,
+    NotParked,
     Policy,
+    effects_on_entry,
 )
 from groupbook.bookings.models import BookingRow
-from groupbook.bookings.service.progress import fact_payload, progress, travelers_of
+from groupbook.bookings.service.progress import fact_payload, make_effects, park, progress, travelers_of
 from groupbook.kit import clock, facts
 from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database, merchant_of
+from groupbook.kit.errors import GroupbookError
 from groupbook.kit.ids import BookingId, TripId, new_id
 from groupbook.payments.domain import PortionDraft, check_drafts
 from groupbook.trips.domain import Member, Role, TripNotFound
 
+log = structlog.get_logger(__name__)
+_RESTING = ENDED | {BookingState.PARKED}
 _CANCELABLE = (BookingState.PLACING, BookingState.OPEN, BookingState.BOOKED)
 
 
@@ -40,7 +49,7 @@ def open_booking(database: Database, caller: Caller, trip_id: TripId, *, policy:
         OfferNotBookable, PortionTooSmall: the price of today cannot be asked for.
     """
     with database.begin(caller.merchant_id) as session:
-        organizer = require_organizer(session, trip_id, caller)
+        organizer = require_organizer(session, trip_id, caller, lock=True)
         current = repository.latest_of_trip(session, trip_id)
         if current is not None and BookingState(current.state) in (BookingState.PLACING, BookingState.OPEN):
             return BookingId(current.id)
@@ -55,6 +64,8 @@ def _open(session: Session, trip_id: TripId, organizer: Member, policy: Policy, 
     trips.mark_booking(session, trip_id, by=id, now=now)
     roster = trips.freeze_roster(session, trip_id, by=id, now=now)
     party: dict[UUID, UUID] = {member.id: member.subject for member in roster.members}
+    if not party:
+        raise NobodyTravels()
     quote = offers.record_quote(session, id, option.offer_id, party, now)
     check_drafts(
         quote.total,
@@ -110,13 +121,13 @@ def cancel_booking(database: Database, caller: Caller, booking_id: BookingId) ->
         progress(session, booking_id)
 
 
-def require_organizer(session: Session, trip_id: TripId, caller: Caller) -> Member:
-    """The trip's organizer: the caller, or the one for whom the merchant acts.
+def require_organizer(session: Session, trip_id: TripId, caller: Caller, *, lock: bool = False) -> Member:
+    """The trip's organizer: the caller, or the one for whom the merchant acts. With `lock`, one at a time.
 
     Raises:
         TripNotFound, NotOrganizer
     """
-    trip = trips.trip_of(session, trip_id)
+    trip = trips.trip_of(session, trip_id, lock=lock)
     if caller.kind in ("merchant", "staff"):
         return next(member for member in trips.members(session, trip_id) if member.id == trip.organizer_id)
     member = trips.member_of(session, trip_id, caller)
@@ -132,6 +143,53 @@ def sweep(database: Database, merchant_id: UUID, *, limit: int = 200) -> int:
     with database.begin(merchant_id) as session:
         ids = repository.moving(session, limit=limit)
     for id in ids:
-        with database.begin(merchant_id) as session:
-            progress(session, id)
+        _look_at(database, merchant_id, id)
     return len(ids)
+
+
+def _look_at(database: Database, merchant_id: UUID, booking_id: UUID) -> None:
+    """One booking that cannot go on is parked, and holds up no other."""
+    try:
+        with database.begin(merchant_id) as session:
+            progress(session, booking_id)
+    except DBAPIError as error:  # a deadlock, a lost connection: the next sweep looks again
+        log.warning("booking_not_looked_at", booking_id=str(booking_id), error=repr(error))
+    except GroupbookError as error:
+        with database.begin(merchant_id) as session:
+            row = repository.lock(session, booking_id)
+            if BookingState(row.state) not in _RESTING:
+                park(session, row, error.code, clock.now(session))
+
+
+def resume_booking(database: Database, merchant_id: UUID, booking_id: UUID) -> BookingState:
+    """An operator has mended what parked the booking: put it back, ask for its effects again, go on. A use case.
+
+    Safe to repeat: effects that were asked for before are found, not doubled.
+
+    Raises:
+        BookingNotFound
+        NotParked: it moves by itself, or is over.
+    """
+    with database.begin(merchant_id) as session:
+        row = repository.lock(session, booking_id)
+        if row.state != BookingState.PARKED.value or row.resume_state is None:
+            raise NotParked(state=row.state)
+        now = clock.now(session)
+        state = BookingState(row.resume_state)
+        repository.add_step(session, row, "resumed", state, now)
+        row.state, row.resume_state, row.version = state.value, None, row.version + 1
+        row.budget_at = now + timedelta(seconds=Policy(**row.policy).settle_budget_seconds)
+        session.flush()
+        if state not in (BookingState.PLACING, BookingState.OPEN, BookingState.BOOKED):
+            make_effects(session, row, effects_on_entry(state), now)
+        progress(session, booking_id)
+        return BookingState(row.state)
+
+
+def parked_bookings(database: Database, merchant_id: UUID) -> list[tuple[BookingId, str, str | None]]:
+    """Bookings that wait for a person: id, why, and where they were. A use case for the operator."""
+    with database.begin(merchant_id) as session:
+        return [
+            (BookingId(row.id), row.reason or "", row.resume_state)
+            for row in repository.in_state(session, BookingState.PARKED)
+        ]

@@ -107,8 +107,8 @@ def withdraw_ask(database: Database, caller: Caller, request_id: PayRequestId) -
         PayRequestNotFound
     """
     with database.begin(caller.merchant_id) as session:
+        row = repository.lock(session, repository.find_request(session, request_id).booking_id)
         request = repository.find_request(session, request_id)
-        row = repository.lock(session, request.booking_id)
         member = trips.member_of(session, TripId(row.trip_id), caller)
         if member is None or member.id not in (request.asked_by, request.asked_of):
             raise PayRequestNotFound()

@@ -6,7 +6,7 @@ of a message; so a message that is lost, doubled, late or out of order changes n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -63,6 +63,7 @@ def snapshot(session: Session, row: BookingRow, now: datetime) -> Snapshot:
         portions=tuple(
             PortionTruth(portion.state, portion.capture_before) for portion in payments.portions_of(session, row.id)
         ),
+        has_tickets=order is not None and bool(order.tickets),
         deadline_at=row.deadline_at,
         has_looked=row.frozen_at is not None and payments.is_observed_since(session, row.id, row.frozen_at),
         confirm_by=row.confirm_by,
@@ -75,16 +76,17 @@ def apply(session: Session, row: BookingRow, event: BookingEvent, now: datetime)
     """Take one step of the machine and make its effects, in this transaction."""
     before = BookingState(row.state)
     target, effects = step(before, event)
-    repository.add_step(session, row, event, target, now)
     if target is BookingState.PARKED:
-        row.resume_state = before.value
+        park(session, row, event.value, now)
+        return
+    repository.add_step(session, row, event, target, now)
     row.state = target.value
     row.version += 1
     _set_times(row, before, event, target, now)
     session.flush()
-    for effect in effects:
-        _EFFECTS[effect](session, row, now)
-    _announce(session, row, event, target, now)
+    make_effects(session, row, effects, now)
+    if event is not BookingEvent.LOOKED_EARLY:
+        announce(session, row, event.value, target, now)
 
 
 def _set_times(row: BookingRow, before: BookingState, event: BookingEvent, target: BookingState, now: datetime) -> None:
@@ -97,10 +99,27 @@ def _set_times(row: BookingRow, before: BookingState, event: BookingEvent, targe
         row.confirm_by = now + timedelta(seconds=policy.confirm_budget_seconds)
     elif target in (BookingState.ABORTED, BookingState.REFUNDED, BookingState.BOOKED):
         row.finished_at = now
-    if target in (BookingState.VOIDING, BookingState.UNWINDING, BookingState.PARKED) or (
+    if target in (BookingState.VOIDING, BookingState.UNWINDING) or (
         before is BookingState.PLACING and target is BookingState.ABORTED
     ):
         row.reason = row.reason or event.value
+
+
+def make_effects(session: Session, row: BookingRow, effects: Iterable[Effect], now: datetime) -> None:
+    for effect in effects:
+        _EFFECTS[effect](session, row, now)
+
+
+def park(session: Session, row: BookingRow, cause: str, now: datetime) -> None:
+    """Take a booking out of motion, loudly; `resume_booking` puts it back where it was."""
+    repository.add_step(session, row, cause, BookingState.PARKED, now)
+    row.resume_state = row.state
+    row.state = BookingState.PARKED.value
+    row.reason = row.reason or cause
+    row.version += 1
+    row.budget_at = None
+    session.flush()
+    announce(session, row, cause, BookingState.PARKED, now)
 
 
 # --- effects ----------------------------------------------------------------------------------------------------------
@@ -207,11 +226,12 @@ _FACTS: Final = {
 }
 
 
-def _announce(session: Session, row: BookingRow, event: BookingEvent, target: BookingState, now: datetime) -> None:
+def announce(session: Session, row: BookingRow, cause: str, target: BookingState, now: datetime) -> None:
+    """The fact for the rooms above, the event for the group's screens, the alert for the operator."""
     if target is BookingState.PARKED:
-        log.error("booking_parked", booking_id=str(row.id), cause=event.value, resume_state=row.resume_state)
+        log.error("booking_parked", booking_id=str(row.id), cause=cause, resume_state=row.resume_state)
     name = _FACTS.get(target)
-    if name is not None and event is not BookingEvent.LOOKED_EARLY:
+    if name is not None:
         facts.record(session, name, subject=row.id, payload=fact_payload(row))
     trips.append_event(
         session,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -25,7 +26,7 @@ from groupbook.kit.ids import BookingId, MemberId, MerchantId, OfferId, PayReque
 from groupbook.kit.money import Money
 from groupbook.offers.domain import Quote, seats_are_together
 from groupbook.payments.domain import PortionView
-from groupbook.trips.domain import Member, Role
+from groupbook.trips.domain import Member, Role, sight_of
 
 
 def read_booking(database: Database, caller: Caller, booking_id: BookingId) -> BookingView:
@@ -109,7 +110,8 @@ def view(session: Session, row: BookingRow, caller: Caller) -> BookingView:
     hold = offers.hold_of(session, row.id)
     order = offers.order_of(session, row.id)
     requests = repository.open_requests(session, row.id)
-    names: dict[UUID, str] = {member.id: member.name for member in trips.members(session, TripId(row.trip_id))}
+    portions = payments.portions_of(session, row.id)
+    names = _names(session, TripId(row.trip_id), me, portions, requests)
     seats = order.seats if order and order.seats else hold.seats if hold else ()
     return BookingView(
         id=BookingId(row.id),
@@ -118,7 +120,7 @@ def view(session: Session, row: BookingRow, caller: Caller) -> BookingView:
         quote_id=QuoteId(row.quote_id),
         state=BookingState(row.state),
         total=Money(row.total, row.currency),
-        portions=_lines(session, row, quote, me, requests, names),
+        portions=_lines(row, quote, portions, me, requests, names),
         created_at=row.created_at,
         deadline_at=row.deadline_at,
         finished_at=row.finished_at,
@@ -144,17 +146,40 @@ def view(session: Session, row: BookingRow, caller: Caller) -> BookingView:
     )
 
 
-def _lines(
+def _names(
     session: Session,
+    trip_id: TripId,
+    me: Member | None,
+    portions: Iterable[PortionView],
+    requests: Iterable[PayRequestRow],
+) -> dict[UUID, str]:
+    """The names this caller may read. Where the organizer keeps them private: one's own, of whom one pays for, of who
+    pays for one, and of who asks one to.
+    """
+    names: dict[UUID, str] = {member.id: member.name for member in trips.members(session, trip_id)}
+    if me is None:
+        return names
+    sight = sight_of(trips.trip_of(session, trip_id).privacy, me.role)
+    if sight is not None and sight.member_ids:
+        return names
+    near = {me.id} | {request.asked_by for request in requests if request.asked_of == me.id}
+    for portion in portions:
+        if me.id in (portion.traveler, portion.payer):
+            near |= {portion.traveler, portion.payer}
+    return {member_id: name for member_id, name in names.items() if member_id in near}
+
+
+def _lines(
     row: BookingRow,
     quote: Quote,
+    portions: Iterable[PortionView],
     me: Member | None,
     requests: list[PayRequestRow],
     names: dict[UUID, str],
 ) -> tuple[PortionLine, ...]:
     """One line per portion, in the party's order; before the portions are asked for, one per quoted person."""
     asked = {request.portion_id for request in requests if me is not None and request.asked_of == me.id}
-    by_traveler = {portion.traveler: portion for portion in payments.portions_of(session, row.id)}
+    by_traveler = {portion.traveler: portion for portion in portions}
     is_open = row.state == BookingState.OPEN.value
     return tuple(
         _line(person.member_id, quote, by_traveler.get(person.member_id), me, asked, names, is_open=is_open)

@@ -130,7 +130,8 @@ class ConfirmOrder:
     def call(self, intent: Intent) -> ConfirmedOrder:
         with self._database.begin(intent.merchant_id) as session:
             row = _locked(session, intent.subject)
-            if row.state != OrderState.CONFIRMING.value:
+            is_confirmed = row.state == OrderState.CONFIRMED.value
+            if row.state != OrderState.CONFIRMING.value and not is_confirmed:
                 # A tombstone is asked for or stands. Our own zombie stops here; the merchant's stop is the second one.
                 raise MerchantRefused("canceled")
             quote = read_quote(session, row.quote_id)
@@ -143,6 +144,7 @@ class ConfirmOrder:
                 total=quote.total,
                 travelers=priced(quote, repository.load_travelers(row.travelers)),
             )
+        # Confirmed meanwhile (the merchant would not take it back): the same our_ref returns the first order.
         return adapter.confirm(request, key=intent.key, timeout_seconds=self._timeout_seconds)
 
     def observe(self, intent: Intent) -> ConfirmedOrder | None:
@@ -158,9 +160,7 @@ class ConfirmOrder:
         before = row.state
         now = clock.now(session)
         _move(row, OrderEvent.CONFIRMED, now)
-        row.merchant_ref = answer.merchant_ref
-        row.seats = repository.dump_seats(answer.seats)
-        row.tickets = repository.dump_tickets(answer.tickets)
+        _keep(row, answer)
         session.flush()
         if row.hold_id is not None and before == OrderState.CONFIRMING.value:
             consume_hold(session, row.hold_id, answer.seats, now)
@@ -172,6 +172,8 @@ class ConfirmOrder:
     def record_refusal(self, session: Session, intent: Intent, refusal: Refused) -> None:
         row = _locked(session, intent.subject)
         before = row.state
+        if before == OrderState.CONFIRMED.value:
+            return  # the order stands by another word of the merchant; this answer is older
         _move(row, OrderEvent.REJECTED, clock.now(session))
         note_refusal(row, refusal)
         session.flush()
@@ -187,22 +189,46 @@ class CancelOrder:
         self._adapter_of = adapter_of
         self._timeout_seconds = timeout_seconds
 
-    def call(self, intent: Intent) -> str:
+    def call(self, intent: Intent) -> ConfirmedOrder | None:
+        """None when the tombstone stands; the order itself when the merchant will not take it back."""
         with self._database.begin(intent.merchant_id) as session:
             adapter = self._adapter_of(session)
-        adapter.cancel(to_wire("ord", intent.subject), key=intent.key, timeout_seconds=self._timeout_seconds)
-        return "canceled"
+        our_ref = to_wire("ord", intent.subject)
+        try:
+            adapter.cancel(our_ref, key=intent.key, timeout_seconds=self._timeout_seconds)
+        except MerchantRefused:
+            seen = adapter.observe_order(our_ref, timeout_seconds=self._timeout_seconds)
+            if seen.confirmed is None:
+                raise
+            return seen.confirmed
+        return None
 
     def observe(self, intent: Intent) -> None:
         return None
 
-    def record(self, session: Session, intent: Intent, answer: str) -> None:
+    def record(self, session: Session, intent: Intent, answer: ConfirmedOrder | None) -> None:
         row = _locked(session, intent.subject)
         before = row.state
+        if answer is not None:
+            self._keep_order(session, row, answer)
+            return
         _move(row, OrderEvent.CANCELED, clock.now(session))
         session.flush()
         if before != OrderState.CANCELED.value:
             _tell(session, row, "order.canceled")
+
+    def _keep_order(self, session: Session, row: MerchantOrderRow, answer: ConfirmedOrder) -> None:
+        """The order stands, tickets and all, whatever became of the answer to our confirm."""
+        now = clock.now(session)
+        _move(row, OrderEvent.CANCEL_REFUSED, now)
+        _keep(row, answer)
+        session.flush()
+        if row.state != OrderState.CONFIRMED.value:
+            _tell(session, row, "order.discrepant")
+            return
+        if row.hold_id is not None:
+            consume_hold(session, row.hold_id, answer.seats, now)
+        _tell(session, row, "order.confirmed", cancel_refused="not_cancelable")
 
     def record_refusal(self, session: Session, intent: Intent, refusal: Refused) -> None:
         row = _locked(session, intent.subject)
@@ -218,6 +244,12 @@ def _locked(session: Session, order_id: UUID) -> MerchantOrderRow:
     if row is None:
         raise InvariantBroken(what="the intent's order is gone", order=str(order_id))
     return row
+
+
+def _keep(row: MerchantOrderRow, answer: ConfirmedOrder) -> None:
+    row.merchant_ref = answer.merchant_ref
+    row.seats = repository.dump_seats(answer.seats)
+    row.tickets = repository.dump_tickets(answer.tickets)
 
 
 def _move(row: MerchantOrderRow, event: OrderEvent, now: datetime) -> None:

@@ -17,6 +17,7 @@ from groupbook.kit.money import Money
 from groupbook.payments import domain, recording, repository
 from groupbook.payments.domain import (
     ATTEMPT_OVER,
+    PAYABLE,
     AttemptState,
     IllegalStep,
     JournalKind,
@@ -27,7 +28,8 @@ from groupbook.payments.domain import (
     may_capture,
 )
 from groupbook.payments.models import PortionRow
-from groupbook.payments.recording import Moment, move_attempt, move_portion
+from groupbook.payments.recording import Moment, move_attempt, move_portion, tell
+from groupbook.payments.service.opening import supersede
 
 _UNTOUCHABLE: Final = frozenset(
     {
@@ -58,12 +60,13 @@ def capture_all(
 ) -> list[IntentId]:
     """Owe the capture of every authorized portion. A step; call it only when the merchant's order is confirmed (I1).
 
-    Asking again owes nothing new. An authorization about to end is not captured but reported short (I10).
+    Asking again owes nothing new. An authorization that is about to end (I10), or went away since the last look, is not
+    captured: its portion is short, billed and still owed, and the caller's recovery begins (`portion.capture_failed`).
 
     Args:
         lower: what to take instead where the final price fell; never more than was agreed.
     Raises:
-        IllegalStep: a portion is neither authorized nor taken nor waived; nothing is owed then.
+        IllegalStep: a portion is voided or being voided; nothing is owed then.
         InvariantBroken: `lower` asks for more than somebody agreed to.
     """
     portions = repository.lock_portions(session, reference)
@@ -72,16 +75,21 @@ def capture_all(
     for portion in portions:
         if portion.state in (PortionState.AUTHORIZED, PortionState.WAIVED, PortionState.SHORT, *_UNTOUCHABLE):
             continue
+        if portion.state in PAYABLE:
+            supersede(session, portion)
+            _bill(session, portion, lower, now)
+            portion.decline_reason = "authorization_gone"
+            move_portion(portion, PortionEvent.CAPTURE_ASKED, now)
+            tell(session, "portion.capture_failed", portion, reason="authorization_gone")
+            continue
         raise IllegalStep(machine="portion", state=portion.state, event=PortionEvent.CAPTURE_ASKED.value)
     owed = []
     for portion in ready:
         attempt = current[portion.id]
-        wanted = (lower or {}).get(PortionId(portion.id), Money(portion.amount, portion.currency))
-        _lower_amount(portion, wanted)
+        wanted = _bill(session, portion, lower, now)
         move_portion(portion, PortionEvent.CAPTURE_ASKED, now)
         move_attempt(attempt, domain.AttemptEvent.CAPTURE_ASKED)
         attempt.capture_asked_at = now
-        repository.journal(session, JournalKind.BILLED, wanted, portion=portion, cause=portion.id, now=now)
         if may_capture(attempt.capture_before, now):
             payload = {"amount": wanted.minor, "currency": wanted.currency}
             owed.append(intents.owe(session, recording.CAPTURE, attempt.id, payload, once=attempt.id.hex))
@@ -167,11 +175,15 @@ def _void(session: Session, portion: PortionRow, now: datetime) -> None:
     recording.finish_void_if_closed(session, portion, Moment(now, system_now(session)))
 
 
-def _lower_amount(portion: PortionRow, wanted: Money) -> None:
+def _bill(session: Session, portion: PortionRow, lower: Mapping[PortionId, Money] | None, now: datetime) -> Money:
+    """What the portion costs in the end: the agreed amount or less, owed from here on."""
     agreed = Money(portion.amount, portion.currency)
+    wanted = (lower or {}).get(PortionId(portion.id), agreed)
     if wanted > agreed or wanted.minor <= 0:
         raise InvariantBroken(what="more than agreed", agreed=agreed.minor, wanted=wanted.minor)
     portion.amount = wanted.minor
+    repository.journal(session, JournalKind.BILLED, wanted, portion=portion, cause=portion.id, now=now)
+    return wanted
 
 
 def _refundable(session: Session, portion: PortionRow) -> Money:

@@ -92,7 +92,7 @@ def assign_payer(session: Session, portion_id: PortionId, *, payer: UUID, now: d
     if portion.payer == payer:
         return
     _require_payable(portion)
-    _supersede(session, portion)
+    supersede(session, portion)
     portion.payer = payer
     portion.decline_reason = None
     if not move_portion(portion, PortionEvent.PAYER_CHANGED, now):
@@ -133,7 +133,7 @@ def begin_attempt(
     at = system_now(session)
     if repository.attempts_since(session, portion.id, payer, at - _try_window) >= domain.attempts_per_day_max:
         raise TooManyAttempts(attempts_max=domain.attempts_per_day_max)
-    _supersede(session, portion)
+    supersede(session, portion)
     attempt = AttemptRow(
         merchant_id=portion.merchant_id,
         id=new_id(),
@@ -235,7 +235,7 @@ def _is_usable(attempt: AttemptRow, portion: PortionRow, now: datetime) -> bool:
     return attempt.closes_at is None or attempt.closes_at > now + margin
 
 
-def _supersede(session: Session, portion: PortionRow) -> None:
+def supersede(session: Session, portion: PortionRow) -> None:
     """Take the current attempt out of the way and have it closed; a later landing on it is an orphan."""
     current = repository.current_attempts(session, [portion.id]).get(portion.id)
     if current is not None:
