@@ -135,7 +135,9 @@ def build_house(database: Database, slug: str = "kestrel") -> House:
         merchants.connect(session, SEALER, kind="payment_provider", adapter="twin", configuration={})
     twin = Twin(clock=lambda: datetime.now(UTC))
     providers = payments.Providers(database, SEALER, {"twin": lambda _configuration, *, livemode: twin})
-    runner = Runner(database, payments.intent_handlers(providers), RunnerSettings(retry_seconds_min=0.01))
+    runner = Runner(
+        database, payments.intent_handlers(providers), RunnerSettings(retry_seconds_min=1, retry_seconds_max=60)
+    )
     return House(database, merchant.id, twin, runner, providers)
 
 

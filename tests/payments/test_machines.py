@@ -15,6 +15,7 @@ from groupbook.kit.money import Money, divide
 from groupbook.payments.domain import (
     ATTEMPT_OVER,
     ATTEMPT_TABLE,
+    PAYABLE,
     PORTION_TABLE,
     REFUND_TABLE,
     Account,
@@ -104,9 +105,12 @@ def test_every_portion_pair_is_defined_or_refused(state: PortionState, event: Po
             advance_portion(state, event)
 
 
-def test_capture_is_asked_only_of_what_is_authorized() -> None:
-    allowed = {state for state, event in PORTION_TABLE if event is PortionEvent.CAPTURE_ASKED}
-    assert allowed == {PortionState.AUTHORIZED, PortionState.WAIVED}
+def test_capture_is_asked_of_what_is_authorized_and_anything_less_is_short() -> None:
+    answers = {state: target for (state, event), target in PORTION_TABLE.items() if event is PortionEvent.CAPTURE_ASKED}
+    assert answers == dict.fromkeys(PAYABLE, PortionState.SHORT) | {
+        PortionState.AUTHORIZED: PortionState.CAPTURING,
+        PortionState.WAIVED: PortionState.WAIVED,
+    }
 
 
 def test_taken_money_is_never_voided() -> None:

@@ -169,13 +169,34 @@ def test_one_missing_voids_every_portion(house: House) -> None:
     assert house.facts().count("portion.voided") == 4
 
 
-def test_capturing_is_refused_unless_everybody_is_in(house: House) -> None:
+def test_what_went_away_between_last_look_and_confirm_is_short_and_still_owed(house: House) -> None:
+    """The order is confirmed, so the others are taken; Bo's bank released early, and Bo's late payment is refused."""
     house.open(ada=3334, bo=3333)
-    house.authorize("ada")
-    before = house.counts("intent", "journal", "fact")
+    house.authorize("ada", "bo")
+    house.twin.lapse(house.attempt("bo"))
+    with house.database.begin(house.merchant_id) as session:
+        payments.observe_all(session, house.reference)
+    house.quiet()
+    page = house.start("bo")
+    house.capture_all()
+    assert house.states == {"ada": "captured", "bo": "short"}
+    assert [minor for _, minor in house.twin.captures] == [3334]
+    assert (house.statement.total, house.statement.receivable) == (eur(6667), eur(3333))
+    assert house.statement.is_conserved
+    assert page.page_ref == "page_3"
+    with pytest.raises(payments.PortionNotPayable):
+        house.start("bo")
+
+
+def test_nothing_is_captured_of_a_settlement_that_is_being_voided(house: House) -> None:
+    house.open(ada=3334, bo=3333)
+    house.authorize("ada", "bo")
+    with house.database.begin(house.merchant_id) as session:
+        payments.void_portion(session, house.portions["bo"], now=merchant_now(session))
+    before = house.counts("journal", "fact")
     with pytest.raises(IllegalStep):
         house.capture_all()
-    assert house.counts("intent", "journal", "fact") == before
+    assert house.counts("journal", "fact") == before
     assert house.twin.captures == []
 
 

@@ -63,7 +63,9 @@ def story(database: Database, tmp_path: Path) -> Iterator[tuple[House, RunningSa
         return made[-1]
 
     providers = payments.Providers(database, SEALER, {"stripe": connect}, timeout_seconds=5)  # type: ignore[dict-item]
-    runner = Runner(database, payments.intent_handlers(providers), RunnerSettings(retry_seconds_min=0.01))
+    runner = Runner(
+        database, payments.intent_handlers(providers), RunnerSettings(retry_seconds_min=1, retry_seconds_max=60)
+    )
     with (
         webhook_endpoint(PaymentDeps(database, providers)) as url,
         running(tmp_path, webhook_url=url, webhook_secret=WEBHOOK_SECRET) as sandbox,
