@@ -244,7 +244,8 @@
 
   document.addEventListener("click", (event) => {
     const copyButton = event.target.closest("[data-copy]");
-    if (copyButton) return void copy(document.querySelector(copyButton.dataset.copy).value);
+    const source = copyButton && document.querySelector(copyButton.dataset.copy);
+    if (source) return void copy(source.value ?? source.textContent);
     const native = event.target.closest("[data-native-share]");
     if (native) return void navigator.share({ title: native.dataset.title, url: native.dataset.url }).catch(() => {});
     const link = event.target.closest("a[href]");
