@@ -110,14 +110,28 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """One headless Chromium (playwright.sync_api.Browser); a test opens its own contexts in it."""
+def playwright() -> Iterator[Any]:
+    """Playwright itself. One per process, whatever browsers are started with it: a second one refuses to start."""
     from playwright.sync_api import sync_playwright  # slow to import, and only browser tests pay for it
 
     support.STATE.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=find_browser(support.STATE), headless=True, args=list(FLAGS)
-        )
-        yield chromium
-        chromium.close()
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Any) -> Iterator[Any]:
+    """One headless Chromium (playwright.sync_api.Browser); a test opens its own contexts in it."""
+    chromium = playwright.chromium.launch(executable_path=find_browser(support.STATE), headless=True, args=[*FLAGS])
+    yield chromium
+    chromium.close()
+
+
+@pytest.fixture(scope="session")
+def strict_browser(playwright: Any) -> Iterator[Any]:
+    """Chromium that blocks third-party cookies, and with them a frame's storage."""
+    chromium = playwright.chromium.launch(
+        executable_path=find_browser(support.STATE), headless=True, args=[*FLAGS, "--test-third-party-cookie-phaseout"]
+    )
+    yield chromium
+    chromium.close()

@@ -9,24 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from tests.journeys.story import Story
-from tests.support.browser import FLAGS, find_browser
 from tests.support.demo import RunningDemo, running_demo
-from tests.support.postgres import STATE
-
-
-@pytest.fixture(scope="session")
-def strict_browser() -> Iterator[Browser]:
-    """Chromium that blocks third-party cookies, and with them a frame's storage."""
-    STATE.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=find_browser(STATE), headless=True, args=[*FLAGS, "--test-third-party-cookie-phaseout"]
-        )
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="session")

@@ -118,9 +118,9 @@ def test_a_nudge_runs_the_intent_and_its_fact_at_once(toys: Toys, database_url: 
     database = Database(database_url, nudger=broker.CeleryNudger(app), pool_size=2)
     with toys.running(beat=False):
         keys = [owe_toy(database) for _ in range(3)]
-        wait_until(lambda: len(toys.lines("heard")) == 3)
+        wait_until(lambda: unfinished(database) == 0)
     assert sorted(toys.lines("done")) == sorted(keys)
-    assert unfinished(database) == 0
+    assert len(toys.lines("heard")) == 3
     app.pool.force_close_all()
     app.close()
     database.close()

@@ -31,9 +31,7 @@ from groupbook.people.endpoints import routes as people_routes
 from groupbook.web import cookies, login
 from groupbook.web.render import STATIC
 from groupbook.web.sessions import bearer_of
-from tests.support.browser import FLAGS, find_browser
 from tests.support.plaza import Plaza, plaza
-from tests.support.postgres import STATE
 
 VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 INSTANCE = "0123456789abcdef0123456789abcdef"
@@ -288,19 +286,6 @@ def test_a_launch_over_http_opens_once(site: Site) -> None:
         assert frame.post("/v1/launches/demo", json=body).json()["params"] == {"reason": "replayed"}
         assert frame.post("/v1/launches/nowhere", json=body).status_code == 404
         assert frame.post("/v1/launches/demo", json={**body, "payload": "x=1"}).status_code == 401
-
-
-@pytest.fixture
-def strict_browser() -> Iterator[Any]:
-    """Chromium that blocks third-party cookies, and with them a frame's storage."""
-    from playwright.sync_api import sync_playwright  # slow to import
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=find_browser(STATE), headless=True, args=[*FLAGS, "--test-third-party-cookie-phaseout"]
-        )
-        yield chromium
-        chromium.close()
 
 
 @pytest.mark.browser

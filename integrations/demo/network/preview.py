@@ -97,6 +97,6 @@ def _get(client: httpx2.Client, url: str, bytes_max: int) -> tuple[str, bytes] |
                     if len(body) > bytes_max:
                         return None
                 return answer.headers.get("content-type", "").split(";")[0].strip().lower(), bytes(body)
-        except httpx2.HTTPError:
+        except (httpx2.HTTPError, httpx2.InvalidURL):
             return None
     return None
