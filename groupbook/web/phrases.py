@@ -109,7 +109,9 @@ def end_text(reason: str | None, say: Words) -> str:
         "budget_out": say("Somebody did not answer in time."),
         "capture_failed": say("One payment failed at the last step, so everybody got their money back."),
         "sold_out": say("The railway has no seats for all of you on this train any more."),
-        "price_changed": say("The price changed, so the booking was stopped."),
+        "price_changed": say("The railway has changed the price of this train. The new price is asked for next time."),
+        "offer_not_found": say("The railway no longer sells this train."),
+        "invalid_traveler": say("The railway did not accept the details of somebody in the group."),
     }.get(reason or "", say("This booking did not work out."))
 
 
@@ -172,18 +174,24 @@ def error_text(error: GroupbookError, say: Words) -> str:
 def trouble(error: GroupbookError, say: Words) -> Trouble:
     """A whole page for an error that leaves nothing else to show."""
     expired = Trouble("clock", say("This link has expired"), say("Ask your friend for a new one."), "start")
+    incomplete = Trouble(
+        "search",
+        say("This link is not complete"),
+        say("Copy the whole link from the message, or ask your friend to send it again."),
+        "start",
+    )
     private = Trouble(
         "lock",
         say("This trip is private"),
-        say("Only its members see it. Ask the organizer for an invitation."),
+        say("If you are a member, log in. Otherwise ask the organizer for an invitation."),
         "login",
     )
     named = {
         "invite_expired": expired,
         "invite_revoked": expired,
-        "invite_not_found": expired,
+        "invite_not_found": incomplete,
         "share_revoked": expired,
-        "share_not_found": expired,
+        "share_not_found": incomplete,
         "trip_canceled": Trouble("calendar", say("This trip was canceled"), say("Nobody is charged."), "start"),
         "trip_not_found": private,
         "not_member": private,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
@@ -12,13 +12,14 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
-from groupbook import bookings, discounts, merchants, offers, trips
+from groupbook import bookings, discounts, merchants, offers, payments, trips
 from groupbook.bookings import BookingState
 from groupbook.bookings import BookingView as Booking
 from groupbook.bookings.domain import PortionLine
 from groupbook.discounts.domain import CatalogueNotFound
 from groupbook.kit import clock
 from groupbook.kit.callers import Caller
+from groupbook.kit.errors import GroupbookError
 from groupbook.kit.i18n import Words, format_clock, format_day
 from groupbook.kit.ids import OccasionId, OfferId, OptionId, TripId, from_wire, to_wire
 from groupbook.merchants import Merchant
@@ -48,6 +49,7 @@ from groupbook.web.views import (
 )
 
 comments_shown: Final = 50
+_explained_max: Final = 4  # trains asked why a card does not help
 _B = BookingState
 # Which part of the trip page a booking's state shows.
 _PARTS: Final[Mapping[BookingState, str]] = {
@@ -153,6 +155,8 @@ def _part(document: Mapping[str, Any], booking: Booking | None) -> str:
         return "canceled"
     decided_at = _instant(document["decision"]["decided_at"]) if document["decision"] else None
     if booking is not None and (state != "decided" or decided_at is None or booking.created_at >= decided_at):
+        if booking.reason == "capture_failed" and _PARTS[booking.state] == "canceled":
+            return "ended"
         return _PARTS[booking.state]
     return "booked" if state == "booked" else "decided"
 
@@ -168,7 +172,7 @@ def _around(session: Session, caller: Caller, trip_id: TripId, document: Mapping
     day = min((offer.outward.departs_local.date() for offer in found.values()), default=now.date())
     if member is not None and member.role != "viewer":
         prices = {price.option_id: price for price in trips.price_options(session, trip_id, member.id, now=now)}
-        about = _about(session, member.subject, day)
+        about = _about(session, member.subject, day, found.values(), now)
     occasion = document["occasion_id"]
     zone = next((offer.outward.origin.zone for offer in found.values()), merchant.timezone)
     shows_votes = any(option["counts"] is not None for option in document["options"])
@@ -200,11 +204,27 @@ def _rule_titles(session: Session, on: date) -> dict[str, str]:
     return {str(r["id"]): str(r["title"]) for r in listed if isinstance(r, dict) and r.get("title") and r.get("id")}
 
 
-def _about(session: Session, subject: UUID, day: date) -> AboutYou:
+def _about(session: Session, subject: UUID, day: date, found: Iterable[Offer], now: datetime) -> AboutYou:
     mine = discounts.entitlements_of(session, [subject])[subject]
     held = {card.type for card in mine.cards}
     known = discounts.card_types(session, day)
-    return AboutYou([CardChoice(card.type, card.name, card.type in held) for card in known], mine.age)
+    cards = [CardChoice(card.type, card.name, card.type in held) for card in known]
+    return AboutYou(cards, mine.age, not held or _card_applies(session, subject, held, found, now))
+
+
+def _card_applies(session: Session, subject: UUID, held: set[str], found: Iterable[Offer], now: datetime) -> bool:
+    """Whether any train takes one of the cards. Unknown counts as yes: only a plain refusal everywhere is told."""
+    refused = False
+    for offer in list(found)[:_explained_max]:
+        try:
+            me = offers.price_offer(session, offer, [subject], now, explain=True).people[subject]
+        except GroupbookError:
+            continue  # no price, so nothing is known of the card either
+        by = {refusal.by for refusal in me.refusals}
+        if not held <= by or any(not line.what.startswith("fare:") for line in me.lines):
+            return True
+        refused = True
+    return not refused
 
 
 # --- people ---------------------------------------------------------------------------------------------------------
@@ -279,9 +299,9 @@ def _option(option: Mapping[str, Any], document: Mapping[str, Any], around: _Aro
     is_bookable = offer is not None and offer.is_bookable(around.now) and seats_left != 0
     return OptionView(
         id=option["id"],
-        label=_label(option, legs, say),
+        label=option_label(option["kind"], option["label"], legs, say),
         legs=legs,
-        price=PriceView(price.yours, price.yours_full, price.total) if price and price.yours else None,
+        price=PriceView(price.yours, price.yours_full, price.total) if price and price.yours is not None else None,
         from_price=offer.from_price if offer else None,
         mine=option["yours"],
         is_leading=around.leading[0] == option["id"] and document["state"] in ("open", "locked"),
@@ -294,10 +314,9 @@ def _option(option: Mapping[str, Any], document: Mapping[str, Any], around: _Aro
     )
 
 
-def _label(option: Mapping[str, Any], legs: Sequence[LegView], say: Words) -> str:
+def option_label(kind: str, label: str, legs: Sequence[LegView], say: Words) -> str:
     """How people call it: two trains of one route differ by their time."""
-    label: str = option["label"]
-    if option["kind"] == "date":
+    if kind == "date":
         return format_day(date.fromisoformat(label), say.locale)
     return f"{label}, {format_clock(legs[0].departs_at, legs[0].zone, say.locale)}" if legs else label
 
@@ -376,9 +395,19 @@ def _booking(
         end_text=phrases.end_text(booking.reason, say),
         reference=booking.merchant_ref or "",
         is_proven=booking.is_proven,
+        reason=booking.reason or "",
+        was_authorized=_was_authorized(deps, caller, booking),
         ask_ids=[to_wire("prq", ask.id) for ask in booking.asks if ask.asked_by == booking.me],
         helpers=[member for member in people.values() if not member.is_you],
     )
+
+
+def _was_authorized(deps: WebDeps, caller: Caller, booking: Booking) -> bool:
+    if _PARTS[booking.state] not in ("ended", "canceled"):
+        return False
+    with deps.database.begin(caller.merchant_id) as session:
+        portions = payments.portions_of(session, booking.id)
+    return any(portion.capture_before is not None or portion.card is not None for portion in portions)
 
 
 def _line(step: Any, titles: Mapping[str, str], say: Words) -> LineView:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
+from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from groupbook import merchants, offers, people, referrals, trips
@@ -15,7 +16,7 @@ from groupbook.kit.ids import TripId, to_wire
 from groupbook.merchants import Merchant
 from groupbook.offers.domain import Offer
 from groupbook.referrals.domain import SHARE_FIELDS, OpenedShare
-from groupbook.trips.domain import TripOption
+from groupbook.trips.domain import TripOption, TripState
 from groupbook.web import phrases, visits
 from groupbook.web.asking import Ask
 from groupbook.web.reading import leg_view
@@ -53,7 +54,8 @@ def _shared_page(ask: Ask, opened: OpenedShare, visit: str, error: GroupbookErro
         ids = [option.offer_id] if option is not None and option.offer_id is not None else []
         offer = next(iter(offers.read_offers(session, ids).values()), None) if ids else None
         card = people.people_cards(session, [share.sharer]).get(share.sharer)
-    shown = _shown(opened, option, offer, card.display_name if card else "")
+        count = _count(session, opened)
+    shown = _shown(opened, option, offer, card.display_name if card else "", count)
     is_name = error is not None and error.code in ("name_empty", "name_too_long")
     caller = ask.caller(share.trip_id)
     is_known = caller is not None and caller.kind == "person" and caller.merchant_id == share.merchant_id
@@ -76,7 +78,17 @@ def _shared_page(ask: Ask, opened: OpenedShare, visit: str, error: GroupbookErro
     return ask.show("public.html", context, status=status, merchant=merchant, viewer=viewer)
 
 
-def _shown(opened: OpenedShare, option: TripOption | None, offer: Offer | None, sharer: str) -> dict[str, Any]:
+def _count(session: Session, opened: OpenedShare) -> int | None:
+    """How many there are; once it is decided, how many travel."""
+    trip = opened.trip
+    if trip.member_count is None or trip.state in (TripState.OPEN, TripState.LOCKED):
+        return trip.member_count
+    return sum(member.is_going for member in trips.members(session, trip.id))
+
+
+def _shown(
+    opened: OpenedShare, option: TripOption | None, offer: Offer | None, sharer: str, count: int | None
+) -> dict[str, Any]:
     """Only what the sharer ticked, and of that only what the trip's privacy allows now."""
     trip = opened.trip
     day = offer.outward.departs_local.date() if offer else trip.starts_on
@@ -86,7 +98,7 @@ def _shown(opened: OpenedShare, option: TripOption | None, offer: Offer | None, 
         "names": sharer.split()[:1] if opened.shows("name") else [],  # "my first name" was ticked, not the whole
         "on": day if opened.shows("date") else None,
         "occasion": "",
-        "member_count": trip.member_count,
+        "member_count": count,
         "legs": [leg_view(leg) for leg in offer.legs] if offer and shows_train else [],
         "label": option.label if option and shows_train else "",
         "can_join": trip.can_join,

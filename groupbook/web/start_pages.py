@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from starlette.responses import RedirectResponse, Response
 
-from groupbook import merchants, offers, referrals, trips
+from groupbook import bookings, merchants, offers, referrals, trips
 from groupbook.kit import clock
 from groupbook.kit.callers import Caller
 from groupbook.kit.errors import GroupbookError, InvalidId, OutcomeUnknown, Unavailable
 from groupbook.kit.http import STATUS
+from groupbook.kit.i18n import format_day
 from groupbook.kit.ids import MerchantId, OccasionId, OfferId, TripId, from_wire, to_wire
 from groupbook.merchants import Merchant
 from groupbook.offers.domain import Criteria, Occasion, OccasionNotFound, Offer, OfferNotFound
 from groupbook.people.domain import name_characters_max
 from groupbook.trips import NewOption, StartTrip
-from groupbook.trips.domain import DecisionRule, InviteNotFound, JoinedVia, MembersShown, RuleKind
+from groupbook.trips.domain import (
+    DecisionRule,
+    InviteNotFound,
+    JoinedVia,
+    MembersShown,
+    RuleKind,
+    Trip,
+    TripOption,
+    TripState,
+)
 from groupbook.web import phrases, visits
 from groupbook.web.asking import Ask
-from groupbook.web.reading import offer_view
+from groupbook.web.reading import leg_view, offer_view, option_label
 from groupbook.web.trip_pages import seat_of, trip_id_of
-from groupbook.web.views import InviteView, MemberView, NoticeView, OccasionView
+from groupbook.web.views import InviteView, MemberView, MyTrip, NoticeView, OccasionView
 
 shown_offers_max: Final = 8
 _DAY: Final = 86_400
@@ -33,15 +43,33 @@ def home(ask: Ask) -> Response:
     """`/`: the reader's own trips, and a way to start."""
     caller = ask.caller()
     merchant = merchants.merchant_by_slug(ask.deps.database, ask.deps.home_merchant)
-    found: list[dict[str, str]] = []
-    if caller is not None and caller.is_traveler:
-        with ask.deps.database.begin(caller.merchant_id) as session:
-            found = [
-                {"url": f"/t/{to_wire('trip', trip.id)}", "title": trip.title or ask.say("A trip with friends")}
-                for trip, _ in trips.trips_of(session, caller)
-            ]
-    context = {"start_url": f"/start?merchant={merchant.slug}", "trips": found}
+    context = {"start_url": f"/start?merchant={merchant.slug}", "trips": _my_trips(ask, caller)}
     return ask.show("home.html", context, merchant=merchant, viewer=ask.viewer(caller))
+
+
+def _my_trips(ask: Ask, caller: Caller | None) -> list[MyTrip]:
+    """The reader's trips, newest first, each with what waits for them."""
+    if caller is None or not caller.is_traveler:
+        return []
+    with ask.deps.database.begin(caller.merchant_id) as session:
+        mine = [trip for trip, _ in trips.trips_of(session, caller, limit=20) if trip.state is not TripState.CANCELED]
+    return [
+        MyTrip(f"/t/{to_wire('trip', trip.id)}", trip.title or ask.say("A trip with friends"), _waiting(ask, caller, trip))
+        for trip in mine
+    ]
+
+
+def _waiting(ask: Ask, caller: Caller, trip: Trip) -> str:
+    if trip.state is TripState.BOOKING:
+        booking = bookings.booking_of_trip(ask.deps.database, caller, trip.id)
+        is_due = booking is not None and any(line.is_payable_by_me for line in booking.portions)
+        return ask.say("Your payment is waiting") if is_due else ask.say("Being booked")
+    return {
+        TripState.OPEN: ask.say("The vote is open"),
+        TripState.LOCKED: ask.say("Voting is closed"),
+        TripState.DECIDED: ask.say("It is decided"),
+        TripState.BOOKED: ask.say("Booked"),
+    }.get(trip.state, "")
 
 
 # --- starting -------------------------------------------------------------------------------------------------------
@@ -85,6 +113,7 @@ def _start_page(ask: Ask, merchant: Merchant, caller: Caller | None, error: Grou
         "notice": NoticeView(phrases.error_text(said, ask.say), "bad") if said and not is_name else None,
         "action": f"/start?{query}",
         "visit": ask.one("visit"),
+        "trips": _my_trips(ask, caller) if error is None else [],
     }
     status = STATUS[error.kind] if error else 200
     return ask.show("start.html", context, status=status, merchant=merchant, viewer=ask.viewer(caller))
@@ -265,7 +294,9 @@ def _invite_page(
         merchant = merchants.read_merchant(session)
         trip = trips.trip_of(session, address.trip_id)
         present = trips.members(session, address.trip_id)
-        labels = [option.label for option in trips.options(session, address.trip_id)]
+        listed = trips.options(session, address.trip_id)
+        known = offers.read_offers(session, [option.offer_id for option in listed if option.offer_id])
+        labels = [_option_text(ask, option, known) for option in listed]
         occasion = offers.read_occasion(session, trip.occasion_id).title if trip.occasion_id else ""
     shown = trip.privacy.members_shown
     visit = visits.record(ask, address.merchant_id, address.trip_id) if error is None else ask.one("visit")
@@ -284,6 +315,8 @@ def _invite_page(
         options=labels,
         action=f"/i/{token}",
         for_name=ask.one("name")[:name_characters_max] or for_name,
+        can_join=trip.frozen_by is None,
+        state=trip.state.value,
     )
     context = {
         "invite": invite,
@@ -299,6 +332,15 @@ def _invite_page(
     return ask.show(
         "invitation.html", context, status=STATUS[error.kind] if error else 200, merchant=merchant, viewer=viewer
     )
+
+
+def _option_text(ask: Ask, option: TripOption, known: Mapping[OfferId, Offer]) -> str:
+    """As the trip's page will call it: by its time and day."""
+    offer = known.get(option.offer_id) if option.offer_id else None
+    legs = [leg_view(leg) for leg in offer.legs] if offer else []
+    label = option_label(option.kind.value, option.label, legs, ask.say)
+    on = offer.outward.departs_local.date() if offer else None
+    return f"{label} · {format_day(on, ask.say.locale)}" if on else label
 
 
 def join_invite(ask: Ask) -> Response:

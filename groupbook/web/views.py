@@ -123,6 +123,7 @@ class AboutYou:
 
     cards: Sequence[CardChoice]
     age: int | None = None
+    applies: bool = True  # False: every train refused the card, so it changes no price here
 
     @property
     def is_told(self) -> bool:
@@ -215,6 +216,8 @@ class BookingView:
     end_text: str = ""
     reference: str = ""
     is_proven: bool = False
+    reason: str = ""
+    was_authorized: bool = False  # somebody's bank kept money ready at some time
     ask_ids: Sequence[str] = ()
     helpers: Sequence[MemberView] = ()
 
@@ -271,6 +274,10 @@ class TripView:
     waiting_names: Sequence[str] = field(default=())
 
     @property
+    def is_traveling(self) -> bool:
+        return self.you is not None and self.you.is_going
+
+    @property
     def is_organizer(self) -> bool:
         return self.you is not None and self.you.is_organizer
 
@@ -314,3 +321,13 @@ class InviteView:
     action: str
     can_join: bool = True
     for_name: str = ""
+    state: str = "open"
+
+
+@dataclass(frozen=True)
+class MyTrip:
+    """One of the reader's trips in a list, with what waits for them."""
+
+    url: str
+    title: str
+    waiting: str = ""
