@@ -296,8 +296,12 @@ _SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _EMAIL: Final = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,190}")
 
 
+def is_slug(text: str) -> bool:
+    return _SLUG.fullmatch(text) is not None
+
+
 def check_slug(slug: str) -> str:
-    if _SLUG.fullmatch(slug) is None:
+    if not is_slug(slug):
         raise InvalidSlug(pointer="/slug")
     return slug
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, Literal, cast
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, or_, select, union_all, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -251,6 +252,16 @@ def delete_staff_session(session: Session, token_sha256: bytes) -> None:
             StaffSessionRow.merchant_id == merchant_of(session), StaffSessionRow.token_sha256 == token_sha256
         )
     )
+
+
+def live_credentials(session: Session, ids: Collection[UUID], now: datetime) -> set[UUID]:
+    keys = select(ApiKeyRow.id).where(
+        ApiKeyRow.id.in_(ids),
+        ApiKeyRow.revoked_at.is_(None),
+        or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > now),
+    )
+    desk = select(StaffSessionRow.id).where(StaffSessionRow.id.in_(ids), StaffSessionRow.expires_at > now)
+    return set(session.scalars(union_all(keys, desk)))
 
 
 def delete_expired_staff_sessions(session: Session, now: datetime) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, Literal
@@ -46,6 +46,7 @@ from groupbook.merchants.domain import (
     check_slug,
     digest,
     is_live_key,
+    is_slug,
     is_well_formed_key,
     key_hint,
     mint_secret,
@@ -53,6 +54,7 @@ from groupbook.merchants.domain import (
     staff_session_seconds,
     travel_seconds_max,
 )
+from groupbook.merchants.models import StaffRow
 
 roll_overlap_seconds: Final = 24 * 3600
 roll_overlap_seconds_max: Final = 30 * 86_400
@@ -117,6 +119,8 @@ def merchant_by_slug(database: Database, slug: str, *, livemode: bool = False) -
     Raises:
         MerchantNotFound: no merchant of that slug in that mode.
     """
+    if not is_slug(slug):  # whatever stands in an address: PostgreSQL takes no NUL, for one
+        raise MerchantNotFound()
     with database.begin_unbound() as session:
         merchant = repository.find_merchant_by_slug(session, slug, livemode)
     if merchant is None:
@@ -358,17 +362,23 @@ def log_in_staff(database: Database, *, email: str, password: str) -> tuple[Call
     for merchant_id, staff_id in logins[:logins_per_email_max]:
         with database.begin(merchant_id) as session:
             row = repository.lock_staff(session, staff_id)
-            now = clock.system_now(session)
-            if row is None or (row.locked_until is not None and now < row.locked_until):
+            if row is None or _is_locked(row, clock.system_now(session)):
                 continue
-            if not _fits(row.password_hash, password):
+            known_hash = row.password_hash
+        # Slow on purpose, so without a transaction: a row's lock and a connection are not held for it.
+        fits = _fits(known_hash, password)
+        new_hash = _hasher().hash(password) if fits and _hasher().check_needs_rehash(known_hash) else known_hash
+        with database.begin(merchant_id) as session:
+            row = repository.lock_staff(session, staff_id)
+            now = clock.system_now(session)
+            if row is None or _is_locked(row, now) or row.password_hash != known_hash:
+                continue
+            if not fits:
                 row.failed_logins += 1
                 if row.failed_logins >= failed_logins_max:
                     row.failed_logins, row.locked_until = 0, now + timedelta(seconds=lock_seconds)
                 continue
-            row.failed_logins, row.locked_until = 0, None
-            if _hasher().check_needs_rehash(row.password_hash):
-                row.password_hash = _hasher().hash(password)
+            row.failed_logins, row.locked_until, row.password_hash = 0, None, new_hash
             token = secrets.token_urlsafe(32)
             repository.delete_expired_staff_sessions(session, now)
             repository.insert_staff_session(
@@ -399,6 +409,11 @@ def authenticate_staff(database: Database, token: str) -> Caller | None:
     )
 
 
+def live_credentials(session: Session, ids: Collection[UUID]) -> set[UUID]:
+    """Of these API keys and staff sessions, those that still work. A step."""
+    return repository.live_credentials(session, ids, clock.system_now(session))
+
+
 def read_staff(session: Session, staff_id: UUID) -> Staff | None:
     """A staff member of this merchant. A step."""
     return repository.read_staff(session, staff_id)
@@ -408,6 +423,10 @@ def log_out_staff(database: Database, caller: Caller, token: str) -> None:
     """End the session. Twice equals once."""
     with database.begin(caller.merchant_id) as session:
         repository.delete_staff_session(session, digest(token))
+
+
+def _is_locked(row: StaffRow, now: datetime) -> bool:
+    return row.locked_until is not None and now < row.locked_until
 
 
 def _fits(password_hash: str, password: str) -> bool:

@@ -131,6 +131,16 @@ def live_guests(session: Session, token_hashes: Collection[bytes], now: datetime
     return [GuestId(guest_id) for guest_id in found if guest_id is not None]
 
 
+def live_sessions(session: Session, ids: Collection[UUID], now: datetime) -> set[UUID]:
+    return set(
+        session.scalars(
+            select(SessionRow.id).where(
+                SessionRow.id.in_(ids), SessionRow.revoked_at.is_(None), SessionRow.expires_at > now
+            )
+        )
+    )
+
+
 def revoke_session(session: Session, session_id: UUID, now: datetime) -> bool:
     done = session.execute(
         update(SessionRow)

@@ -51,8 +51,9 @@ def test_test_and_live_share_a_slug_and_nothing_else(database: Database, kestrel
     assert merchants.all_merchants(database) == [kestrel, live]
     with pytest.raises(MerchantExists):
         merchants.create_merchant(database, slug="kestrel", name="Impostor", livemode=False)
-    with pytest.raises(MerchantNotFound):
-        merchants.merchant_by_slug(database, "nobody")
+    for unknown in ("nobody", "", "Kestrel", "kestrel\x00", "ana@example.org", "é"):
+        with pytest.raises(MerchantNotFound):
+            merchants.merchant_by_slug(database, unknown)
 
 
 # --- keys -------------------------------------------------------------------------------------------------------------

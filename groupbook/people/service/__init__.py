@@ -18,7 +18,7 @@ from groupbook.people.service.persons import (
     read_person,
     withdraw_consent,
 )
-from groupbook.people.service.sessions import authenticate, end_session, sweep
+from groupbook.people.service.sessions import authenticate, end_session, live_sessions, sweep
 
 __all__ = [
     "Adopt",
@@ -36,6 +36,7 @@ __all__ = [
     "guests_of",
     "has_consent",
     "launch",
+    "live_sessions",
     "open_handoff",
     "people_cards",
     "read_guest",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
@@ -73,6 +74,11 @@ def end_session(database: Database, caller: Caller) -> None:
         return
     with database.begin(caller.merchant_id) as session:
         repository.revoke_session(session, caller.session_id, clock.system_now(session))
+
+
+def live_sessions(session: Session, ids: Collection[UUID]) -> set[UUID]:
+    """Of these sessions, those that neither ended nor expired. A step."""
+    return repository.live_sessions(session, ids, clock.system_now(session))
 
 
 def sweep(session: Session) -> int:
