@@ -18,10 +18,14 @@ from integrations import registry
 def outside(settings: Settings) -> Outside:
     """Every adapter of the registry that the settings make possible."""
     return Outside(
-        networks={name: made for name, make in registry.SOCIAL_NETWORKS.items() if (made := make(settings))},
+        networks={
+            name: network for name, make in registry.SOCIAL_NETWORKS.items() if (network := make(settings)) is not None
+        },
         providers=registry.PAYMENT_PROVIDERS,
         merchants=registry.MERCHANT_ADAPTERS,
-        messengers=[made for make in registry.MESSENGERS.values() if (made := make(settings))],
+        messengers=[
+            messenger for connect in registry.MESSENGERS.values() if (messenger := connect(settings)) is not None
+        ],
         sender=PinnedSender(loopback_allowed=settings.test_mode),
     )
 

@@ -1,5 +1,7 @@
 """Which adapter answers to which name. Plain dicts of factories: name -> (settings -> adapter).
 
+A network or messenger whose settings are missing is not made at all: with an empty secret anybody could sign for it.
+
 Only `main.py`, `worker.py` and `cli.py` load this file. A new network, provider or merchant is one file of its own,
 one line here, and one line in its contract suite.
 """
@@ -7,6 +9,8 @@ one line here, and one line in its contract suite.
 from __future__ import annotations
 
 from collections.abc import Callable
+
+from pydantic import SecretStr
 
 from groupbook.config import Settings
 from groupbook.notices.ports import Messenger
@@ -18,31 +22,42 @@ from integrations.payments import stripe
 from integrations.social.demo import demo_network
 from integrations.social.demo_messages import DemoMessenger
 from integrations.social.mail import Mailer
+from integrations.social.signed import secret_bytes_min
 
 
-def _demo_network(settings: Settings) -> SocialNetwork:
+def _is_set(*values: SecretStr) -> bool:
+    return all(len(value.get_secret_value().encode()) >= secret_bytes_min for value in values)
+
+
+def _demo_network(settings: Settings) -> SocialNetwork | None:
+    client_secret, launch_secret = settings.demo_network_client_secret, settings.demo_network_launch_secret
+    if not settings.demo_network_url or not _is_set(client_secret, launch_secret):
+        return None
     return demo_network(
         base_url=settings.demo_network_url,
         client_id=settings.demo_network_client_id,
-        client_secret=settings.demo_network_client_secret.get_secret_value(),
-        launch_secret=settings.demo_network_launch_secret.get_secret_value(),
+        client_secret=client_secret.get_secret_value(),
+        launch_secret=launch_secret.get_secret_value(),
     )
 
 
-def _demo_messenger(settings: Settings) -> Messenger:
-    return DemoMessenger(base_url=settings.demo_network_url, token=settings.demo_network_bot_token.get_secret_value())
+def _demo_messenger(settings: Settings) -> Messenger | None:
+    token = settings.demo_network_bot_token
+    if not settings.demo_network_url or not _is_set(token):
+        return None
+    return DemoMessenger(base_url=settings.demo_network_url, token=token.get_secret_value())
 
 
 def _mailer(settings: Settings) -> Messenger:
     return Mailer(url=settings.smtp_url.get_secret_value(), sender=settings.mail_from)
 
 
-SOCIAL_NETWORKS: dict[str, Callable[[Settings], SocialNetwork]] = {
+SOCIAL_NETWORKS: dict[str, Callable[[Settings], SocialNetwork | None]] = {
     "demo": _demo_network,
 }
 
-# In order of taste; one that is not configured reaches nobody.
-MESSENGERS: dict[str, Callable[[Settings], Messenger]] = {
+# In order of taste.
+MESSENGERS: dict[str, Callable[[Settings], Messenger | None]] = {
     "demo": _demo_messenger,
     "email": _mailer,
 }

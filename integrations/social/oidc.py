@@ -20,7 +20,7 @@ from joserfc.errors import ExpiredTokenError, InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 
 from groupbook.kit.database import forbid_in_transaction
-from groupbook.kit.errors import Unavailable
+from groupbook.kit.errors import InvariantBroken, Unavailable
 from groupbook.people.domain import ExternalIdentity, LoginRefused, LoginRequest
 
 # The algorithms that a public key can verify. Never chosen by the token alone: `none` and HS256 stay outside.
@@ -43,11 +43,16 @@ class OidcLogin:
     """`groupbook.people.ports.LoginProvider` for one client registration at one issuer.
 
     Discovery is read once and keys again when a token names an unknown one, so that the issuer can rotate them.
+
+    Raises:
+        InvariantBroken: no client secret.
     """
 
     def __init__(
         self, *, network: str, issuer: str, client_id: str, client_secret: str, scope: str = "openid profile email"
     ) -> None:
+        if not client_secret:
+            raise InvariantBroken(what="no client secret", network=network)
         self._network = network
         self._issuer = issuer
         self._client_id = client_id

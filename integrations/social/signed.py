@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
+from groupbook.kit.errors import InvariantBroken
 from groupbook.people.domain import (
     ExternalIdentity,
     Launch,
@@ -22,6 +23,7 @@ from groupbook.people.domain import (
     payload_characters_max,
 )
 
+secret_bytes_min: Final = 16
 _pairs_max: Final = 32
 _epoch_seconds_max: Final = 253_402_300_799
 
@@ -32,9 +34,15 @@ def sign(params: Mapping[str, str], secret: str) -> str:
 
 
 class SignedQueryVerifier:
-    """`groupbook.people.ports.LaunchVerifier` for such payloads of one application at one network."""
+    """`groupbook.people.ports.LaunchVerifier` for such payloads of one application at one network.
+
+    Raises:
+        InvariantBroken: the secret is empty or short, so anybody could sign in anybody's name.
+    """
 
     def __init__(self, *, network: str, app_id: str, secret: str) -> None:
+        if len(secret.encode()) < secret_bytes_min:
+            raise InvariantBroken(what="a short launch secret", network=network, bytes_min=secret_bytes_min)
         self._network = network
         self._app_id = app_id
         self._secret = secret
