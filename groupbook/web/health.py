@@ -2,9 +2,15 @@
 
 `live` says that the process answers; `ready` that it can work: the database is reachable and at our revision. A lost
 broker loses no work (sweeps find the rows) and only makes everything slower: it is told, and leaves the process ready.
+Whoever asks, and however often, the database is looked at once in a while: these addresses are open to everybody.
 """
 
 from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
@@ -19,6 +25,26 @@ from groupbook.kit import broker
 from groupbook.kit.database import lookup, newest_revision
 from groupbook.web.metrics import REGISTRY, ROWS
 
+T = TypeVar("T")
+checks_kept_seconds: Final = 1.0
+figures_kept_seconds: Final = 5.0
+
+
+class Kept(Generic[T]):
+    """One answer for all who ask within `seconds`; whoever comes while it is being made waits for it."""
+
+    def __init__(self, make: Callable[[], T], *, seconds: float) -> None:
+        self._make = make
+        self._seconds = seconds
+        self._made: tuple[float, T] | None = None
+        self._turn = asyncio.Lock()
+
+    async def read(self) -> T:
+        async with self._turn:
+            if self._made is None or time.monotonic() - self._made[0] >= self._seconds:
+                self._made = (time.monotonic(), await run_in_threadpool(self._make))
+            return self._made[1]
+
 
 class Health:
     """The checks, on one house."""
@@ -26,6 +52,8 @@ class Health:
     def __init__(self, house: House) -> None:
         self._house = house
         self._head = newest_revision()
+        self._kept_checks = Kept(self._checks, seconds=checks_kept_seconds)
+        self._kept_count = Kept(self._count, seconds=figures_kept_seconds)
 
     def routes(self) -> list[Route]:
         return [
@@ -38,14 +66,14 @@ class Health:
         return JSONResponse({"status": "live"})
 
     async def ready(self, request: Request) -> Response:
-        checks = await run_in_threadpool(self._checks)
+        checks = await self._kept_checks.read()
         is_ready = checks["database"] == "ok" and checks["migrations"] == "ok"
         return JSONResponse(
             {"status": "ready" if is_ready else "not_ready", "checks": checks}, status_code=200 if is_ready else 503
         )
 
     async def metrics(self, request: Request) -> Response:
-        await run_in_threadpool(self._count)
+        await self._kept_count.read()
         return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
     def _checks(self) -> dict[str, str]:
