@@ -130,4 +130,7 @@ def bookings_resume(
 
 
 def main() -> None:
+    from groupbook.kit import logs
+
+    logs.configure()
     app()
