@@ -178,7 +178,7 @@ def test_names_that_the_organizer_keeps_private_stay_private_in_the_booking(saga
     assert names("cy") == [("", ""), ("bo", "bo"), ("cy", "cy")]
     bookings.take_over(house.database, house.friends["cy"], portion_id)
     assert names("cy") == [("", ""), ("bo", "cy"), ("cy", "cy")]
-    assert names("bo") == [("", ""), ("bo", "cy"), ("", "")]
+    assert names("bo") == [("", ""), ("bo", "cy"), ("cy", "cy")]
 
 
 def test_a_stranger_learns_nothing_of_a_booking(saga: MakeSaga, database_url: str) -> None:
