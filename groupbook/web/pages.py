@@ -36,6 +36,7 @@ _POST: Final[dict[str, Page]] = {
     "/start": start_pages.start,
     "/i/{token}": start_pages.join_invite,
     "/s/{code}": share_pages.join_shared,
+    "/t/{trip_id}/keep": trip_pages.keep,
     "/visits/{visit}": visits.seen,
 }
 

@@ -28,11 +28,21 @@ def payment_return(ask: Ask) -> Response:
         except GroupbookError:  # the provider does not answer now: its webhook will, and the trip page waits for it
             booking = bookings.read_booking(ask.deps.database, caller, booking_id)
             return RedirectResponse(f"/t/{to_wire('trip', booking.trip_id)}", 303)
+        if ask.one("window") and portion.state in _READY:
+            return _close(ask, caller)
         if portion.state in _READY or ask.one("outcome") == "back":
             return RedirectResponse(f"/t/{to_wire('trip', booking.trip_id)}", 303)
         context = {"ok": False, "trip_url": f"/t/{to_wire('trip', booking.trip_id)}"}
         return ask.show("returned.html", context, merchant=ask.merchant(caller.merchant_id))
+    if ask.one("window") and ask.one("outcome") == "done":
+        return _close(ask)
     return ask.show("returned.html", {"ok": ask.one("outcome") == "done", "trip_url": ""})
+
+
+def _close(ask: Ask, caller: Caller | None = None) -> Response:
+    """The end of a window that a frame opened: the trip goes on in the frame."""
+    context = {"ok": True, "trip_url": "", "state": {"close": "1"}}
+    return ask.show("returned.html", context, merchant=ask.merchant(caller.merchant_id) if caller else None)
 
 
 def _known(ask: Ask) -> list[Caller]:

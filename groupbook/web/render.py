@@ -54,6 +54,7 @@ def environment(locale: str) -> Environment:
     translations = i18n.translations(locale)
     env.install_gettext_callables(translations.gettext, translations.ngettext, newstyle=True)  # type: ignore[attr-defined] # added by the extension
     env.filters["rfc3339"] = rfc3339
+    env.filters["bdi"] = lambda name: Markup("<bdi>{}</bdi>").format(name)  # a name turns no sentence around
     env.globals.update(
         asset=asset,
         money=partial(i18n.format_money, locale=locale),

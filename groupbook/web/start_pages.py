@@ -54,7 +54,9 @@ def _my_trips(ask: Ask, caller: Caller | None) -> list[MyTrip]:
     with ask.deps.database.begin(caller.merchant_id) as session:
         mine = [trip for trip, _ in trips.trips_of(session, caller, limit=20) if trip.state is not TripState.CANCELED]
     return [
-        MyTrip(f"/t/{to_wire('trip', trip.id)}", trip.title or ask.say("A trip with friends"), _waiting(ask, caller, trip))
+        MyTrip(
+            f"/t/{to_wire('trip', trip.id)}", trip.title or ask.say("A trip with friends"), _waiting(ask, caller, trip)
+        )
         for trip in mine
     ]
 

@@ -24,6 +24,7 @@ from groupbook.web.views import (
     LegView,
     LineView,
     MemberView,
+    MyTrip,
     NoticeView,
     OccasionView,
     OfferView,
@@ -129,14 +130,17 @@ NETWORKS = [{"name": "demo", "title": "Plaza", "login_url": "/login/demo"}]
 START = {
     "occasion": None, "offers": OFFERS, "chosen": ["off_opt_1"], "title_value": "", "name_value": "", "name_error": "", "rule_value": "organizer",
     "deadlines": [("86400", "24 hours"), ("259200", "3 days")], "deadline_value": "259200", "quorum_value": 2, "networks": NETWORKS,
-    "notice": None, "action": "/start", "visit": "",
+    "notice": None, "action": "/start", "visit": "", "trips": [],
 }  # fmt: skip
+
+
+MY_TRIPS = [MyTrip("/t/x", "Marseille with the gang", "Your payment is waiting"), MyTrip("/t/y", "ليلى 🌻", "Booked")]
 
 
 def _trip(part: str, trip: TripView, **more: Any) -> Sample:
     return (
         "trip.html",
-        {"trip": trip, "part": part, "windows": WINDOWS, "start_url": "/start", **more},
+        {"trip": trip, "part": part, "windows": WINDOWS, "start_url": "/start", "networks": NETWORKS, **more},
         Viewer("Bo", True),
     )
 
@@ -180,12 +184,13 @@ INVITATION = {"preview": PREVIEW, "notice": None, "name_error": "", "networks": 
 
 SAMPLES: dict[str, Callable[[], Sample]] = {
     "home": lambda: ("home.html", {"start_url": "/start", "trips": []}, None),
+    "home-logged-in": lambda: ("home.html", {"start_url": "/start", "trips": MY_TRIPS}, Viewer("Chloé Désirée-Montgomery van den Berg-Oyelaran")),
     "start": lambda: ("start.html", START, None),
     "start-occasion": lambda: (
         "start.html",
         {**START, "occasion": OccasionView("occ_1", "Calanques Sound Festival", "Marseille", ON, ON), "name_error": "Please tell us a name.",
          "notice": NoticeView("Please look at the marked field.", "bad")}, None),
-    "start-logged-in": lambda: ("start.html", START, Viewer("Ana")),
+    "start-logged-in": lambda: ("start.html", {**START, "trips": MY_TRIPS}, Viewer("Ana")),
     "add": lambda: ("add.html", {"back_url": "/t/x", "action": "/t/x/add", "add_action": "/t/x/options", "offers": OFFERS,
                                  "criteria": {"origin": "Paris", "destination": "", "on": ON}}, Viewer("Ana")),
     "add-empty": lambda: ("add.html", {"back_url": "/t/x", "action": "/t/x/add", "add_action": "/t/x/options", "offers": [],
@@ -193,6 +198,7 @@ SAMPLES: dict[str, Callable[[], Sample]] = {
     "invitation": lambda: ("invitation.html", {**INVITATION, "invite": INVITE}, None),
     "invitation-generic": lambda: ("invitation.html", {**INVITATION, "invite": InviteView(None, None, None, "", (), None, (), "/i/x"),
                                                        "name_error": "Please tell us a name."}, None),
+    "invitation-booked": lambda: ("invitation.html", {**INVITATION, "invite": replace(INVITE, state="booked")}, None),
     "invitation-logged-in": lambda: ("invitation.html", {**INVITATION, "invite": INVITE}, Viewer("Emeka")),
     "deciding": lambda: _trip("deciding", TRIP),
     "deciding-organizer": lambda: _trip("deciding", replace(_organizer(TRIP), notice=NoticeView("Your vote is closed, nobody can change it now.", "ok"))),
@@ -215,7 +221,16 @@ SAMPLES: dict[str, Callable[[], Sample]] = {
                                 steps=[("Everybody is in", "done"), ("The railway confirms your seats", "now"), ("Your banks pay", "next"), ("Tickets", "next")]),
     "booked": lambda: _trip("booked", replace(PAYING, state="booked", booking=BOOKED)),
     "voided": lambda: _trip("ended", replace(_organizer(TRIP), state="decided", decided=OPTIONS[0], booking=_booking(
-        _payer(BO, "voided", "Released", "quiet"), state="voided", end_text="The time ran out before everybody was in."))),
+        _payer(BO, "voided", "Released", "quiet"), state="aborted", was_authorized=True, end_text="The time ran out before everybody was in."))),
+    "price-changed": lambda: _trip("ended", replace(_organizer(TRIP), state="decided", decided=OPTIONS[0], booking=_booking(
+        _payer(BO, "voided", "Released", "quiet"), state="aborted", reason="price_changed",
+        end_text="The railway has changed the price of this train. The new price is asked for next time."))),
+    "refunded": lambda: _trip("ended", replace(_organizer(TRIP), state="decided", decided=OPTIONS[0], booking=_booking(
+        _payer(BO, "voided", "Paid back", "info"), state="refunded", reason="capture_failed",
+        end_text="One payment failed at the last step, so everybody got their money back."))),
+    "booked-watching": lambda: _trip("booked", replace(PAYING, you=replace(BO, is_going=False), state="booked", booking=replace(BOOKED, tickets=(), mine=None, pay=None))),
+    "free-ticket": lambda: _trip("deciding", replace(TRIP, options=(replace(OPTIONS[0], price=PriceView(_euro(0), _euro(6200), _euro(12500))),),
+                                                     about_you=AboutYou((CardChoice("senior", "Senior", True),), 71, applies=False))),
     "canceled": lambda: _trip("canceled", replace(TRIP, state="canceled")),
     "stuck": lambda: _trip("stuck", replace(PAYING, booking=_booking(_payer(BO, *IN), state="parked"))),
     "public": lambda: _shared(title="Marseille with the gang", names=["Bo"], on=ON, occasion="Calanques Sound Festival", member_count=5,

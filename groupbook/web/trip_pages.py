@@ -9,7 +9,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from groupbook import bookings, discounts, trips
+from groupbook import bookings, discounts, people, trips
 from groupbook.discounts.domain import Card, CardsInvalid, age_max
 from groupbook.kit import clock
 from groupbook.kit.callers import Caller
@@ -96,6 +96,7 @@ def _context(ask: Ask, shown: TripPage) -> dict[str, object]:
         "steps": shown.steps,
         "windows": _windows(ask),
         "start_url": f"/start?merchant={shown.merchant.slug}",
+        "networks": ask.networks(shown.merchant, shown.trip.url),
         "state": {"live": shown.stream, "state": shown.trip.state, "trip": shown.trip.id},
     }
 
@@ -267,6 +268,7 @@ def pay(ask: Ask, caller: Caller, trip_id: TripId) -> Response:
         portion_id,
         locale=ask.say.locale,
         public_url=ask.deps.public_url,
+        in_window=ask.is_framed,
     )
     return ask.open(opened.url)
 
@@ -279,6 +281,20 @@ def ask_for_help(ask: Ask, caller: Caller, trip_id: TripId) -> None:
 def withdraw_ask(ask: Ask, caller: Caller, trip_id: TripId) -> None:
     for id in ask.many("ask"):
         bookings.withdraw_ask(ask.deps.database, caller, PayRequestId(from_wire("prq", id)))
+
+
+def keep(ask: Ask) -> Response:
+    """A guest's seat goes from a frame into this browser. Only our own frame may post it, and no address holds it."""
+    ask.require_own_page()
+    trip_id = trip_id_of(ask)
+    token = ask.form.get("seat", [""])[-1]
+    caller = people.authenticate(ask.deps.database, token)
+    if caller is None or caller.kind != "guest":
+        raise Unauthenticated()
+    with ask.deps.database.begin(caller.merchant_id) as session:
+        if trips.member_of(session, trip_id, caller) is None:
+            raise TripNotFound()
+    return ask.go(f"/t/{to_wire('trip', trip_id)}", seat=(trip_id, token))
 
 
 def calendar_file(ask: Ask) -> Response:

@@ -123,8 +123,30 @@ def test_the_modal_takes_the_focus_and_gives_it_back(live: Site, phone: Page) ->
     expect(frame.get_by_role("heading", name="Plan a trip with friends")).to_be_visible()
     frame.locator("#f-name").click()
     frame.locator("#f-name").press("Escape")
-    expect(phone.locator("dialog")).to_have_count(0)
+    expect(phone.locator("dialog")).to_be_hidden()
     assert phone.evaluate("document.activeElement.id") == "plan"
+
+
+def test_a_closed_modal_opens_again_where_it_was_and_a_guest_can_keep_the_trip(live: Site, phone: Page) -> None:
+    """Closing hides the running frame; the seat goes to a tab of our own by a post, never by an address."""
+    phone.goto(live.shop)
+    phone.locator("#plan").click()
+    frame = phone.frame_locator("dialog iframe")
+    frame.locator("#f-title").fill("Lights")
+    frame.locator("#f-name").fill("Ana")
+    frame.get_by_role("button", name="Start planning").click()
+    expect(frame.get_by_text("You are planning")).to_be_visible()
+    phone.get_by_role("button", name="Close").click()
+    expect(phone.locator("dialog")).to_be_hidden()
+    phone.locator("#plan").click()
+    expect(frame.get_by_text("You are planning")).to_be_visible()
+    with phone.context.expect_page() as opened:
+        frame.get_by_role("button", name="Open in its own tab").click()
+    tab = opened.value
+    expect(tab.get_by_text("You are planning")).to_be_visible()
+    assert re.fullmatch(re.escape(live.url) + r"/t/trip_[0-9a-f]{32}", tab.url)
+    phone.evaluate("groupbook('destroy')")
+    assert phone.locator("iframe").count() == 0
 
 
 def test_a_guest_plans_in_the_frame_with_a_bearer_that_is_nowhere_to_be_found(live: Site, phone: Page) -> None:

@@ -37,9 +37,18 @@ def may_pay(session: Session, caller: Caller, portion_id: PortionId) -> tuple[Bo
 
 
 def start_payment(
-    database: Database, runner: Runner, caller: Caller, portion_id: PortionId, *, locale: str, public_url: str
+    database: Database,
+    runner: Runner,
+    caller: Caller,
+    portion_id: PortionId,
+    *,
+    locale: str,
+    public_url: str,
+    in_window: bool = False,
 ) -> PaymentPage:
     """Where to send the caller to authorize their portion. A use case; asking again gives the same page.
+
+    `in_window`: the page opens in a window of its own, which closes on the way back.
 
     Raises:
         PortionNotFound, NotPayableNow, BookingClosed: as for `may_pay`.
@@ -49,6 +58,7 @@ def start_payment(
         booking_id, member = may_pay(session, caller, portion_id)
         title = trips.trip_of(session, member.trip_id).title
     back = f"{public_url}/pay/return?portion={to_wire('por', portion_id)}&booking={to_wire('bkg', booking_id)}"
+    back += "&window=1" if in_window else ""
     return payments.start_attempt(
         database,
         runner,

@@ -98,7 +98,8 @@
   /* after every swap: what only a script can add */
   let lastState = "";
   function settle() {
-    const { state = "", live = "", trip = "", beacon = "" } = main().dataset;
+    const { state = "", live = "", trip = "", beacon = "", close = "" } = main().dataset;
+    if (close) setTimeout(() => window.close(), 1500); // a browser may refuse; the page says what to do
     for (const button of document.querySelectorAll("[data-native-share]")) button.hidden = !navigator.share;
     const notice = main().querySelector("[data-notice]");
     if (notice && !notice.dataset.seen) {
@@ -129,10 +130,20 @@
       confirmFirst(form, event.submitter);
       return;
     }
+    if (act === "keep" && framed) return keep(form);
     event.preventDefault();
     delete form.dataset.sure;
     submit(form, act, event.submitter);
   });
+
+  /* A guest's seat goes to our own page at top level, in the body of a post: no address, cookie or store of a frame has it. */
+  function keep(form) {
+    const seat = Object.assign(document.createElement("input"), { type: "hidden", name: "seat", value: bearer || "" });
+    // A frame's page tells nobody where it stands; this one post, to ourselves, must say so.
+    document.head.append(Object.assign(document.createElement("meta"), { name: "referrer", content: "same-origin" }));
+    form.append(seat);
+    setTimeout(() => seat.remove(), 0); // the browser has read the form by then
+  }
 
   async function submit(form, act, button) {
     const fields = new URLSearchParams(new FormData(form));

@@ -21,7 +21,8 @@
   var defaults = { merchant: own.merchant || "", locale: own.locale || "", theme: own.theme || "auto" };
   var frames = []; // every live frame: { options, iframe, inst, port, box }
   var heard = {};
-  var modal = null;
+  var modal = null; // the one that is open
+  var modals = {}; // all of them by what they show: a closed one is hidden, and its frame lives on
 
   function warn(text) {
     if (window.console) console.warn("groupbook: " + text);
@@ -103,7 +104,8 @@
     "dialog{border:0;padding:0;width:min(30rem,100vw);height:min(48rem,100dvh);max-width:none;max-height:none;border-radius:1.25rem;overflow:hidden;" +
     "box-shadow:0 10px 60px #1d0b2966;background:#f8f5fa;color-scheme:light dark}@media(prefers-color-scheme:dark){dialog{background:#16101c}}" +
     "@media(max-width:32rem){dialog{width:100vw;height:100dvh;border-radius:0;margin:0}}dialog::backdrop{background:#1d0b29a6}" +
-    "dialog>div{height:100%}dialog button{position:absolute;z-index:1;top:.5rem;inset-inline-end:.5rem;width:2.75rem;height:2.75rem;border:0;border-radius:50%;background:#251a2f;color:#fff;font:700 1.25rem/1 system-ui;cursor:pointer}" +
+    "dialog[open]{display:grid;grid-template-rows:auto minmax(0,1fr)}dialog>div{min-height:0}" +
+    "dialog button{justify-self:end;width:2.75rem;height:2.75rem;margin:.125rem .25rem;border:0;border-radius:50%;background:transparent;color:light-dark(#251a2f,#f6f0fa);font:700 1.5rem/1 system-ui;cursor:pointer}" +
     ".float{position:fixed;z-index:2147483000;bottom:1rem;min-height:3rem;padding:.6rem 1.3rem;border:0;border-radius:99px;background:#b3174f;color:#fff;font:650 1rem/1.2 system-ui,sans-serif;box-shadow:0 4px 20px #1d0b2955;cursor:pointer}" +
     ".float:focus-visible,dialog button:focus-visible{outline:3px solid #ffb647;outline-offset:2px}.right{inset-inline-end:1rem}.left{inset-inline-start:1rem}";
 
@@ -119,7 +121,16 @@
 
   function openModal(options) {
     close();
-    var back = document.activeElement;
+    var all = Object.assign({}, defaults, options);
+    var what = JSON.stringify(["merchant", "offer", "occasion", "trip", "invite", "share"].map(function (name) { return all[name] || ""; }));
+    var kept = modals[what] || makeModal(options);
+    if (!kept) return;
+    modals[what] = modal = kept;
+    kept.back = document.activeElement;
+    kept.dialog.showModal();
+  }
+
+  function makeModal(options) {
     var made = shadow();
     var dialog = document.createElement("dialog"); // modal: the browser traps focus and hears Escape
     var shut = document.createElement("button");
@@ -132,18 +143,16 @@
     dialog.append(shut, box);
     made.root.appendChild(dialog);
     var frame = open(box, options);
-    if (!frame) return made.host.remove();
+    if (!frame) return made.host.remove(), null;
+    var one = { frame: frame, dialog: dialog, host: made.host, back: null };
     frame.isModal = true;
     frame.iframe.style.height = "100%";
-    modal = { frame: frame, dialog: dialog };
     dialog.addEventListener("close", function () {
-      drop(frame);
-      made.host.remove();
-      modal = null;
-      if (back && back.focus) back.focus();
+      if (modal === one) modal = null;
+      if (one.back && one.back.focus) one.back.focus();
       emit("closed", {}, frame);
     });
-    dialog.showModal();
+    return one;
   }
 
   function close() {
@@ -187,6 +196,8 @@
     off: function (type, listener) { heard[type] = (heard[type] || []).filter(function (one) { return one !== listener; }); },
     destroy: function () {
       close();
+      Object.keys(modals).forEach(function (what) { modals[what].host.remove(); });
+      modals = {};
       frames.slice().forEach(drop);
       if (floating) floating.remove();
       floating = null;
