@@ -13,7 +13,9 @@ from groupbook import discounts, merchants
 from groupbook.house import House
 from groupbook.kit import clock
 from groupbook.kit.ids import MerchantId
-from groupbook.merchants.domain import EmbedOriginExists, MerchantNotFound, StaffExists
+from groupbook.merchants.domain import Capabilities, EmbedOriginExists, MerchantNotFound, StaffExists
+
+hold_seconds_max = 3 * 3600  # the demo agency is patient: two hours to pay, and room to confirm
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ def seed_demo(house: House, plan: DemoPlan) -> MerchantId:
             livemode=False,
             timezone=plan.timezone,
             currency=plan.currency,
+            capabilities=Capabilities(hold_seconds_max=hold_seconds_max),
         ).id
     with house.database.begin(merchant_id) as session:
         merchants.create_api_key(session, house.sealer, name="Demo", secret=plan.api_key)

@@ -30,6 +30,15 @@ def system_now(session: Session) -> datetime:
     return _aware(session.execute(text("SELECT clock_timestamp()")).scalar_one())
 
 
+def seen_here(outside: datetime, *, now: datetime, at: datetime) -> datetime:
+    """An instant that the outside told us, on a merchant's clock that says `now` when it is really `at`.
+
+    The bank and the booking engine do not travel in time with a test merchant: what ends for them in ten minutes ends
+    ten minutes after the merchant's own now.
+    """
+    return outside + timedelta(seconds=round((now - at).total_seconds()))
+
+
 def set_offset(session: Session, merchant_id: UUID, offset: timedelta) -> None:
     """Shift a test merchant's clock. The caller has checked that the merchant is not live."""
     session.execute(

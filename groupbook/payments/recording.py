@@ -13,9 +13,9 @@ from typing import Any, Final
 import structlog
 from sqlalchemy.orm import Session
 
-from groupbook.kit import facts, intents
-from groupbook.kit.clock import now as merchant_now
+from groupbook.kit import clock, facts, intents
 from groupbook.kit.clock import system_now
+from groupbook.kit.clock import now as merchant_now
 from groupbook.kit.ids import AttemptId, RefundId, new_id
 from groupbook.kit.money import Money
 from groupbook.payments import repository
@@ -72,6 +72,10 @@ class Moment:
     def of(cls, session: Session) -> Moment:
         return cls(merchant_now(session), system_now(session))
 
+    def seen_here(self, outside: datetime) -> datetime:
+        """An instant the provider told us, on the merchant's clock: a bank does not travel in time with a test."""
+        return clock.seen_here(outside, now=self.now, at=self.at)
+
 
 def move_attempt(attempt: AttemptRow, event: AttemptEvent) -> bool:
     """Apply the event; whether the state changed."""
@@ -124,7 +128,7 @@ def record_page(session: Session, attempt_id: AttemptId, page: PaymentPage) -> N
     attempt.page_ref = attempt.page_ref or page.page_ref
     attempt.payment_ref = attempt.payment_ref or page.payment_ref
     attempt.page_url = page.url
-    attempt.closes_at = page.closes_at
+    attempt.closes_at = Moment.of(session).seen_here(page.closes_at)
     move_attempt(attempt, AttemptEvent.PAGE_OPENED)
     _close_what_should_not_live(session, portion, attempt)
 
@@ -284,8 +288,10 @@ def _adopt_details(attempt: AttemptRow, observed: Observed, moment: Moment) -> N
     attempt.page_ref = attempt.page_ref or observed.page_ref
     attempt.payment_ref = observed.payment_ref or attempt.payment_ref
     attempt.page_url = attempt.page_url or observed.page_url
-    attempt.closes_at = observed.closes_at or attempt.closes_at
-    attempt.capture_before = observed.capture_before or attempt.capture_before
+    if observed.closes_at is not None:
+        attempt.closes_at = moment.seen_here(observed.closes_at)
+    if observed.capture_before is not None:
+        attempt.capture_before = moment.seen_here(observed.capture_before)
     if observed.decline_reason:
         attempt.decline_reason = observed.decline_reason
     if observed.card:

@@ -17,11 +17,14 @@ from groupbook import bookings, house, merchants, offers, payments, people, trip
 from groupbook.bookings.domain import BookingView, PortionLine
 from groupbook.config import Settings
 from groupbook.house import House, Outside
+from groupbook.kit import clock
 from groupbook.kit.callers import Caller
-from groupbook.kit.ids import BookingId, MemberId, MerchantId, TripId
+from groupbook.kit.ids import BookingId, GuestId, MemberId, MerchantId, PersonId, TripId
 from groupbook.kit.money import Money
 from groupbook.offers.domain import Leg, OfferDraft, Place
 from groupbook.payments.ports import PaymentProvider
+from groupbook.people.domain import ExternalIdentity
+from groupbook.people.service.persons import person_for
 from groupbook.trips import StartTrip
 from groupbook.trips.service.plan import NewOption
 from groupbook.webhooks.domain import Answer
@@ -105,6 +108,7 @@ class Saga:
     def _plan(self, organizer: str, *others: str) -> TripId:
         plan = StartTrip(title="Lights", organizer_name=organizer, options=[NewOption(offer_id=self.offer_id)])
         started = trips.start_trip(self.database, self.house.sealer, self.desk, plan)
+        self.invite_token = started.invite_token
         self._seat(organizer, started.guest_token, started.member.id)
         for name in others:
             joined = trips.join_by_invite(self.database, None, started.invite_token, name=name)
@@ -119,13 +123,29 @@ class Saga:
         assert caller is not None
         self.friends[name], self.members[name], self.tokens[name] = caller, member_id, token or ""
 
+    def person(self, subject: str) -> Caller:
+        """Somebody who logged in with a network."""
+        with self.database.begin(self.merchant_id) as session:
+            identity = ExternalIdentity("twin", "app", subject, display_name=subject.split("@")[0])
+            person, _ = person_for(session, identity, now=clock.system_now(session))
+        return Caller(kind="person", merchant_id=self.merchant_id, subject=person.id)
+
+    def adopt(self, name: str, person: Caller) -> None:
+        """The guest logs in as this person."""
+        guest, subject = self.friends[name].subject, person.subject
+        assert guest is not None
+        assert subject is not None
+        with self.database.begin(self.merchant_id) as session:
+            trips.adopt_guest(session, GuestId(guest), PersonId(subject))
+
     # --- time and work ---
 
     def now(self) -> datetime:
-        return datetime.now(UTC) + self.clock_offset
+        """The outside's clock: real time, whatever a test merchant's clock says."""
+        return datetime.now(UTC)
 
     def travel(self, **length: float) -> None:
-        """Move the merchant's clock, the provider's and the booking engine's together."""
+        """Move the test merchant's clock; bank and booking engine stay in real time, as in a sandbox."""
         self.clock_offset += timedelta(**length)
         merchants.travel_time(self.database, self.merchant_id, offset_seconds=int(self.clock_offset.total_seconds()))
 

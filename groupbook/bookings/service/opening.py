@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -92,7 +93,9 @@ def _open(session: Session, trip_id: TripId, organizer: Member, policy: Policy, 
     session.add(row)
     session.flush()
     if merchants.read_merchant(session).capabilities.holds:
-        row.hold_id = offers.place_hold(session, id, quote.id, travelers_of(session, row, quote), now).id
+        seconds = math.ceil(policy.collection_window_seconds + policy.hold_margin_seconds)
+        party_of = travelers_of(session, row, quote)
+        row.hold_id = offers.place_hold(session, id, quote.id, party_of, now, hold_seconds=seconds).id
     facts.record(session, "booking.started", subject=id, payload=fact_payload(row))
     trips.append_event(
         session, trip_id, "booking.started", {"booking_id": f"bkg_{id.hex}", "state": row.state}, now=now

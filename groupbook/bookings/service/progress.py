@@ -37,6 +37,7 @@ from groupbook.payments.domain import Covered, PortionDraft
 
 log = structlog.get_logger(__name__)
 steps_per_run_max: Final = 16
+_FAILING: Final = frozenset({BookingState.VOIDING, BookingState.UNWINDING, BookingState.ABORTED})
 
 
 def progress(session: Session, booking_id: UUID) -> None:
@@ -74,22 +75,23 @@ def snapshot(session: Session, row: BookingRow, now: datetime) -> Snapshot:
 
 def apply(session: Session, row: BookingRow, event: BookingEvent, now: datetime) -> None:
     """Take one step of the machine and make its effects, in this transaction."""
-    before = BookingState(row.state)
-    target, effects = step(before, event)
+    target, effects = step(BookingState(row.state), event)
     if target is BookingState.PARKED:
         park(session, row, event.value, now)
         return
     repository.add_step(session, row, event, target, now)
     row.state = target.value
     row.version += 1
-    _set_times(row, before, event, target, now)
+    _set_times(row, target, now)
+    if target in _FAILING and row.reason is None:
+        row.reason = _cause(session, row, event)
     session.flush()
     make_effects(session, row, effects, now)
     if event is not BookingEvent.LOOKED_EARLY:
         announce(session, row, event.value, target, now)
 
 
-def _set_times(row: BookingRow, before: BookingState, event: BookingEvent, target: BookingState, now: datetime) -> None:
+def _set_times(row: BookingRow, target: BookingState, now: datetime) -> None:
     policy = Policy(**row.policy)
     row.budget_at = now + timedelta(seconds=policy.settle_budget_seconds) if target in BUDGETED else None
     if target is BookingState.FREEZING:
@@ -99,10 +101,17 @@ def _set_times(row: BookingRow, before: BookingState, event: BookingEvent, targe
         row.confirm_by = now + timedelta(seconds=policy.confirm_budget_seconds)
     elif target in (BookingState.ABORTED, BookingState.REFUNDED, BookingState.BOOKED):
         row.finished_at = now
-    if target in (BookingState.VOIDING, BookingState.UNWINDING) or (
-        before is BookingState.PLACING and target is BookingState.ABORTED
-    ):
-        row.reason = row.reason or event.value
+
+
+def _cause(session: Session, row: BookingRow, event: BookingEvent) -> str:
+    """Why it failed, as a code: the merchant's own reason where it gave one (`offers.ports.REFUSALS`)."""
+    if event is BookingEvent.HOLD_REFUSED:
+        hold = offers.hold_of(session, row.id)
+        return (hold.reason if hold else None) or event.value
+    if event is BookingEvent.ORDER_REJECTED:
+        order = offers.order_of(session, row.id)
+        return (order.reason if order else None) or event.value
+    return event.value
 
 
 def make_effects(session: Session, row: BookingRow, effects: Iterable[Effect], now: datetime) -> None:

@@ -196,14 +196,16 @@ class PlaceHold:
     def record(self, session: Session, intent: Intent, answer: PlacedHold) -> None:
         row = _locked(session, intent.subject)
         before = row.state
-        _move(row, HoldEvent.PLACED, clock.now(session))
+        now, at = clock.now(session), clock.system_now(session)
+        _move(row, HoldEvent.PLACED, now)
+        expires_at = clock.seen_here(answer.expires_at, now=now, at=at)
         if row.merchant_ref is None:
             row.merchant_ref = answer.merchant_ref
-            row.expires_at = answer.expires_at
+            row.expires_at = expires_at
             row.seats = repository.dump_seats(answer.seats)
         session.flush()
         if before == HoldState.PLACING.value:
-            _tell(session, row, "hold.placed", expires_at=answer.expires_at.isoformat(), seats=row.seats)
+            _tell(session, row, "hold.placed", expires_at=expires_at.isoformat(), seats=row.seats)
 
     def record_refusal(self, session: Session, intent: Intent, refusal: Refused) -> None:
         row = _locked(session, intent.subject)

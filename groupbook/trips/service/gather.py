@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -28,6 +28,7 @@ from groupbook.trips.domain import (
     Trip,
     TripFull,
     TripNotFound,
+    TripState,
     Visibility,
     check_invite,
     invite_digest,
@@ -272,13 +273,17 @@ def adopt_guest(session: Session, guest_id: GuestId, person_id: PersonId) -> Non
     """
     trip_id = TripId(people.read_guest(session, guest_id).trip_ref)
     trip = repository.find_trip(session, trip_id, lock=True)  # the trip's lock comes before the guest's
+    seat = repository.guest_in_trip(session, trip_id, guest_id)
+    own = repository.person_in_trip(session, trip_id, person_id)
+    if trip and seat and own and _is_priced(trip, seat) and _is_priced(trip, own):
+        return  # one human, two priced seats: neither may vanish from a booking that counts it
     people.adopt_guest(session, guest_id, person_id)
     now = clock.now(session)
     discounts.move_entitlements(session, guest_id, person_id, now)
-    seat = repository.guest_in_trip(session, trip_id, guest_id)
     if trip is None or seat is None:
         return
-    own = repository.person_in_trip(session, trip_id, person_id)
+    if own is not None and _is_priced(trip, seat):
+        seat, own = _change_places(session, seat, own)
     if own is None:
         name = people.read_person(session, person_id).display_name or seat.name
         repository.change_member(session, seat.id, person_id=person_id, guest_id=None, name=name)
@@ -286,6 +291,23 @@ def adopt_guest(session: Session, guest_id: GuestId, person_id: PersonId) -> Non
         repository.append(session, trip_id, "member.adopted", payload, actor_id=seat.id, at=now)
     else:
         _merge(session, trip, seat, own, now)
+
+
+def _is_priced(trip: Trip, member: Member) -> bool:
+    """The seat has a line in a quote, and a ticket or a portion hangs on its id."""
+    return trip.state in (TripState.BOOKING, TripState.BOOKED) and member.is_present and member.is_going
+
+
+def _change_places(session: Session, seat: Member, own: Member) -> tuple[Member, Member]:
+    """The seat that a booking counts becomes the person's; the other ends. Answers which ends and which stays."""
+    # Every seat belongs to somebody, once per trip: the one that ends goes to a guest whose key nobody holds.
+    nobody = people.add_guest(session, trip_ref=seat.trip_id, name=own.name).guest.id
+    repository.change_member(session, own.id, person_id=None, guest_id=nobody)
+    repository.change_member(session, seat.id, person_id=own.person_id, guest_id=None)
+    return (
+        replace(own, person_id=None, guest_id=nobody),
+        replace(seat, person_id=own.person_id, guest_id=None),
+    )
 
 
 def _merge(session: Session, trip: Trip, seat: Member, own: Member, now: datetime) -> None:
