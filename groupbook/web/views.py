@@ -30,7 +30,7 @@ class MemberView:
     is_guest: bool = False
     is_going: bool = True
     has_voted: bool = False
-    position: int | None = None  # in the order of joining: neighbors never wear the same colour
+    position: int | None = None  # in the order of joining: neighbors never wear the same color
 
     @property
     def initials(self) -> str:
