@@ -14,8 +14,8 @@ import structlog
 from sqlalchemy.orm import Session
 
 from groupbook.kit import clock, facts, intents
-from groupbook.kit.clock import system_now
 from groupbook.kit.clock import now as merchant_now
+from groupbook.kit.clock import system_now
 from groupbook.kit.ids import AttemptId, RefundId, new_id
 from groupbook.kit.money import Money
 from groupbook.payments import repository

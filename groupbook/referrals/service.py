@@ -259,7 +259,7 @@ def join_by_share(
     merchant_id, share_id = find_share(database, code)
     with database.begin(merchant_id) as session:
         share = _opened(session, share_id).share
-        joined = trips.join_by_share(session, share.trip_id, caller, name=name)
+        joined = trips.join_by_share(session, share.trip_id, caller, sharer=share.sharer, name=name)
         is_credited = joined.is_new and note_join(
             session, share.trip_id, joined.member.id, joined.member.subject, share=share, visit_id=visit_id
         )

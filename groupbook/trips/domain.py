@@ -437,6 +437,8 @@ class Invite:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    created_by: MemberId | None = None
+    used_by: MemberId | None = None
     sealed_token: bytes = field(default=b"", repr=False)
 
 
@@ -529,11 +531,12 @@ class Sight:
     member_ids: bool
     member_count: bool
     votes: bool
+    is_member: bool = True
 
 
 FULL_SIGHT: Final = Sight(member_ids=True, member_count=True, votes=True)
 # Keys of an event's payload that only a certain sight reveals; every other key is for all who may read the trip.
-_MEMBER_KEYS: Final = frozenset({"member_id", "actor_id"})
+_MEMBERS_ONLY: Final = ("portion.", "booking.", "comment.")
 _COUNT_KEYS: Final = frozenset({"member_count", "going_count"})
 _VOTE_KEYS: Final = frozenset({"counts", "choice", "voter_count"})
 
@@ -555,19 +558,25 @@ def sight_of(privacy: Privacy, role: Role | None, *, has_voted: bool = False) ->
         member_ids=privacy.members_shown is MembersShown.ALL,
         member_count=privacy.members_shown is not MembersShown.NONE,
         votes=votes,
+        is_member=role is not None,
     )
 
 
-def redact(payload: Mapping[str, Any], sight: Sight) -> dict[str, Any]:
-    """An event's payload as this sight may see it: the same filter for replay and live."""
+def redact(type: str, payload: Mapping[str, Any], sight: Sight) -> tuple[str, dict[str, Any]]:
+    """An event's type and payload as this sight may see them: the same filter for replay and live.
+
+    How a group pays is nobody's business but the group's: a stranger to a public trip learns that something changed.
+    """
+    if not sight.is_member and type.startswith(_MEMBERS_ONLY):
+        return "trip.changed", {}
     hidden: set[str] = set()
     if not sight.member_ids:
-        hidden |= _MEMBER_KEYS
+        hidden |= {key for key, value in payload.items() if isinstance(value, str) and value.startswith("mem_")}
     if not sight.member_count:
         hidden |= _COUNT_KEYS
     if not sight.votes:
         hidden |= _VOTE_KEYS
-    return {key: value for key, value in payload.items() if key not in hidden}
+    return type, {key: value for key, value in payload.items() if key not in hidden}
 
 
 def may_invite(privacy: Privacy, role: Role) -> bool:
@@ -577,8 +586,11 @@ def may_invite(privacy: Privacy, role: Role) -> bool:
     return role is Role.MEMBER and privacy.visibility in (Visibility.FRIENDS, Visibility.PUBLIC)
 
 
-def check_invite(invite: Invite, privacy: Privacy, state: TripState, now: datetime) -> None:
-    """Whether this invite opens the trip now. Codes of a wider level die when the trip turns secret.
+def check_invite(invite: Invite, privacy: Privacy, state: TripState, now: datetime, *, creator: Member | None) -> None:
+    """Whether this invite opens the trip now.
+
+    Codes of a wider level die at once: general ones when the trip turns secret, a member's when members may no longer
+    invite, and everybody's with their seat. A personal invite opens for one person.
 
     Raises:
         InviteRevoked, InviteExpired, TripCanceled.
@@ -586,6 +598,8 @@ def check_invite(invite: Invite, privacy: Privacy, state: TripState, now: dateti
     if state is TripState.CANCELED:
         raise TripCanceled()
     if invite.revoked_at is not None or (invite.for_name is None and privacy.visibility is Visibility.SECRET):
+        raise InviteRevoked()
+    if creator is None or not may_invite(privacy, creator.role):
         raise InviteRevoked()
     if invite.expires_at is not None and invite.expires_at <= now:
         raise InviteExpired(expired_at=invite.expires_at.isoformat())

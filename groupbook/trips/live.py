@@ -104,15 +104,16 @@ class Access:
 
 def encode(event: TripEvent, sight: Sight) -> bytes:
     """One event as server-sent bytes, redacted for this sight."""
+    type, payload = redact(event.type, event.payload, sight)
     document = {
         "seq": event.seq,
-        "type": event.type,
+        "type": type,
         "at": event.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "actor_id": to_wire("mem", event.actor_id) if event.actor_id and sight.member_ids else None,
-        "payload": redact(event.payload, sight),
+        "payload": payload,
     }
     data = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    return f"id: {event.seq}\nevent: {event.type}\ndata: {data}\n\n".encode()
+    return f"id: {event.seq}\nevent: {type}\ndata: {data}\n\n".encode()
 
 
 def encode_snapshot(seq: int) -> bytes:

@@ -152,6 +152,7 @@ class InviteRow(TenantRow, Base):
     sealed_token: Mapped[bytes] = mapped_column(LargeBinary)
     for_name: Mapped[str | None] = mapped_column(Text)
     created_by: Mapped[UUID | None]
+    used_by: Mapped[UUID | None]
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]

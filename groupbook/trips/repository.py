@@ -121,6 +121,8 @@ def _invite(row: InviteRow) -> Invite:
         created_at=row.created_at,
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
+        created_by=MemberId(row.created_by) if row.created_by else None,
+        used_by=MemberId(row.used_by) if row.used_by else None,
         sealed_token=row.sealed_token,
     )
 
@@ -631,6 +633,10 @@ def invites(session: Session, trip_id: TripId, *, created_by: MemberId | None) -
     if created_by is not None:
         query = query.where(InviteRow.created_by == created_by)
     return [_invite(row) for row in session.scalars(query)]
+
+
+def use_invite(session: Session, invite_id: InviteId, member_id: MemberId) -> None:
+    session.execute(update(InviteRow).where(InviteRow.id == invite_id).values(used_by=member_id))
 
 
 def revoke_invite(session: Session, invite_id: InviteId, now: datetime) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise, permutations, product
+from typing import Any
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groupbook.kit.ids import InviteId, OptionId, TripId
+from groupbook.kit.ids import InviteId, MemberId, OptionId, PersonId, TripId
 from groupbook.kit.money import Money
 from groupbook.trips.domain import (
     FULL_SIGHT,
@@ -21,6 +23,8 @@ from groupbook.trips.domain import (
     Invite,
     InviteExpired,
     InviteRevoked,
+    JoinedVia,
+    Member,
     MembersShown,
     NotUnanimous,
     OptionTally,
@@ -247,11 +251,37 @@ def test_redaction_hides_what_is_hidden_and_nothing_else() -> None:
         "counts": {"yes": 1},
         "choice": "yes",
     }
-    assert redact(payload, FULL_SIGHT) == payload
-    assert redact(payload, Sight(False, True, True)).keys() == payload.keys() - {"member_id"}
-    assert redact(payload, Sight(True, False, True)).keys() == payload.keys() - {"member_count", "going_count"}
-    assert redact(payload, Sight(True, True, False)).keys() == payload.keys() - {"counts", "choice"}
-    assert redact(payload, Sight(False, False, False)) == {"option_id": "opt_1"}
+
+    def seen(sight: Sight) -> dict[str, Any]:
+        return redact("vote.cast", payload, sight)[1]
+
+    assert seen(FULL_SIGHT) == payload
+    assert seen(Sight(False, True, True)).keys() == payload.keys() - {"member_id"}
+    assert seen(Sight(True, False, True)).keys() == payload.keys() - {"member_count", "going_count"}
+    assert seen(Sight(True, True, False)).keys() == payload.keys() - {"counts", "choice"}
+    assert seen(Sight(False, False, False)) == {"option_id": "opt_1"}
+
+
+def test_a_stranger_to_a_public_trip_learns_nothing_of_how_the_group_pays() -> None:
+    stranger = sight_of(Privacy(Visibility.PUBLIC), None)
+    assert stranger is not None
+    asked = {"booking_id": "bkg_1", "member_id": "mem_1", "asked_of": "mem_2"}
+    assert redact("portion.asked", asked, stranger) == ("trip.changed", {})
+    assert redact("booking.opened", {"state": "open"}, stranger) == ("trip.changed", {})
+    hidden = Sight(False, True, True)
+    assert redact("portion.asked", asked, hidden) == ("portion.asked", {"booking_id": "bkg_1"})
+
+
+ANA = Member(
+    id=MemberId(UUID(int=7)),
+    trip_id=TripId(UUID(int=2)),
+    name="Ana",
+    role=Role.ORGANIZER,
+    is_going=True,
+    joined_via=JoinedVia.STARTED,
+    joined_at=NOW,
+    person_id=PersonId(UUID(int=8)),
+)
 
 
 def test_codes_of_a_wider_level_die_when_the_trip_turns_secret() -> None:
@@ -259,16 +289,25 @@ def test_codes_of_a_wider_level_die_when_the_trip_turns_secret() -> None:
     named = Invite(InviteId(UUID(int=1)), TripId(UUID(int=2)), "Zoé", NOW, None, None)
     gone = Invite(InviteId(UUID(int=1)), TripId(UUID(int=2)), "Zoé", NOW, None, NOW)
     secret, wide = Privacy(Visibility.SECRET), Privacy()
-    check_invite(link, wide, S.OPEN, NOW)
-    check_invite(named, secret, S.BOOKED, NOW)
+    check_invite(link, wide, S.OPEN, NOW, creator=ANA)
+    check_invite(named, secret, S.BOOKED, NOW, creator=ANA)
     with pytest.raises(InviteRevoked):
-        check_invite(link, secret, S.OPEN, NOW)
+        check_invite(link, secret, S.OPEN, NOW, creator=ANA)
     with pytest.raises(InviteRevoked):
-        check_invite(gone, wide, S.OPEN, NOW)
+        check_invite(gone, wide, S.OPEN, NOW, creator=ANA)
     with pytest.raises(InviteExpired):
-        check_invite(link, wide, S.OPEN, NOW + timedelta(days=1))
+        check_invite(link, wide, S.OPEN, NOW + timedelta(days=1), creator=ANA)
     with pytest.raises(TripCanceled):
-        check_invite(link, wide, S.CANCELED, NOW)
+        check_invite(link, wide, S.CANCELED, NOW, creator=ANA)
+
+
+def test_an_invite_is_worth_what_its_maker_may_do_now() -> None:
+    link = Invite(InviteId(UUID(int=1)), TripId(UUID(int=2)), None, NOW, None, None)
+    bo = replace(ANA, role=Role.MEMBER)
+    check_invite(link, Privacy(Visibility.FRIENDS), S.OPEN, NOW, creator=bo)
+    for creator, privacy in ((bo, Privacy(Visibility.LINK)), (None, Privacy(Visibility.FRIENDS))):
+        with pytest.raises(InviteRevoked):
+            check_invite(link, privacy, S.OPEN, NOW, creator=creator)
 
 
 def test_texts_keep_every_script_and_refuse_what_is_too_long_or_invisible() -> None:

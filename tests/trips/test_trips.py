@@ -203,16 +203,17 @@ def test_a_public_trip_is_joined_without_an_invite_and_a_share_opens_what_is_not
 ) -> None:
     ana = house.person("ana")
     trip_id = house.start(ana).trip_id
+    sharer = ana.require_traveler()
     refuses(TripNotFound, trip_id, lambda: trips.join_public(house.database, None, trip_id, name="Eve"))
     with house.database.begin(house.kestrel.id) as session:
-        assert trips.join_by_share(session, trip_id, None, name="Gil").member.joined_via == "share"
+        assert trips.join_by_share(session, trip_id, None, sharer=sharer, name="Gil").member.joined_via == "share"
     house.set_privacy(ana, trip_id, visibility=Visibility.PUBLIC)
     assert trips.join_public(house.database, None, trip_id, name="Eve").is_new
     house.set_privacy(ana, trip_id, visibility=Visibility.SECRET)
 
     def by_share() -> None:
         with house.database.begin(house.kestrel.id) as session:
-            trips.join_by_share(session, trip_id, None, name="Hana")
+            trips.join_by_share(session, trip_id, None, sharer=sharer, name="Hana")
 
     refuses(TripNotFound, trip_id, by_share)
 
@@ -694,3 +695,14 @@ def test_another_merchants_rows_are_not_there(house: House) -> None:
     with house.database.begin(house.kestrel.id) as session, pytest.raises(DBAPIError):
         session.execute(text("UPDATE trip_event SET type = 'rewritten'"))
     assert isinstance(started.trip_id, UUID)
+
+
+def test_a_personal_invite_is_for_one_person(house: House, refuses: Refuses) -> None:
+    """Forwarded, it opens for nobody else; used again by the same person, it is the same seat."""
+    ana, dana = house.person("ana"), house.person("dana")
+    trip_id = house.start(ana).trip_id
+    house.set_privacy(ana, trip_id, visibility=Visibility.SECRET)
+    token = trips.create_invite(house.database, house.sealer, ana, trip_id, for_name="Dana").token
+    first = trips.join_by_invite(house.database, dana, token)
+    refuses(InviteRevoked, trip_id, lambda: trips.join_by_invite(house.database, None, token, name="Mallory"))
+    assert trips.join_by_invite(house.database, dana, token).member.id == first.member.id

@@ -121,6 +121,7 @@ def upgrade() -> None:
         sa.Column("sealed_token", sa.LargeBinary(), nullable=False),
         sa.Column("for_name", sa.Text()),
         sa.Column("created_by", UUID()),
+        sa.Column("used_by", UUID()),
         sa.Column("created_at", _INSTANT, nullable=False),
         sa.Column("expires_at", _INSTANT),
         sa.Column("revoked_at", _INSTANT),

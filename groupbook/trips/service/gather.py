@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -17,7 +18,9 @@ from groupbook.people.domain import GuestNotFound
 from groupbook.trips import repository
 from groupbook.trips.domain import (
     GATHERING_STATES,
+    Invite,
     InviteNotFound,
+    InviteRevoked,
     JoinedVia,
     Member,
     MemberNotFound,
@@ -32,6 +35,7 @@ from groupbook.trips.domain import (
     Visibility,
     check_invite,
     invite_digest,
+    may_invite,
     members_max,
 )
 from groupbook.trips.service.seats import require_living, require_thawed, sit_down
@@ -92,7 +96,8 @@ def open_invite(database: Database, token: str) -> tuple[InviteAddress, str | No
         invite = repository.read_invite(session, address.invite_id)
         if invite is None:
             raise InviteNotFound()
-        check_invite(invite, trip.privacy, trip.state, clock.now(session))
+        creator = _creator_of(session, invite)
+        check_invite(invite, trip.privacy, trip.state, clock.now(session), creator=creator)
     return address, invite.for_name
 
 
@@ -115,8 +120,18 @@ def join_by_invite(
         if invite is None:
             raise InviteNotFound()
         now = clock.now(session)
-        check_invite(invite, trip.privacy, trip.state, now)
-        return _join(session, trip, caller, name or invite.for_name, via, now)
+        check_invite(invite, trip.privacy, trip.state, now, creator=_creator_of(session, invite))
+        joined = _join(session, trip, caller, name or invite.for_name, via, now)
+        if invite.for_name is not None:
+            if invite.used_by not in (None, joined.member.id):
+                raise InviteRevoked()  # it was for one person, who is in; the transaction undoes the seat
+            repository.use_invite(session, invite.id, joined.member.id)
+        return joined
+
+
+def _creator_of(session: Session, invite: Invite) -> Member | None:
+    """Who made the invite, as long as they sit in the trip."""
+    return repository.read_member(session, invite.trip_id, invite.created_by) if invite.created_by else None
 
 
 def join_public(database: Database, caller: Caller | None, trip_id: TripId, *, name: str | None = None) -> Joined:
@@ -133,16 +148,22 @@ def join_public(database: Database, caller: Caller | None, trip_id: TripId, *, n
         return _join(session, trip, caller, name, JoinedVia.PUBLIC, clock.now(session))
 
 
-def join_by_share(session: Session, trip_id: TripId, caller: Caller | None, *, name: str | None = None) -> Joined:
-    """A step for referrals: come in by a share. The code carries no right; the visibility now in force decides.
+def join_by_share(
+    session: Session, trip_id: TripId, caller: Caller | None, *, sharer: UUID, name: str | None = None
+) -> Joined:
+    """A step for referrals: come in by a share. The code carries no right; what its sharer may do now decides.
 
     Raises:
         TripNotFound: the trip is secret now.
+        InviteRevoked: whoever shared it may bring nobody any more, or has left.
         NameEmpty, NameTooLong, TripFull, RosterFrozen, TripCanceled.
     """
     trip = repository.read_trip(session, trip_id, lock=True)
     if trip.privacy.visibility is Visibility.SECRET:
         raise TripNotFound()
+    seats = (one for one in repository.members(session, trip_id) if one.subject == sharer)
+    if not any(may_invite(trip.privacy, one.role) for one in seats):
+        raise InviteRevoked()
     return _join(session, trip, caller, name, JoinedVia.SHARE, clock.now(session))
 
 

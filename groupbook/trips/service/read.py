@@ -248,7 +248,7 @@ def read_events(
         sight = _sight(session, trip_id, caller)
         found = repository.events(session, trip_id, after=after, limit=limit + 1)
     shown = [
-        TripEvent(e.seq, e.type, redact(e.payload, sight), e.actor_id if sight.member_ids else None, e.at)
+        TripEvent(e.seq, *redact(e.type, e.payload, sight), e.actor_id if sight.member_ids else None, e.at)
         for e in found[:limit]
     ]
     return shown, len(found) > limit
