@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
+from groupbook import discounts
+from groupbook.kit import clock
 from groupbook.kit.ids import TripId, from_wire, to_wire
+from integrations.demo import rail
 from tests.web.conftest import Browser, Site, text_of
 from tests.web.test_story import _pay
 
@@ -84,3 +89,19 @@ def test_a_mistyped_link_is_told_from_an_ended_one(site: Site) -> None:
     assert "This link is not complete" in text_of(stranger.get(invite[:-3]).text)
     ana.act(trip, "privacy", visibility="secret")
     assert "This link has expired" in text_of(stranger.get(invite).text)
+
+
+def test_a_card_that_no_train_takes_is_told_so_and_age_and_card_are_both_named(site: Site) -> None:
+    document = json.loads((Path(rail.__file__).parent / "discounts.json").read_text())
+    document["rules"] = [rule for rule in document["rules"] if rule["id"] == "kestrel.senior"]
+    with site.saga.database.begin(site.saga.merchant_id) as session:
+        now = clock.now(session)
+        discounts.put_catalogue(session, document, starts_on=now.date(), now=now)
+    ana = site.browser()
+    trip = ana.start("Ana", to_wire("off", site.saga.offer_id))
+    page = text_of(ana.act(trip, "about-me", card="kestrel.senior", age="30").text)
+    assert "30 years old" in page
+    assert "the card does not apply here" in page
+    page = text_of(ana.act(trip, "about-me", card="kestrel.senior", age="70").text)
+    assert "70 years old" in page
+    assert "the card does not apply here" not in page
