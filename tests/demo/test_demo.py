@@ -69,7 +69,8 @@ class Demo:
         """Whoever mentions this state folder, the demo itself included."""
         listed = subprocess.run(["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
         numbers = {str(pid) for pid in self._listed()}
-        data = str(postgres._server(self.state.resolve(), None).data)
+        with postgres.locked(self.state / "postgres.lock"):
+            data = str(postgres._server(self.state.resolve(), None).data)
         return [
             line
             for line in listed.splitlines()
