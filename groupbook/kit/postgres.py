@@ -20,7 +20,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -278,7 +278,8 @@ def _reachable_home(state: Path, account: Account | None) -> Path:
     inside.mkdir(mode=0o755, exist_ok=True)
     if _reaches(account, inside):
         return inside
-    inside.rmdir()
+    with suppress(FileNotFoundError):  # another process of the same state found it out of reach, too
+        inside.rmdir()
     outside = _system_folder() / hashlib.sha256(str(state).encode()).hexdigest()[:12]
     outside.mkdir(mode=0o755, exist_ok=True)
     return outside
