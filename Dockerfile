@@ -17,7 +17,7 @@ COPY pyproject.toml README.md LICENSE worker.py ./
 COPY groupbook groupbook
 COPY integrations integrations
 RUN /opt/groupbook/bin/pip install --no-cache-dir --no-build-isolation --no-deps . \
-    && /opt/groupbook/bin/pip uninstall --yes hatchling \
+    && /opt/groupbook/bin/pip uninstall --yes hatchling editables \
     && /opt/groupbook/bin/python -m compileall -q /opt/groupbook
 
 FROM python:3.13-slim-bookworm

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import json
+import logging
 import os
 import secrets
 import socket
@@ -91,6 +92,7 @@ def run(state: Path, asked_ports: dict[str, int]) -> int:
         0 when we were asked to stop, 1 when a child died or the start failed.
     """
     started_at = time.monotonic()
+    logging.disable(logging.INFO)  # here speak we alone; the children's logs are in their files
 
     def say(text: str) -> None:
         print(f"demo {time.monotonic() - started_at:5.1f}s  {text}", flush=True)
