@@ -77,7 +77,7 @@ def configure(*, level: str = "INFO", stream: TextIO | None = None) -> None:
     root.setLevel(level)
     # Our own line per request says more and shows less than these.
     logging.getLogger("uvicorn.access").disabled = True
-    for chatty in ("httpx2", "httpcore2", "stripe"):
+    for chatty in ("alembic.runtime.plugins", "httpx2", "httpcore2", "stripe"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
