@@ -86,6 +86,7 @@ def running_demo(
 
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
+    failed = True
     try:
         if not ready.wait(start_seconds_max) or process.poll() is not None:
             raise AssertionError("the demo did not start:\n" + "".join(said))
@@ -100,8 +101,9 @@ def running_demo(
             process=process,
             said=said,
         )
+        failed = False
     finally:
-        if process.poll() is None and ends_with == 0:
+        if process.poll() is None and (failed or ends_with == 0):
             process.send_signal(signal.SIGINT)
         try:
             code = process.wait(stop_seconds_max)

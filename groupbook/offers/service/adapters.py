@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from sqlalchemy.orm import Session
 
 from groupbook import merchants
+from groupbook.kit.database import merchant_of
 from groupbook.kit.errors import Unavailable
+from groupbook.kit.ids import MerchantId
 from groupbook.kit.sealing import Sealer
 from groupbook.offers.ports import AdapterFactory, MerchantAdapter
 
@@ -16,14 +18,21 @@ AdapterOf = Callable[[Session], MerchantAdapter]
 
 
 def connected_adapters(factories: Mapping[str, AdapterFactory], sealer: Sealer) -> AdapterOf:
-    """Adapters made from each merchant's own connection (address and token), by the registry's names."""
+    """Adapters made from each merchant's own connection (address and token), by the registry's names.
+
+    One adapter per configuration: it keeps its connections open from call to call.
+    """
+    made: dict[tuple[MerchantId, str], MerchantAdapter] = {}
 
     def adapter_of(session: Session) -> MerchantAdapter:
         connection = merchants.read_connection(session, sealer, "merchant_adapter")
         factory = factories.get(connection.adapter)
         if factory is None:
             raise Unavailable(what="no such merchant adapter", adapter=connection.adapter)
-        return factory(connection.configuration)
+        mark = (merchant_of(session), repr(sorted(connection.configuration.items())))
+        if mark not in made:
+            made[mark] = factory(connection.configuration)
+        return made[mark]
 
     return adapter_of
 
