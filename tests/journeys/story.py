@@ -19,8 +19,8 @@ A_PHONE = (
     "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 "
     "Mobile Safari/537.36"
 )
-PATIENCE = 20_000
-LIVE = 10_000
+PATIENCE = 60_000
+LIVE = 30_000
 
 # What Safari does to a frame of another site; the browser itself blocks the cookies (see `strict_browser`).
 NO_STORAGE_IN_FRAMES = """if (window !== window.top) {

@@ -39,14 +39,14 @@ def test_a_worker_killed_while_it_captures_loses_and_doubles_nothing(
             json={"fault": fault, "operation": "payment_intents.capture", "times": 1, "seconds": 4},
         ).raise_for_status()
         bo.pay()
-        wait_until(lambda: booking(demo)["state"] in ("capturing", "booked"), seconds=30)
+        wait_until(lambda: booking(demo)["state"] in ("capturing", "booked"), seconds=120)
         os.kill(demo.pid("celery", "worker"), signal.SIGKILL)
         for walker in (ana, bo):
             walker.close()
-        demo.process.wait(40)
+        demo.process.wait(120)
         assert any("worker died" in line for line in demo.said), list(demo.said)
     with running_demo(state, SIXTIETH) as demo:
-        wait_until(lambda: booking(demo)["state"] == "booked", seconds=60)
+        wait_until(lambda: booking(demo)["state"] == "booked", seconds=180)
         ended = booking(demo)
         captured = [intent for intent in provider(demo, "payment_intents") if intent["status"] == "succeeded"]
         assert {portion["state"] for portion in ended["portions"]} == {"captured"}
@@ -59,20 +59,20 @@ def everybody_but_the_last_paid(demo: RunningDemo) -> tuple[Walker, Walker]:
     ana, bo = Walker(demo, "Ana"), Walker(demo, "Bo")
     bo.join(ana.start("Crash"))
     ana.decide_and_book()
-    wait_until(lambda: booking(demo)["state"] == "open", seconds=30)
+    wait_until(lambda: booking(demo)["state"] == "open", seconds=120)
     ana.pay()
     return ana, bo
 
 
 def booking(demo: RunningDemo) -> Any:
-    answer = httpx2.get(f"{demo.web}/v1/bookings", headers={"Authorization": f"Bearer {demo.api_key}"}, timeout=20)
+    answer = httpx2.get(f"{demo.web}/v1/bookings", headers={"Authorization": f"Bearer {demo.api_key}"}, timeout=60)
     data = answer.json()["data"]
     return data[0] if data else {"state": "none"}
 
 
 def provider(demo: RunningDemo, kind: str) -> list[Any]:
     key = demo.secrets["stripe_secret_key"]
-    answer = httpx2.get(f"{demo.payments}/v1/{kind}", headers={"Authorization": f"Bearer {key}"}, timeout=20)
+    answer = httpx2.get(f"{demo.payments}/v1/{kind}", headers={"Authorization": f"Bearer {key}"}, timeout=60)
     found: list[Any] = answer.json()["data"]
     return found
 

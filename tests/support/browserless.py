@@ -24,7 +24,7 @@ class Walker:
 
     def __post_init__(self) -> None:
         headers = {"Origin": self.demo.web, "Accept-Language": "en"}
-        self.client = httpx2.Client(headers=headers, follow_redirects=True, timeout=30.0, trust_env=False)
+        self.client = httpx2.Client(headers=headers, follow_redirects=True, timeout=90.0, trust_env=False)
 
     def close(self) -> None:
         self.client.close()
