@@ -45,7 +45,9 @@ class RunningDemo:
     def pid(self, *words: str) -> int:
         """The child whose command line has all these words."""
         for pid in json.loads((self.state / "processes.json").read_text()):
-            shown = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)
+            shown = subprocess.run(
+                ["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False
+            )
             if all(word in shown.stdout.split() for word in words):
                 return int(pid)
         raise AssertionError(f"no child {words}")
