@@ -1,14 +1,13 @@
-"""The steps of this room: catalogues, entitlements, and the price of a party."""
+"""The price of a party: its entitlements and the rules of the day, put before the engine."""
 
 from __future__ import annotations
 
-import re
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import date, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -16,10 +15,6 @@ from sqlalchemy.orm import Session
 from groupbook.discounts import repository
 from groupbook.discounts.domain import (
     Card,
-    CardsInvalid,
-    CardType,
-    CatalogueNotFound,
-    CatalogueVersion,
     DiscountError,
     Entitlements,
     Line,
@@ -31,172 +26,15 @@ from groupbook.discounts.domain import (
     Refusal,
     TripFacts,
     Unused,
-    age_max,
     age_on,
-    cards_per_subject_max,
 )
-from groupbook.discounts.engine import (
-    Case,
-    Catalogue,
-    HeldCard,
-    Priced,
-    Traveler,
-    Trip,
-    parse_catalogue,
-    price,
-    require_supported,
-)
-from groupbook.discounts.engine.rules import JointRule, StatedFact
-from groupbook.discounts.models import RuleCatalogueRow
-from groupbook.kit.facts import Fact
+from groupbook.discounts.engine import Case, HeldCard, Priced, Traveler, Trip, price
+from groupbook.discounts.service.catalogues import NO_RULES, parsed
+from groupbook.discounts.service.entitlements import entitlements_of
 from groupbook.kit.money import Money
 
 # Fares are full adult fares: who says no age pays one, and counts as a grown-up in a group.
 assumed_age: Final = 30
-_NUMBER: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z /.-]{0,39}")
-_CLASS: Final = re.compile(r"[0-9A-Za-z-]{1,20}")
-
-
-# --- catalogues -----------------------------------------------------------------------------------------------------
-
-
-def put_catalogue(session: Session, document: Mapping[str, Any], *, starts_on: date, now: datetime) -> CatalogueVersion:
-    """Store a new version of the merchant's rules, in force for travel from `starts_on`. Older versions stay.
-
-    Raises:
-        CatalogueInvalid: a field is broken; every one is named with its pointer.
-        RulesUnsupported: a rule is well formed but cannot be priced exactly yet; nothing is stored.
-    """
-    catalogue = parse_catalogue(document)
-    require_supported(catalogue)
-    row = repository.add_catalogue(
-        session, dict(document), rule_count=len(catalogue.rules), starts_on=starts_on, now=now
-    )
-    return _version(row)
-
-
-def read_catalogue(session: Session, on: date) -> CatalogueVersion:
-    """The rules in force for travel on a day.
-
-    Raises:
-        CatalogueNotFound: there were none.
-    """
-    found = repository.catalogue_in_force(session, on)
-    if found is None:
-        raise CatalogueNotFound(on=on.isoformat())
-    return _version(repository.catalogue(session, found[0]))
-
-
-def card_types(session: Session, on: date) -> tuple[CardType, ...]:
-    """The cards that the rules of a day know, in catalogue order, with the merchant's own names for them."""
-    names: dict[str, str] = {}
-    for rule in _rules(session, on)[0].rules:
-        if isinstance(rule, StatedFact):
-            continue
-        for type in rule.trigger.cards:
-            names.setdefault(type, rule.title or type)
-        roles = rule.roles if isinstance(rule, JointRule) else ()
-        for type in (type for role in roles for type in role.who.holds_any):
-            names.setdefault(type, rule.title or type)
-    return tuple(CardType(type, name) for type, name in names.items())
-
-
-def _rules(session: Session, on: date) -> tuple[Catalogue, int | None]:
-    found = repository.catalogue_in_force(session, on)
-    return (_NO_RULES, None) if found is None else (_parsed(session, found[0]), found[1])
-
-
-def _parsed(session: Session, id: UUID) -> Catalogue:
-    cached = _PARSED.get(id)
-    if cached is None:
-        cached = parse_catalogue(repository.catalogue(session, id).document)
-        if len(_PARSED) >= 256:
-            _PARSED.clear()
-        _PARSED[id] = cached
-    return cached
-
-
-_NO_RULES: Final = Catalogue(rules=())
-_PARSED: dict[UUID, Catalogue] = {}  # a version never changes, so its parsed form is kept by its id
-
-
-def _version(row: RuleCatalogueRow) -> CatalogueVersion:
-    return CatalogueVersion(row.version, row.starts_on, row.rule_count, row.created_at, row.document)
-
-
-# --- entitlements ---------------------------------------------------------------------------------------------------
-
-
-def entitlements_of(session: Session, subjects: Collection[UUID]) -> dict[UUID, Entitlements]:
-    """What these subjects bring, for pricing. Show each only to its owner. Everybody asked for is there."""
-    profiles = repository.travelers(session, subjects)
-    cards = repository.cards(session, subjects)
-    found = {}
-    for subject in subjects:
-        profile = profiles.get(subject)
-        found[subject] = Entitlements(
-            subject=subject,
-            cards=tuple(cards.get(subject, ())),
-            age=profile.age if profile else None,
-            age_stated_on=profile.age_stated_on if profile else None,
-            changed_at=profile.changed_at if profile else None,
-        )
-    return found
-
-
-def set_entitlements(
-    session: Session, subject: UUID, *, cards: Sequence[Card], age: int | None, now: datetime
-) -> Entitlements:
-    """Replace what a subject brings. `age` is in completed years today.
-
-    Raises:
-        CardsInvalid: an unknown card type, a broken number or period, a card twice, too many; with a pointer.
-    """
-    if age is not None and not 0 <= age <= age_max:
-        raise CardsInvalid(pointer="/age", reason="age_range", age_max=age_max)
-    if len(cards) > cards_per_subject_max:
-        raise CardsInvalid(pointer="/cards", reason="too_many", cards_max=cards_per_subject_max)
-    known = {one.type for one in card_types(session, now.date())}
-    for index, card in enumerate(cards):
-        reason = _card_problem(card, known)
-        if reason is None and card in cards[:index]:
-            reason = "card_twice"
-        if reason is not None:
-            raise CardsInvalid(pointer=f"/cards/{index}", reason=reason, type=card.type)
-    repository.replace(session, subject, cards, age, now.date(), now)
-    return entitlements_of(session, [subject])[subject]
-
-
-def _card_problem(card: Card, known: Collection[str]) -> str | None:
-    if card.type not in known:
-        return "unknown_card_type"
-    if card.number is not None and not _NUMBER.fullmatch(card.number):
-        return "card_number"
-    if card.travel_class is not None and not _CLASS.fullmatch(card.travel_class):
-        return "card_class"
-    if card.valid_from is not None and card.valid_until is not None and card.valid_from > card.valid_until:
-        return "card_period"
-    return None
-
-
-def move_entitlements(session: Session, source: UUID, target: UUID, now: datetime) -> None:
-    """A guest became a person: what the guest stated follows, unless the person has stated it already."""
-    del now  # moving states nothing new, so the day of stating stays
-    repository.move(session, source, target)
-
-
-def forget(session: Session, subject: UUID) -> None:
-    """Erase what this subject stated. Twice is once; prices already agreed keep their amounts elsewhere."""
-    repository.forget(session, subject)
-
-
-def on_person_erased(session: Session, fact: Fact) -> None:
-    """A listener: the person's and their guests' entitlements go."""
-    for subject in (fact.subject, *(UUID(hex=id) for id in fact.payload.get("guest_ids", ()))):
-        forget(session, subject)
-
-
-# --- the price of a party -------------------------------------------------------------------------------------------
 
 
 def price_party(
@@ -263,7 +101,7 @@ def _price_once(
         if known is not None:
             _PRICED.move_to_end(key)
             return known
-    catalogue = _NO_RULES if rules is None else _parsed(session, rules[0])
+    catalogue = NO_RULES if rules is None else parsed(session, rules[0])
     try:
         case = Case(
             id="party",
