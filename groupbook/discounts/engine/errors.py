@@ -68,3 +68,13 @@ class NoOwnFare(DiscountError):
     """A traveler has no fare that may be bought alone, so nothing bounds what they would pay."""
 
     code = "no_own_fare"
+
+
+class ProofBroken(DiscountError):
+    """The answer is not lawful or its proof does not hold: `reason` says what, `pointer` where in the answer."""
+
+    code = "proof_broken"
+
+    def __init__(self, reason: str, pointer: str) -> None:
+        super().__init__(reason=reason, pointer=pointer)
+        self.reason = reason
