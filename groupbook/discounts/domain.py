@@ -4,7 +4,7 @@ Errors of this room (kit.errors draws the tree they hang in):
 
     GroupbookError
     ├── Invalid     catalogue_invalid, rules_unsupported, case_invalid, party_too_large, too_many_combinations,
-    │               no_own_fare, cards_invalid
+    │               no_own_fare, proof_broken, cards_invalid
     └── NotFound    catalogue_not_found
 """
 

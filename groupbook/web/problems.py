@@ -178,6 +178,9 @@ PROBLEMS: Final[Mapping[str, Advice]] = MappingProxyType(
         "party_too_large": Advice(
             "The party is larger than we price at once.", "At most 60 people travel in one trip."
         ),
+        "proof_broken": Advice(
+            "The proof does not show that this price is lawful and the cheapest.", "`params` says what is wrong."
+        ),
         "rules_unsupported": Advice(
             "The catalogue uses a kind of rule this version does not know.", "Leave it out, or update groupbook."
         ),
