@@ -226,7 +226,7 @@ class Facts:
             return all(self.holds(one) for one in clause.all_of)
         if clause.negated is not None:
             return not self.holds(clause.negated)
-        return _passes(clause, self.value(clause))
+        return passes(clause, self.value(clause))
 
     def all_hold(self, clauses: tuple[Clause, ...]) -> bool:
         return all(self.holds(clause) for clause in clauses)
@@ -278,7 +278,8 @@ def _within(age: int | None, bounds: tuple[int | None, int | None] | None) -> bo
     return (low is None or age >= low) and (high is None or age <= high)
 
 
-def _passes(clause: Clause, value: FactValue) -> bool:
+def passes(clause: Clause, value: FactValue) -> bool:
+    """Whether a fact's value satisfies every comparison of a clause; a fact that is not known satisfies few."""
     if clause.eq is not None and not _same(value, clause.eq):
         return False
     if clause.ne is not None and _same(value, clause.ne):
@@ -327,4 +328,5 @@ __all__ = [
     "card_problem",
     "fits",
     "parse_case",
+    "passes",
 ]
