@@ -4,8 +4,9 @@ Errors of this room (kit.errors draws the tree they hang in):
 
     GroupbookError
     ├── Invalid     catalogue_invalid, rules_unsupported, case_invalid, party_too_large, too_many_combinations,
-    │               no_own_fare, proof_broken, cards_invalid
-    └── NotFound    catalogue_not_found
+    │               no_own_fare, proof_broken, cards_invalid, code_invalid
+    ├── Conflict    code_exists, code_not_usable
+    └── NotFound    catalogue_not_found, code_not_found
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
+from enum import StrEnum
 from typing import Literal
 from uuid import UUID
 
@@ -27,10 +29,12 @@ from groupbook.discounts.engine.errors import (
     RulesUnsupported,
     TooManyCombinations,
 )
-from groupbook.kit.errors import Invalid, NotFound
+from groupbook.kit.errors import Conflict, Invalid, NotFound
+from groupbook.kit.ids import CodeId, RedemptionId
 from groupbook.kit.money import Money
 
 cards_per_subject_max = 20
+codes_per_subject_max = 20
 age_max = 130
 
 
@@ -42,15 +46,145 @@ class CardsInvalid(Invalid):
     code = "cards_invalid"
 
 
+class CodeInvalid(Invalid):
+    """The merchant's new code contradicts itself or the catalogue, or somebody holds too many."""
+
+    code = "code_invalid"
+
+
+class CodeExists(Conflict):
+    """The merchant has a code of this text, however it is cased."""
+
+    code = "code_exists"
+
+
+class CodeNotFound(NotFound):
+    """No such code, or a private one of somebody else: which of the two is not told."""
+
+    code = "code_not_found"
+
+
+class CodeNotUsable(Conflict):
+    """The code is known to the one who asks and cannot be used now; `reason` is a `CodeState`."""
+
+    code = "code_not_usable"
+
+
 @dataclass(frozen=True)
 class Card:
-    """A discount card somebody says they hold. `type` is a rule trigger of the merchant's catalogue."""
+    """A discount card somebody says they hold. `type` is a rule trigger of the merchant's catalogue.
+
+    The number is sealed at rest and opened for its owner only. `mark` stands for it wherever cards are compared.
+    """
 
     type: str
     number: str | None = None
     valid_from: date | None = None
     valid_until: date | None = None
     travel_class: str | None = None
+    mark: str | None = None
+
+
+class CodeState(StrEnum):
+    """Whether a code may be used now, by one who may use it at all; the first that applies."""
+
+    DISABLED = "disabled"
+    NOT_STARTED = "not_started"
+    EXPIRED = "expired"
+    USED_UP = "used_up"
+    USABLE = "usable"
+
+
+@dataclass(frozen=True)
+class CodeDraft:
+    """A code as the merchant wants it. `rule` is a rule of the catalogue with the trigger `code`.
+
+    `owner` is a person; a code without one is for everybody who knows it. No limit means no end.
+    """
+
+    text: str
+    rule: str
+    owner: UUID | None = None
+    uses_max: int | None = None
+    uses_per_person_max: int | None = None
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class DiscountCode:
+    """A merchant's code. `uses` counts what is reserved or redeemed, and never passes `uses_max`."""
+
+    id: CodeId
+    draft: CodeDraft
+    uses: int
+    created_at: datetime
+    disabled_at: datetime | None = None
+
+    @property
+    def uses_left(self) -> int | None:
+        """How often anybody may still use it; None: without end."""
+        return None if self.draft.uses_max is None else self.draft.uses_max - self.uses
+
+    def is_for(self, subject: UUID) -> bool:
+        return self.draft.owner in (None, subject)
+
+    def state(self, now: datetime, *, uses_by_subject: int) -> CodeState:
+        """Whether somebody who has used it `uses_by_subject` times may use it once more. The end is exclusive."""
+        draft = self.draft
+        if self.disabled_at is not None:
+            return CodeState.DISABLED
+        if draft.starts_at is not None and now < draft.starts_at:
+            return CodeState.NOT_STARTED
+        if draft.ends_at is not None and now >= draft.ends_at:
+            return CodeState.EXPIRED
+        if draft.uses_max is not None and self.uses >= draft.uses_max:
+            return CodeState.USED_UP
+        if draft.uses_per_person_max is not None and uses_by_subject >= draft.uses_per_person_max:
+            return CodeState.USED_UP
+        return CodeState.USABLE
+
+
+@dataclass(frozen=True)
+class HeldCode:
+    """A code that somebody entered, as it is now. Private to its holder. `uses_left` is everybody's together."""
+
+    id: CodeId
+    text: str
+    rule: str
+    state: CodeState
+    ends_at: datetime | None = None
+    uses_left: int | None = None
+
+
+@dataclass(frozen=True)
+class CodeUse:
+    """One use of a code in a price: whose it is, and what it took off the whole party's price."""
+
+    code_id: CodeId
+    rule: str
+    subject: UUID
+    saved: Money
+
+
+class RedemptionState(StrEnum):
+    RESERVED = "reserved"  # in an open booking; counts
+    REDEEMED = "redeemed"  # booked; counts
+    RELEASED = "released"  # given back
+
+
+@dataclass(frozen=True)
+class Redemption:
+    """One use of a code by the caller's `reference`. Who used it is not told to the merchant here."""
+
+    id: RedemptionId
+    code_id: CodeId
+    reference: UUID
+    state: RedemptionState
+    saved: Money
+    reserved_at: datetime
+    redeemed_at: datetime | None
+    released_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -62,6 +196,7 @@ class Entitlements:
     age: int | None = None
     age_stated_on: date | None = None
     changed_at: datetime | None = None
+    codes: tuple[HeldCode, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,7 +254,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A rule that did not help: `reason` is a code. `by` is a card type, a code, or `public`."""
+    """A rule that did not help: `reason` is why. `by` is a card type, the text of a code, or `public`."""
 
     rule: str
     by: str
@@ -139,7 +274,8 @@ class Unused:
 class PersonPrice:
     """What one traveler costs. `face` is the ticket, `pay` what they owe, `alone` the best price without the others.
 
-    `refusals` and `unused` speak of this person's own cards: show them to nobody else.
+    `refusals`, `unused` and `codes` (those of theirs that the price uses) speak of what is this person's own: show them
+    to nobody else.
     """
 
     subject: UUID
@@ -150,6 +286,7 @@ class PersonPrice:
     lines: tuple[Line, ...]
     refusals: tuple[Refusal, ...] = ()
     unused: tuple[Unused, ...] = ()
+    codes: tuple[CodeUse, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -184,6 +321,11 @@ class CatalogueVersion:
     document: Mapping[str, object] = field(repr=False)
 
 
+def code_key(text: str) -> str:
+    """What two spellings of one code have in common: neither case nor blanks count."""
+    return "".join(text.split()).casefold()
+
+
 def age_on(age: int, stated_on: date, on: date) -> int:
     """The age to count with: as stated, plus the whole years since (a birthday in between is not known)."""
     years = on.year - stated_on.year - ((on.month, on.day) < (stated_on.month, stated_on.day))
@@ -198,8 +340,17 @@ __all__ = [
     "CatalogueInvalid",
     "CatalogueNotFound",
     "CatalogueVersion",
+    "CodeDraft",
+    "CodeExists",
+    "CodeInvalid",
+    "CodeNotFound",
+    "CodeNotUsable",
+    "CodeState",
+    "CodeUse",
+    "DiscountCode",
     "DiscountError",
     "Entitlements",
+    "HeldCode",
     "Line",
     "NoOwnFare",
     "PartyPrice",
@@ -209,6 +360,8 @@ __all__ = [
     "PersonPrice",
     "Problem",
     "Proof",
+    "Redemption",
+    "RedemptionState",
     "Refusal",
     "RulesUnsupported",
     "TooManyCombinations",
@@ -217,4 +370,6 @@ __all__ = [
     "age_max",
     "age_on",
     "cards_per_subject_max",
+    "code_key",
+    "codes_per_subject_max",
 ]

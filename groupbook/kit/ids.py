@@ -18,6 +18,8 @@ GuestId = NewType("GuestId", UUID)
 SessionId = NewType("SessionId", UUID)
 HandoffId = NewType("HandoffId", UUID)
 EntitlementId = NewType("EntitlementId", UUID)
+CodeId = NewType("CodeId", UUID)
+RedemptionId = NewType("RedemptionId", UUID)
 PortionId = NewType("PortionId", UUID)
 AttemptId = NewType("AttemptId", UUID)
 RefundId = NewType("RefundId", UUID)
@@ -53,6 +55,8 @@ PREFIXES: dict[object, str] = {
     SessionId: "ses",
     HandoffId: "hnd",
     EntitlementId: "ent",
+    CodeId: "cod",
+    RedemptionId: "rdm",
     PortionId: "por",
     AttemptId: "att",
     RefundId: "ref",
