@@ -173,6 +173,24 @@ PROBLEMS: Final[Mapping[str, Advice]] = MappingProxyType(
             "The merchant has no rule catalogue in force on that day.", "Store one that starts on or before it."
         ),
         "catalogue_refused": Advice("The catalogue is readable and contradicts itself.", "`params` says where."),
+        "code_exists": Advice(
+            "You have a discount code of this text; case does not count.",
+            "Choose another text, or use that one.",
+        ),
+        "code_invalid": Advice(
+            "The discount code cannot be stored as it is.",
+            "`params.reason` says why: its text, its rule (one of your catalogue, triggered by a code), its owner, its "
+            "limits or its dates; or the traveler holds as many codes as we keep.",
+        ),
+        "code_not_found": Advice(
+            "There is no such discount code, or it is somebody else's; which of these is not told.",
+            "Check the text, and that the person it was made for is logged in.",
+        ),
+        "code_not_usable": Advice(
+            "The discount code exists and cannot be used now; `params.reason` says why (not_started, expired, used_up, "
+            "disabled). At the opening of a booking: somebody else was faster; nothing was moved.",
+            "Ask again: the next price is made without the code.",
+        ),
         "discount_invalid": Advice("A discount, card or rule is not valid.", "`params` says which."),
         "no_own_fare": Advice("A traveler has no fare of their own in this offer.", "Send a full fare for everybody."),
         "party_too_large": Advice(
