@@ -244,12 +244,23 @@ class PartyRequest:
     on: date
 
 
+# Whose doing a line is: the fare; one's own card; a public offer for this person; a public offer for the group; a
+# ticket shared by the group; somebody else's card (whose name is for its holder only); one's own code; somebody
+# else's code; the evening out. Empty in what was stored before this was known.
+LineKind = Literal["fare", "card", "offer", "group", "flat", "company", "code", "shared_code", "settle", ""]
+
+
 @dataclass(frozen=True)
 class Line:
-    """One step of a price: `what` is `fare:<family>`, a rule id or `settle`. The lines add up to `pay`."""
+    """One step of a price: `what` is `fare:<family>`, a rule id or `settle`. The lines add up to `pay`.
+
+    `others` is how many people of the party earn it together with this one.
+    """
 
     what: str
     delta: Money
+    kind: LineKind = ""
+    others: int = 0
 
 
 @dataclass(frozen=True)
@@ -263,11 +274,15 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Unused:
-    """A lawful rule that would make the party dearer by `dearer` (zero: a tie)."""
+    """A lawful rule that would make the party dearer by `dearer` (zero: a tie).
+
+    `clashes_with` is a rule on the same person's price that it may not meet, if that is named to this person at all.
+    """
 
     rule: str
     by: str
     dearer: Money
+    clashes_with: str | None = None
 
 
 @dataclass(frozen=True)
@@ -308,6 +323,18 @@ class PartyPrice:
     unused: tuple[Unused, ...]
     proof: Proof
     catalogue_version: int | None = None
+
+
+@dataclass(frozen=True)
+class NextStep:
+    """How a growing group pays less: with `people_more` more grown-ups at full fare the present ones save `saving`.
+
+    `pays` is what each of the present ones would then owe: show each only to its owner.
+    """
+
+    people_more: int
+    saving: Money
+    pays: Mapping[UUID, Money]
 
 
 @dataclass(frozen=True)
@@ -352,6 +379,8 @@ __all__ = [
     "Entitlements",
     "HeldCode",
     "Line",
+    "LineKind",
+    "NextStep",
     "NoOwnFare",
     "PartyPrice",
     "PartyRequest",

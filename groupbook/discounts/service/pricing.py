@@ -17,7 +17,6 @@ from groupbook.discounts.domain import (
     Card,
     DiscountError,
     Entitlements,
-    Line,
     PartyPrice,
     PartyRequest,
     PartyTraveler,
@@ -31,6 +30,7 @@ from groupbook.discounts.domain import (
 from groupbook.discounts.engine import Case, HeldCard, Priced, Traveler, Trip, price
 from groupbook.discounts.service.catalogues import NO_RULES, parsed
 from groupbook.discounts.service.entitlements import entitlements_of
+from groupbook.discounts.service.telling import clash, line_of
 from groupbook.kit.money import Money
 
 # Fares are full adult fares: who says no age pays one, and counts as a grown-up in a group.
@@ -166,20 +166,23 @@ def _party_price(priced: Priced, case: Case, version: int | None) -> PartyPrice:
     kinds = {card.by(one.id): card.type for one in case.travelers for card in one.cards}
     refusals = [Refusal(rule, kinds.get(by, by), reason) for rule, by, reason in priced.rejected if by == "public"]
     unused = [Unused(rule, by, Money(more, case.currency)) for rule, by, more in priced.unused if by == "public"]
+    rules = {rule.id: rule for rule in case.rules}
+    travelers = {traveler.id: traveler for traveler in case.travelers}
     people = {}
     for id, one in priced.people.items():
+        lines = tuple(line_of(what, delta, travelers[id], rules, priced, case.codes) for what, delta in one.lines)
         people[UUID(hex=id)] = PersonPrice(
             subject=UUID(hex=id),
             pay=Money(one.pay, case.currency),
             face=Money(one.face, case.currency),
             alone=Money(one.alone, case.currency),
             family=one.family,
-            lines=tuple(Line(what, Money(delta, case.currency)) for what, delta in one.lines),
+            lines=lines,
             refusals=tuple(
                 Refusal(rule, kinds[by], reason) for rule, by, reason in priced.rejected if id in owners.get(by, ())
             ),
             unused=tuple(
-                Unused(rule, kinds[by], Money(more, case.currency))
+                Unused(rule, kinds[by], Money(more, case.currency), clash(rules[rule], lines, rules))
                 for rule, by, more in priced.unused
                 if id in owners.get(by, ())
             ),
