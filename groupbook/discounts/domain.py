@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 from enum import StrEnum
 from typing import Literal
@@ -261,6 +261,10 @@ class Line:
     delta: Money
     kind: LineKind = ""
     others: int = 0
+
+    def told(self) -> Line:
+        """The line as the one who pays it may read it: a card or code of somebody else keeps its name."""
+        return replace(self, what=self.kind) if self.kind in ("company", "shared_code") else self
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from groupbook.offers.service.holds import (
     release_hold,
 )
 from groupbook.offers.service.orders import cancel_order, confirm_order, order_of, read_order
-from groupbook.offers.service.quotes import price_offer, price_offers, read_quote, record_quote
+from groupbook.offers.service.quotes import next_step, price_offer, price_offers, read_quote, record_quote
 
 __all__ = [
     "AdapterOf",
@@ -54,6 +54,7 @@ __all__ = [
     "intent_handlers",
     "list_occasions",
     "list_offers",
+    "next_step",
     "occasion_by_ref",
     "offer_by_ref",
     "order_of",

@@ -12,14 +12,14 @@ Errors of this room (kit.errors draws the tree they hang in):
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Final, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from groupbook.discounts.domain import Line, PartyPrice, PartyTraveler, TripFacts
+from groupbook.discounts.domain import Line, PartyPrice, PartyTraveler, Refusal, TripFacts, Unused
 from groupbook.kit.errors import Conflict, Invalid, InvariantBroken, NotFound
 from groupbook.kit.ids import HoldId, OccasionId, OfferId, OrderId, QuoteId
 from groupbook.kit.money import Money, total
@@ -264,7 +264,10 @@ class Criteria:
 
 @dataclass(frozen=True, slots=True)
 class PersonPrice:
-    """What one member costs. `face` is on the ticket, `pay` is owed, `alone` is the best price without the group."""
+    """What one member costs. `face` is on the ticket, `pay` is owed, `alone` is the best price without the group.
+
+    `refusals` and `unused` speak of this member's own cards and codes: show them to nobody else.
+    """
 
     member_id: UUID
     family: str | None
@@ -272,6 +275,12 @@ class PersonPrice:
     pay: Money
     alone: Money
     lines: tuple[Line, ...]
+    refusals: tuple[Refusal, ...] = ()
+    unused: tuple[Unused, ...] = ()
+
+    def told(self) -> PersonPrice:
+        """The price as its member may read it (P6): what somebody else's card gives them has no name."""
+        return replace(self, lines=tuple(line.told() for line in self.lines))
 
     @property
     def full_fare(self) -> Money:
@@ -289,6 +298,7 @@ class Quote:
     """The price of one offer for one party, frozen. Lines sum to each `pay`, pays sum to `total`, exactly.
 
     `is_proven` says that the discount engine proved it the cheapest lawful price; a supplier's price claims no proof.
+    `bound` is a proven lower limit of what any lawful price could be.
     """
 
     id: QuoteId
@@ -301,6 +311,7 @@ class Quote:
     is_proven: bool
     valid_until: datetime
     created_at: datetime
+    bound: Money | None = None
 
     def __post_init__(self) -> None:
         """Raises InvariantBroken when a cent is lost or invented (P2)."""
@@ -368,7 +379,7 @@ def quote_of(
         party: member id -> the subject (person or guest) whose entitlements were priced, in the members' order.
     """
     people = tuple(
-        PersonPrice(member_id, one.family, one.face, one.pay, one.alone, tuple(one.lines))
+        PersonPrice(member_id, one.family, one.face, one.pay, one.alone, one.lines, one.refusals, one.unused)
         for member_id, one in ((member_id, price.people[subject]) for member_id, subject in party.items())
     )
     return Quote(
@@ -380,6 +391,7 @@ def quote_of(
         people=people,
         priced_by="rules",
         is_proven=price.proof.optimal,
+        bound=price.proof.bound,
         valid_until=min(valid_until, offer.draft.valid_until, offer.departs_at),
         created_at=created_at,
     )

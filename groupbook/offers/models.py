@@ -86,6 +86,7 @@ class QuoteRow(TenantRow, Base):
     people: Mapped[list[Any]]
     priced_by: Mapped[str] = mapped_column(Text)
     is_proven: Mapped[bool]
+    bound: Mapped[int | None]
     valid_until: Mapped[datetime]
     created_at: Mapped[datetime]
 

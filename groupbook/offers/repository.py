@@ -213,6 +213,7 @@ def add_quote(session: Session, quote: Quote) -> None:
             people=_PEOPLE.dump_python(quote.people, mode="json"),
             priced_by=quote.priced_by,
             is_proven=quote.is_proven,
+            bound=quote.bound.minor if quote.bound else None,
             valid_until=quote.valid_until,
             created_at=quote.created_at,
         )
@@ -233,6 +234,7 @@ def find_quote(session: Session, quote_id: UUID) -> Quote | None:
         people=_PEOPLE.validate_python(row.people),
         priced_by="rules" if row.priced_by == "rules" else "supplier",
         is_proven=row.is_proven,
+        bound=None if row.bound is None else Money(row.bound, row.currency),
         valid_until=row.valid_until,
         created_at=row.created_at,
     )

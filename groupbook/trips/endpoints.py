@@ -88,7 +88,7 @@ from groupbook.trips.schemas import (
     VotesCastOut,
 )
 from groupbook.trips.service import decide as deciding
-from groupbook.trips.service import gather, plan, read
+from groupbook.trips.service import gather, plan, prices, read
 from groupbook.trips.stream import stream_routes
 
 _ORGANIZER = (TripNotFound, NotMember, NotOrganizer, TripChanged, TripStateForbids, TripCanceled)
@@ -413,8 +413,8 @@ def _vote_out(vote: deciding.VoteCast) -> VoteCastOut:
 @operation("GET", "/v1/trips/{trip_id}/prices", auth="member", tags=["votes"], errors=(TripNotFound,))
 async def read_prices(call: Call[TripDeps], trip_id: TripId) -> PricesOut:
     """What the asking member would pay for each option, in the optimum over everybody who is going today"""
-    prices = await call.run(read.read_prices, call.deps.database, call.caller, trip_id)
-    return PricesOut(data=[PriceOut.of(price) for price in prices])
+    found = await call.run(prices.read_prices, call.deps.database, call.caller, trip_id)
+    return PricesOut(data=[PriceOut.of(price) for price in found])
 
 
 # --- deciding -------------------------------------------------------------------------------------------------------

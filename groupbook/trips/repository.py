@@ -6,7 +6,7 @@ transaction did to the members, options and votes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -249,6 +249,12 @@ def read_member(session: Session, trip_id: TripId, member_id: MemberId) -> Membe
         select(MemberRow).where(MemberRow.trip_id == trip_id, MemberRow.id == member_id, MemberRow.left_at.is_(None))
     )
     return _member(row) if row else None
+
+
+def members_by_id(session: Session, trip_id: TripId, ids: Collection[MemberId]) -> list[Member]:
+    """These seats, left ones too."""
+    query = select(MemberRow).where(MemberRow.trip_id == trip_id, MemberRow.id.in_(ids))
+    return [_member(row) for row in session.scalars(query)]
 
 
 def members(session: Session, trip_id: TripId) -> list[Member]:
@@ -595,6 +601,24 @@ def events(session: Session, trip_id: TripId, *, after: int, limit: int) -> list
         select(TripEventRow)
         .where(TripEventRow.trip_id == trip_id, TripEventRow.seq > after)
         .order_by(TripEventRow.seq)
+        .limit(limit)
+    )
+    return [
+        TripEvent(row.seq, row.type, row.payload, MemberId(row.actor_id) if row.actor_id else None, row.at)
+        for row in session.scalars(query)
+    ]
+
+
+def roster_changes(session: Session, trip_id: TripId, *, since: datetime, limit: int) -> list[TripEvent]:
+    """Who came, went, or changed their mind since then; newest first."""
+    query = (
+        select(TripEventRow)
+        .where(
+            TripEventRow.trip_id == trip_id,
+            TripEventRow.type.in_(("member.joined", "member.left", "member.going_changed")),
+            TripEventRow.at > since,
+        )
+        .order_by(TripEventRow.seq.desc())
         .limit(limit)
     )
     return [

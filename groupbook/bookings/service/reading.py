@@ -212,7 +212,7 @@ def _line(
         is_mine=is_mine,
         is_payable_by_me=is_open and is_payer and portion is not None and portion.is_payable,
         amount=price.pay if sees_amount else None,
-        price=price if me is None or is_mine else None,
+        price=price if me is None else price.told() if is_mine else None,
         attempt_id=portion.attempt_id if portion and is_payer else None,
         decline_reason=portion.decline_reason if portion and is_payer else None,
         card=f"{portion.card.brand} {portion.card.last4}" if portion and portion.card and is_payer else None,

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from groupbook import discounts
-from groupbook.discounts.domain import DiscountError, PartyPrice, PartyRequest
+from groupbook.discounts.domain import DiscountError, NextStep, PartyPrice, PartyRequest
 from groupbook.kit.ids import OfferId, QuoteId, new_id
 from groupbook.offers import repository
 from groupbook.offers.domain import Offer, OfferNotBookable, Quote, QuoteNotFound, party_travelers, quote_of, trip_facts
@@ -52,6 +52,22 @@ def price_offers(
     return answers | dict(zip(requests, prices, strict=True))
 
 
+def next_step(
+    session: Session, offer: Offer, subjects: Iterable[UUID], price: PartyPrice, now: datetime, *, more_max: int
+) -> NextStep | None:
+    """How many more friends make this offer cheaper for those who go already, and what they then pay. A step.
+
+    Args:
+        price: what `price_offer` or `price_offers` answered for these people.
+        more_max: how many more the trip takes; the places the merchant has left are counted here.
+    """
+    party, left = tuple(subjects), offer.draft.seats_left
+    more_max = more_max if left is None else min(more_max, left - len(party))
+    facts = trip_facts(offer, now)
+    request = PartyRequest(facts, party_travelers(offer, party), offer.currency, facts.date)
+    return discounts.next_step(session, request, price, more_max=more_max)
+
+
 def record_quote(
     session: Session,
     reference: UUID,
@@ -69,7 +85,7 @@ def record_quote(
         OfferNotFound, OfferNotBookable
     """
     offer = read_offer(session, offer_id)
-    price = price_offer(session, offer, party.values(), now)
+    price = price_offer(session, offer, party.values(), now, explain=True)
     quote = quote_of(
         offer,
         price,

@@ -36,7 +36,7 @@ from groupbook.trips.domain import (
     propose,
     undo_seconds,
 )
-from groupbook.trips.service.read import tallies_of
+from groupbook.trips.service.prices import tallies_of
 from groupbook.trips.service.seats import may_see, require_living, sit_at_head
 
 due_trips_max = 100

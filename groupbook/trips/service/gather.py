@@ -425,6 +425,7 @@ def _remove(session: Session, trip: Trip, member: Member, by: Member, now: datet
         "member_id": to_wire("mem", member.id),
         "member_count": heads.present,
         "going_count": heads.going,
+        "was_going": member.is_going,
     }
     repository.append(session, trip.id, "member.left", payload, actor_id=by.id, at=now)
     facts.record(

@@ -1,34 +1,23 @@
-"""Reading a trip: the whole of it as JSON, what a stranger may see, what each option costs."""
+"""Reading a trip: the whole of it as JSON, what a stranger may see, the log."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from groupbook import offers
-from groupbook.discounts.domain import PartyPrice
 from groupbook.kit import clock, paging
 from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database
-from groupbook.kit.errors import GroupbookError
-from groupbook.kit.ids import MemberId, OptionId, PersonId, TripId
-from groupbook.kit.money import Money
-from groupbook.offers.domain import Offer
+from groupbook.kit.ids import PersonId, TripId
 from groupbook.trips import repository
 from groupbook.trips.domain import (
     GATHERING_STATES,
     Member,
-    MemberNotFound,
     MembersShown,
     NotMember,
-    OptionPrice,
-    OptionTally,
     Proposal,
     PublicTrip,
-    Role,
     Sight,
     Trip,
     TripEvent,
@@ -40,6 +29,7 @@ from groupbook.trips.domain import (
     redact,
     sight_of,
 )
+from groupbook.trips.service.prices import tallies_of
 
 
 def read_trip(database: Database, caller: Caller, trip_id: TripId) -> str:
@@ -149,71 +139,6 @@ def public_view(session: Session, trip_id: TripId) -> PublicTrip | None:
         decided_starts_at=decided.starts_at if decided else None,
         can_join=can_join,
     )
-
-
-# --- prices ---------------------------------------------------------------------------------------------------------
-
-
-def price_options(session: Session, trip_id: TripId, for_member: MemberId, *, now: datetime) -> list[OptionPrice]:
-    """A step: what this member would pay for each option, in the optimum over everybody who is going today.
-
-    Nobody else's amount is in the answer. An option without a price says why (`reason`), and does not fail the others.
-    """
-    party = [member for member in repository.members(session, trip_id) if member.role is not Role.VIEWER]
-    me = next((member for member in party if member.id == for_member), None)
-    if me is None:
-        raise MemberNotFound()
-    subjects = [member.subject for member in party if member.is_going or member.id == me.id]
-    listed = repository.options(session, trip_id)
-    found = offers.read_offers(session, [option.offer_id for option in listed if option.offer_id])
-    prices = offers.price_offers(session, found.values(), subjects, now)
-    return [
-        _price_of(option, found[option.offer_id], prices[option.offer_id], me.subject)
-        if option.offer_id
-        else OptionPrice(option.id, is_bookable=False, reason="not_an_offer")
-        for option in listed
-    ]
-
-
-def option_totals(session: Session, trip_id: TripId, *, now: datetime) -> dict[OptionId, Money]:
-    """A step: what everybody who is going would pay together, option by option; options without a price are absent."""
-    party = [
-        one.subject for one in repository.members(session, trip_id) if one.is_going and one.role is not Role.VIEWER
-    ]
-    listed = [option for option in repository.options(session, trip_id) if option.offer_id]
-    if not party or not listed:
-        return {}
-    found = offers.read_offers(session, [option.offer_id for option in listed if option.offer_id])
-    prices = offers.price_offers(session, found.values(), party, now)
-    return {
-        option.id: price.total
-        for option in listed
-        if option.offer_id and not isinstance(price := prices[option.offer_id], GroupbookError)
-    }
-
-
-def tallies_of(session: Session, trip: Trip, *, now: datetime) -> list[OptionTally]:
-    """A step: today's votes with today's totals, so that a tie of votes goes to the cheaper option."""
-    totals = option_totals(session, trip.id, now=now)
-    return [replace(tally, total=totals.get(tally.option_id)) for tally in repository.tallies(session, trip)]
-
-
-def _price_of(option: TripOption, offer: Offer, price: PartyPrice | GroupbookError, mine: UUID) -> OptionPrice:
-    if isinstance(price, GroupbookError):
-        return OptionPrice(option.id, is_bookable=False, reason=price.code)
-    me = price.people[mine]
-    return OptionPrice(
-        option.id, is_bookable=True, yours=me.pay, yours_alone=me.alone, yours_full=offer.from_price, total=price.total
-    )
-
-
-def read_prices(database: Database, caller: Caller, trip_id: TripId) -> list[OptionPrice]:
-    """`price_options` for the caller. Raises TripNotFound: not a member."""
-    with database.begin(caller.merchant_id) as session:
-        member = repository.member_of_caller(session, trip_id, caller)
-        if member is None or member.role is Role.VIEWER:
-            raise TripNotFound()
-        return price_options(session, trip_id, member.id, now=clock.now(session))
 
 
 # --- the proposal ---------------------------------------------------------------------------------------------------
