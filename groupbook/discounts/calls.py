@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from groupbook.kit import clock
 from groupbook.kit.database import Database
 from groupbook.kit.http import Call
+from groupbook.kit.sealing import Sealer
 
 R = TypeVar("R")
 
@@ -19,6 +20,7 @@ R = TypeVar("R")
 @dataclass(frozen=True)
 class DiscountDeps:
     database: Database
+    sealer: Sealer
 
 
 async def in_session(call: Call[DiscountDeps], step: Callable[[Session, datetime], R]) -> R:

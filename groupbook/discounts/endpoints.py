@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from groupbook.discounts import catalogue_endpoints, service
+from groupbook.discounts import catalogue_endpoints, code_endpoints, service
 from groupbook.discounts.calls import DiscountDeps, in_session
 from groupbook.discounts.domain import CardsInvalid
 from groupbook.discounts.schemas import CardTypeList, EntitlementsOut, PutEntitlements
@@ -14,19 +14,22 @@ from groupbook.kit.http import routes as _routes
 
 @operation("GET", "/v1/entitlements", auth="member", tags=["entitlements"])
 async def read_entitlements(call: Call[DiscountDeps]) -> EntitlementsOut:
-    """Your own cards and age. Nobody else can read them."""
-    subject = call.caller.require_traveler()
-    found = await in_session(call, lambda session, now: service.entitlements_of(session, [subject]))
+    """Your own cards, codes and age. Nobody else can read them."""
+    subject, sealer = call.caller.require_traveler(), call.deps.sealer
+    found = await in_session(call, lambda session, _now: service.entitlements_of(session, [subject], sealer=sealer))
     return EntitlementsOut.of(found[subject])
 
 
 @operation("PUT", "/v1/entitlements", auth="member", tags=["entitlements"], errors=[CardsInvalid])
 async def put_entitlements(call: Call[DiscountDeps], body: PutEntitlements) -> EntitlementsOut:
-    """Say what you bring; it replaces what you said before. Prices you have agreed to do not change."""
-    subject = call.caller.require_traveler()
+    """Say which cards and age you bring; it replaces what you said before. Codes and prices agreed to stay."""
+    subject, sealer = call.caller.require_traveler(), call.deps.sealer
     cards = [card.card() for card in body.cards]
     stated = await in_session(
-        call, lambda session, now: service.set_entitlements(session, subject, cards=cards, age=body.age, now=now)
+        call,
+        lambda session, now: service.set_entitlements(
+            session, subject, cards=cards, age=body.age, now=now, sealer=sealer
+        ),
     )
     return EntitlementsOut.of(stated)
 
@@ -42,6 +45,7 @@ OPERATIONS: tuple[Operation, ...] = (
     put_entitlements,
     list_card_types,
     *catalogue_endpoints.OPERATIONS,
+    *code_endpoints.OPERATIONS,
 )
 
 

@@ -43,7 +43,10 @@ class EntitlementRow(TenantRow, Base):
     """One card of one subject. Its number is sealed; `number` holds one from before that, until the sweep sealed it."""
 
     __tablename__ = "entitlement"
-    __table_args__ = (Index(None, "merchant_id", "subject"),)
+    __table_args__ = (
+        Index(None, "merchant_id", "subject"),
+        Index("ix_entitlement_unsealed", "merchant_id", postgresql_where=text("number IS NOT NULL")),
+    )
 
     subject: Mapped[UUID]
     position: Mapped[int]

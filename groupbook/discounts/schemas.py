@@ -14,7 +14,8 @@ from groupbook.discounts.domain import (
     age_max,
     cards_per_subject_max,
 )
-from groupbook.kit.http import Instant, Wire
+from groupbook.kit.http import Instant, Wire, wire_id
+from groupbook.kit.ids import to_wire
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=80)]
 
@@ -33,10 +34,27 @@ class EntitlementCard(Wire):
 
 
 class PutEntitlements(Wire):
-    """Everything you bring; what is left out is removed. `age` is in completed years today."""
+    """Your cards and age; what is left out is removed. `age` is in completed years today. Codes come one by one."""
 
     age: Annotated[int, Field(ge=0, le=age_max)] | None = None
     cards: Annotated[list[EntitlementCard], Field(max_length=cards_per_subject_max)] = []
+
+
+class AddCode(Wire):
+    """A discount code as you got it; case and blanks do not count."""
+
+    code: Annotated[str, StringConstraints(min_length=1, max_length=80)]
+
+
+class HeldCodeOut(Wire):
+    """A code you entered. Prices count it while its `state` is `usable`; else it is `not_started`, `expired`, `used_up`
+    (an open booking of yours may be what uses it) or `disabled`.
+    """
+
+    id: wire_id("cod")  # type: ignore[valid-type]  # a type made from the prefix
+    code: str
+    state: str
+    ends_at: Instant | None
 
 
 class EntitlementsOut(Wire):
@@ -44,6 +62,7 @@ class EntitlementsOut(Wire):
 
     age: int | None
     cards: list[EntitlementCard]
+    codes: list[HeldCodeOut]
     changed_at: Instant | None
 
     @classmethod
@@ -58,7 +77,11 @@ class EntitlementsOut(Wire):
             )
             for card in stated.cards
         ]
-        return cls(age=stated.age, cards=cards, changed_at=stated.changed_at)
+        codes = [
+            HeldCodeOut(id=to_wire("cod", code.id), code=code.text, state=code.state.value, ends_at=code.ends_at)
+            for code in stated.codes
+        ]
+        return cls(age=stated.age, cards=cards, codes=codes, changed_at=stated.changed_at)
 
 
 class CardTypeOut(Wire):

@@ -94,7 +94,7 @@ def _api(house: House, edge: Edge, hub: Hub) -> list[BaseRoute]:
     return [
         *merchants_http.routes(merchants_http.MerchantDeps(database, sealer), edge),
         *people_http.routes(people_deps, edge),
-        *discounts_http.routes(discounts_http.DiscountDeps(database), edge),
+        *discounts_http.routes(discounts_http.DiscountDeps(database, sealer), edge),
         *offers_http.routes(offers_http.OfferDeps(database), edge),
         *trips_http.routes(trips_http.TripDeps(database, sealer, hub, settings.public_url), edge),
         *bookings_http.routes(booking_deps, edge),

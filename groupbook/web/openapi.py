@@ -28,8 +28,9 @@ from groupbook.webhooks.schemas import WebhookMessage
 TAGS: Final[Mapping[str, str]] = {
     "merchant": "Your own account: who a key belongs to, keys, embed origins, the test clock.",
     "offers": "What you sell: offers, occasions, search and prices.",
-    "entitlements": "Travelers' rights to discounts: cards, age.",
+    "entitlements": "Travelers' rights to discounts: cards, codes, age.",
     "rules": "Your rule catalogues, which price a group.",
+    "codes": "Your discount codes: whose, how often, until when, and what used them.",
     "people": "Sessions of travelers: login, guests, hand-off into a frame.",
     "trips": "What a group plans: members, options, votes, the decision, privacy, comments.",
     "members": "Who is in a trip, and how they come in: invites, guests.",

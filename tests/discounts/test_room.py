@@ -22,6 +22,7 @@ from groupbook.discounts import (
 from groupbook.kit.database import Database
 from groupbook.kit.ids import new_id
 from groupbook.kit.money import Money
+from groupbook.kit.sealing import Sealer
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 TODAY = NOW.date()
@@ -30,6 +31,7 @@ RULES = {
     rule["id"]: rule
     for rule in json.loads((Path(__file__).parent.parent / "data/discount-catalogue.json").read_text("utf-8"))["rules"]
 }
+SEALER = Sealer("a key of the tests")
 KESTREL, OTHER = new_id(), new_id()
 ANA, BEN, CEM = new_id(), new_id(), new_id()
 
@@ -82,7 +84,7 @@ def test_one_number_on_two_people_is_one_card_naming_both(catalogue: Database) -
     card = Card("uk.two-together", number="TT 1")
     with catalogue.begin(KESTREL) as session:
         for subject in (ANA, BEN):
-            discounts.set_entitlements(session, subject, cards=[card], age=30, now=NOW)
+            discounts.set_entitlements(session, subject, cards=[card], age=30, now=NOW, sealer=SEALER)
         together = discounts.price_party(session, FACTS, party(ana=4000, ben=4000), currency="GBP", on=TRAVEL)
         apart = discounts.price_party(session, FACTS, party(ana=4000, cem=4000), currency="GBP", on=TRAVEL)
     assert together.total == pounds(5280)

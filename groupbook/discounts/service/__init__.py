@@ -1,11 +1,24 @@
 """The steps of this room: catalogues, entitlements, and the price of a party."""
 
 from groupbook.discounts.service.catalogues import card_types, put_catalogue, read_catalogue
+from groupbook.discounts.service.codes import (
+    add_code,
+    create_code,
+    disable_code,
+    list_codes,
+    list_redemptions,
+    read_code,
+    redeem_codes,
+    release_codes,
+    remove_code,
+    reserve_codes,
+)
 from groupbook.discounts.service.entitlements import (
     entitlements_of,
     forget,
     move_entitlements,
     on_person_erased,
+    seal_card_numbers,
     set_entitlements,
 )
 from groupbook.discounts.service.growing import next_step, people_more_max
@@ -13,10 +26,15 @@ from groupbook.discounts.service.pricing import assumed_age, price_parties, pric
 from groupbook.discounts.service.telling import rule_titles
 
 __all__ = [
+    "add_code",
     "assumed_age",
     "card_types",
+    "create_code",
+    "disable_code",
     "entitlements_of",
     "forget",
+    "list_codes",
+    "list_redemptions",
     "move_entitlements",
     "next_step",
     "on_person_erased",
@@ -26,6 +44,12 @@ __all__ = [
     "priced_kept_max",
     "put_catalogue",
     "read_catalogue",
+    "read_code",
+    "redeem_codes",
+    "release_codes",
+    "remove_code",
+    "reserve_codes",
     "rule_titles",
+    "seal_card_numbers",
     "set_entitlements",
 ]

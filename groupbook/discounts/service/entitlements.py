@@ -13,16 +13,25 @@ from sqlalchemy.orm import Session
 from groupbook.discounts import repository
 from groupbook.discounts.domain import Card, CardsInvalid, Entitlements, age_max, cards_per_subject_max
 from groupbook.discounts.service.catalogues import card_types
+from groupbook.discounts.service.codes import held_codes
 from groupbook.kit.facts import Fact
+from groupbook.kit.sealing import Sealer
 
 _NUMBER: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z /.-]{0,39}")
 _CLASS: Final = re.compile(r"[0-9A-Za-z-]{1,20}")
 
 
-def entitlements_of(session: Session, subjects: Collection[UUID]) -> dict[UUID, Entitlements]:
-    """What these subjects bring, for pricing. Show each only to its owner. Everybody asked for is there."""
+def entitlements_of(
+    session: Session, subjects: Collection[UUID], *, sealer: Sealer | None = None
+) -> dict[UUID, Entitlements]:
+    """What these subjects bring, for pricing. Show each only to its owner. Everybody asked for is there.
+
+    Args:
+        sealer: opens the numbers of cards, to show them to their owner; no price needs them.
+    """
     profiles = repository.travelers(session, subjects)
-    cards = repository.cards(session, subjects)
+    cards = repository.cards(session, subjects, sealer)
+    codes = held_codes(session, subjects)
     found = {}
     for subject in subjects:
         profile = profiles.get(subject)
@@ -32,15 +41,24 @@ def entitlements_of(session: Session, subjects: Collection[UUID]) -> dict[UUID, 
             age=profile.age if profile else None,
             age_stated_on=profile.age_stated_on if profile else None,
             changed_at=profile.changed_at if profile else None,
+            codes=codes.get(subject, ()),
         )
     return found
 
 
 def set_entitlements(
-    session: Session, subject: UUID, *, cards: Sequence[Card], age: int | None, now: datetime
+    session: Session,
+    subject: UUID,
+    *,
+    cards: Sequence[Card],
+    age: int | None,
+    now: datetime,
+    sealer: Sealer | None = None,
 ) -> Entitlements:
-    """Replace what a subject brings. `age` is in completed years today.
+    """Replace what a subject brings, except codes. `age` is in completed years today.
 
+    Args:
+        sealer: seals the numbers of cards; whoever passes a number passes it too.
     Raises:
         CardsInvalid: an unknown card type, a broken number or period, a card twice, too many; with a pointer.
     """
@@ -55,8 +73,13 @@ def set_entitlements(
             reason = "card_twice"
         if reason is not None:
             raise CardsInvalid(pointer=f"/cards/{index}", reason=reason, type=card.type)
-    repository.replace(session, subject, cards, age, now.date(), now)
-    return entitlements_of(session, [subject])[subject]
+    repository.replace(session, subject, cards, age, now.date(), now, sealer)
+    return entitlements_of(session, [subject], sealer=sealer)[subject]
+
+
+def seal_card_numbers(session: Session, sealer: Sealer, *, limit: int = 500) -> int:
+    """Seal what was stored before numbers were sealed; how many. A sweep: when none is left, it finds nothing."""
+    return repository.seal_numbers(session, sealer, limit=limit)
 
 
 def _card_problem(card: Card, known: Collection[str]) -> str | None:
@@ -78,7 +101,9 @@ def move_entitlements(session: Session, source: UUID, target: UUID, now: datetim
 
 
 def forget(session: Session, subject: UUID) -> None:
-    """Erase what this subject stated. Twice is once; prices already agreed keep their amounts elsewhere."""
+    """Erase what this subject stated and held. Twice is once; prices already agreed keep their amounts elsewhere, and
+    a code they used stays counted, by nobody.
+    """
     repository.forget(session, subject)
 
 

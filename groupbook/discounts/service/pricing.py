@@ -30,6 +30,7 @@ from groupbook.discounts.domain import (
 from groupbook.discounts.engine import Case, HeldCard, Priced, Traveler, Trip, price
 from groupbook.discounts.service.catalogues import NO_RULES, parsed
 from groupbook.discounts.service.entitlements import entitlements_of
+from groupbook.discounts.service.offering import Offered, offered_codes, used_codes
 from groupbook.discounts.service.telling import clash, line_of
 from groupbook.kit.money import Money
 
@@ -94,14 +95,16 @@ def _price_once(
         for one in request.travelers
     ]
     cards = [stated[one.subject].cards for one in request.travelers]
+    catalogue = NO_RULES if rules is None else parsed(session, rules[0])
+    offered = offered_codes(request.travelers, stated, catalogue)
     # A digest, so that nobody's age or card number outlives the request.
-    key = sha256(repr((rules, request.facts, request.currency, request.on, people, cards, explain)).encode()).digest()
+    known_by = (rules, request.facts, request.currency, request.on, people, cards, offered, explain)
+    key = sha256(repr(known_by).encode()).digest()
     with _priced_lock:
         known = _PRICED.get(key)
         if known is not None:
             _PRICED.move_to_end(key)
             return known
-    catalogue = NO_RULES if rules is None else parsed(session, rules[0])
     try:
         case = Case(
             id="party",
@@ -109,8 +112,10 @@ def _price_once(
             trip=_trip(request.facts),
             travelers=tuple(_traveler(one, stated[one.subject], request.on) for one in request.travelers),
             rules=tuple(catalogue.executable.values()),
+            codes=tuple((one.rule, one.owner) for one in offered.codes),
+            quota=dict(offered.quota),
         )
-        answer = _party_price(price(case, explain=explain), case, rules[1] if rules else None)
+        answer = _party_price(price(case, explain=explain), case, offered, rules[1] if rules else None)
     except DiscountError as error:
         return error
     with _priced_lock:
@@ -151,20 +156,22 @@ def _traveler(one: PartyTraveler, stated: Entitlements, on: date) -> Traveler:
 
 
 def _held(card: Card) -> HeldCard:
-    # The same number on two people is one card that names both.
+    # The same number on two people is one card that names both; its mark stands for the number.
     return HeldCard(
         type=card.type,
-        id=f"{card.type}#{card.number}" if card.number else None,
+        id=f"#{card.mark}" if card.mark else None,
         valid_from=card.valid_from,
         valid_until=card.valid_until,
         travel_class=card.travel_class,
     )
 
 
-def _party_price(priced: Priced, case: Case, version: int | None) -> PartyPrice:
-    owners = _owners(case.travelers)
+def _party_price(priced: Priced, case: Case, offered: Offered, version: int | None) -> PartyPrice:
+    owners = _owners(case.travelers) | {one.by: {one.owner} for one in offered.codes}
     kinds = {card.by(one.id): card.type for one in case.travelers for card in one.cards}
-    refusals = [Refusal(rule, kinds.get(by, by), reason) for rule, by, reason in priced.rejected if by == "public"]
+    texts = {(one.rule, one.by): one.text for one in offered.codes}
+    used = used_codes(priced, offered)
+    refusals = [Refusal(rule, by, reason) for rule, by, reason in priced.rejected if by == "public"]
     unused = [Unused(rule, by, Money(more, case.currency)) for rule, by, more in priced.unused if by == "public"]
     rules = {rule.id: rule for rule in case.rules}
     travelers = {traveler.id: traveler for traveler in case.travelers}
@@ -179,13 +186,21 @@ def _party_price(priced: Priced, case: Case, version: int | None) -> PartyPrice:
             family=one.family,
             lines=lines,
             refusals=tuple(
-                Refusal(rule, kinds[by], reason) for rule, by, reason in priced.rejected if id in owners.get(by, ())
+                Refusal(rule, texts.get((rule, by)) or kinds[by], reason)
+                for rule, by, reason in priced.rejected
+                if id in owners.get(by, ())
             ),
             unused=tuple(
-                Unused(rule, kinds[by], Money(more, case.currency), clash(rules[rule], lines, rules))
+                Unused(
+                    rule,
+                    texts.get((rule, by)) or kinds[by],
+                    Money(more, case.currency),
+                    clash(rules[rule], lines, rules),
+                )
                 for rule, by, more in priced.unused
                 if id in owners.get(by, ())
             ),
+            codes=tuple(use for use in used if use.subject == UUID(hex=id)),
         )
     return PartyPrice(
         total=Money(priced.total, case.currency),

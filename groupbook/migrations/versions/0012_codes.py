@@ -2,9 +2,9 @@
 
 Why: a code's limits must hold when many bookings open at once, so each code counts its own uses in one row, and a check
 on that row stands behind the code that counts. Card numbers were stored as typed; a script has no key to seal them
-with, so this one only makes room (two columns that may be empty: no rewrite, no scan), and the sweep
-`seal_card_numbers` moves every number into them, clearing the old column. Once `entitlement.number` is empty
-everywhere, a later script drops it.
+with, so this one only makes room (two columns that may be empty, and an index of what is left to do), and the sweep
+`seal_card_numbers` moves every number there, clearing the old column. Once `entitlement.number` is empty everywhere, a
+later script drops it with the index.
 Way back: drops the codes with their history, and the sealed numbers; cards whose number was sealed keep their type and
 dates, and their holders enter the number again.
 """
@@ -74,9 +74,13 @@ def upgrade() -> None:
     )
     op.add_column("entitlement", sa.Column("sealed_number", sa.LargeBinary()))
     op.add_column("entitlement", sa.Column("number_mark", sa.LargeBinary()))
+    op.create_index(
+        "ix_entitlement_unsealed", "entitlement", ["merchant_id"], postgresql_where=sa.text("number IS NOT NULL")
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("ix_entitlement_unsealed", "entitlement")
     op.drop_column("entitlement", "number_mark")
     op.drop_column("entitlement", "sealed_number")
     drop_tenant_table("code_redemption", "held_code", "discount_code")
