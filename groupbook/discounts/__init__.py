@@ -32,6 +32,7 @@ from groupbook.discounts.domain import (
     PartyTraveler,
     PersonPrice,
     Refusal,
+    RuleName,
     RulesUnsupported,
     TooManyCombinations,
     TripFacts,
@@ -59,7 +60,7 @@ from groupbook.discounts.service import (
     release_codes,
     remove_code,
     reserve_codes,
-    rule_titles,
+    rule_names,
     seal_card_numbers,
     set_entitlements,
 )
@@ -91,6 +92,7 @@ __all__ = [
     "PartyTraveler",
     "PersonPrice",
     "Refusal",
+    "RuleName",
     "RulesUnsupported",
     "TooManyCombinations",
     "TripFacts",
@@ -116,7 +118,7 @@ __all__ = [
     "release_codes",
     "remove_code",
     "reserve_codes",
-    "rule_titles",
+    "rule_names",
     "seal_card_numbers",
     "set_entitlements",
 ]

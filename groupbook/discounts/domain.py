@@ -208,6 +208,14 @@ class CardType:
 
 
 @dataclass(frozen=True)
+class RuleName:
+    """What the merchant calls a rule (empty: nothing), and the card types that bring it."""
+
+    title: str
+    cards: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class TripFacts:
     """The facts a rule may ask about. A fact that is not known stays None, and clauses about it do not hold."""
 
@@ -396,6 +404,7 @@ __all__ = [
     "Redemption",
     "RedemptionState",
     "Refusal",
+    "RuleName",
     "RulesUnsupported",
     "TooManyCombinations",
     "TripFacts",

@@ -106,5 +106,6 @@ def test_rules_that_count_nobody_have_no_next_step(database: Database, ids: tupl
 def test_titles_are_the_merchants_own(database: Database) -> None:
     put(database, rules("uk.groupsave", "uk.16-25"))
     with database.begin(KESTREL) as session:
-        titles = discounts.rule_titles(session, TUESDAY)
-    assert titles == {id: RULES[id]["title"] for id in ("uk.groupsave", "uk.16-25")}
+        names = discounts.rule_names(session, TUESDAY)
+    assert {id: name.title for id, name in names.items()} == {id: RULES[id]["title"] for id in names}
+    assert {id: name.cards for id, name in names.items()} == {"uk.groupsave": (), "uk.16-25": ("uk.16-25",)}

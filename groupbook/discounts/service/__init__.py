@@ -23,7 +23,7 @@ from groupbook.discounts.service.entitlements import (
 )
 from groupbook.discounts.service.growing import next_step, people_more_max
 from groupbook.discounts.service.pricing import assumed_age, price_parties, price_party, priced_kept_max
-from groupbook.discounts.service.telling import rule_titles
+from groupbook.discounts.service.telling import rule_names
 
 __all__ = [
     "add_code",
@@ -49,7 +49,7 @@ __all__ = [
     "release_codes",
     "remove_code",
     "reserve_codes",
-    "rule_titles",
+    "rule_names",
     "seal_card_numbers",
     "set_entitlements",
 ]

@@ -10,7 +10,7 @@ from datetime import date
 
 from sqlalchemy.orm import Session
 
-from groupbook.discounts.domain import Line, LineKind
+from groupbook.discounts.domain import Line, LineKind, RuleName
 from groupbook.discounts.engine import Priced, Traveler
 from groupbook.discounts.engine.rules import JointRule, Rule
 from groupbook.discounts.service.catalogues import rules_on
@@ -20,9 +20,10 @@ from groupbook.kit.money import Money
 _NAMED = frozenset({"card", "offer", "group", "flat", "code"})
 
 
-def rule_titles(session: Session, on: date) -> dict[str, str]:
-    """The merchant's own names for the rules of a day. A step."""
-    return {rule.id: rule.title for rule in rules_on(session, on)[0].rules if rule.title}
+def rule_names(session: Session, on: date) -> dict[str, RuleName]:
+    """The merchant's own words for the rules of a day, and the cards that bring them. A step."""
+    rules = rules_on(session, on)[0].executable
+    return {id: RuleName(rule.title or "", rule.trigger.cards) for id, rule in rules.items()}
 
 
 def line_of(
