@@ -1,7 +1,9 @@
 """The engine: rules and a case in, the cheapest lawful price with proof and explanation out. No IO, no clock."""
 
 from groupbook.discounts.engine.cases import Case, HeldCard, Traveler, Trip, parse_case
-from groupbook.discounts.engine.price import Application, Certificate, PersonResult, Priced, people_joint_max, price
+from groupbook.discounts.engine.optimum import Optimum, optimum
+from groupbook.discounts.engine.price import Application, PersonResult, Priced, price
+from groupbook.discounts.engine.proof import Certificate
 from groupbook.discounts.engine.rules import Catalogue, parse_catalogue, require_supported, unsupported
 
 __all__ = [
@@ -10,13 +12,14 @@ __all__ = [
     "Catalogue",
     "Certificate",
     "HeldCard",
+    "Optimum",
     "PersonResult",
     "Priced",
     "Traveler",
     "Trip",
+    "optimum",
     "parse_case",
     "parse_catalogue",
-    "people_joint_max",
     "price",
     "require_supported",
     "unsupported",

@@ -17,6 +17,7 @@ from groupbook.discounts.engine.rules import (
     Clause,
     Code,
     Model,
+    OrderRule,
     Rule,
     Who,
     problems_of,
@@ -145,7 +146,11 @@ class Case:
         rules = tuple(
             rule for rule in self.rules if self.quota.get(f"rule:{rule.id}", TRAVELERS_MAX) >= len(self.travelers)
         )
-        codes = tuple((rule, owner) for rule, owner in self.codes if owner == traveler.id)
+        exclusive = {rule.id for rule in self.rules if isinstance(rule, OrderRule) and rule.exclusive}
+        rivals = any(owner != traveler.id for _, owner in self.codes)
+        codes = tuple(
+            (rule, owner) for rule, owner in self.codes if owner == traveler.id and not (rivals and rule in exclusive)
+        )
         person = traveler.model_copy(update={"fares": fares})
         return Case(self.id, self.currency, self.trip, (person,), rules, codes, {})
 

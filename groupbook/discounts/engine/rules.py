@@ -475,8 +475,6 @@ def require_supported(catalogue: Catalogue) -> None:
 
 
 def _limits_of(rule: Rule) -> Iterator[tuple[str, str]]:
-    if isinstance(rule, OrderRule):
-        yield "/scope", "order_scope_unsupported"
     for index, clause in enumerate(rule.when):
         if any(_falls_with_party(part) for part in clause.walk()):
             # A right that ends when somebody joins would make "nobody pays more than alone" impossible.

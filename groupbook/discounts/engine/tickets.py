@@ -6,34 +6,24 @@ no discount; above it the discounted price does not fall under F.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import combinations
+from typing import Final, NamedTuple
 
 from groupbook.discounts.engine.cases import Facts
 from groupbook.discounts.engine.errors import TooManyCombinations
-from groupbook.discounts.engine.rules import Bound, Effect, JointRule, Role, Rounding, SelfRule, SingleEffect
+from groupbook.discounts.engine.rules import Bound, Effect, JointRule, Rounding, SelfRule, SingleEffect
 
 chains_max: Final = 4_096
+Move = Callable[[int, str, int], int]  # price before, family, counted size -> price after
 
 
-@dataclass(frozen=True)
-class Own:
-    """A personal rule that this person may use, by this card or code."""
-
-    rule: SelfRule
-    by: str
-
-
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     rule: str
-    by: str
     delta: int
 
 
-@dataclass(frozen=True)
-class Ticket:
+class Ticket(NamedTuple):
     """One lawful price of one person: the family, the steps that changed it, the price."""
 
     family: str
@@ -47,69 +37,105 @@ class Ticket:
     def key(self) -> tuple[int, tuple[str, ...], int]:
         return self.price, tuple(step.rule for step in self.steps), self.rank
 
-    def uses(self, rule: str, by: str) -> bool:
-        return any(step.rule == rule and step.by == by for step in self.steps)
+    @property
+    def name(self) -> tuple[str, ...]:
+        """The family and the rules that changed its price: what tells one ticket of a person from another."""
+        return self.family, *(step.rule for step in self.steps)
+
+    def uses(self, rule: str) -> bool:
+        return any(step.rule == rule for step in self.steps)
 
 
-def stepped(
-    rule: SelfRule | JointRule, effect: Effect, price: int, *, family: str, facts: Facts, size: int, role: str | None
-) -> int:
-    """The price after one rule."""
-    after = price if (raw := _raw(effect, price, family, facts, size)) is None else _rounded(raw, rule.round)
-    for floor in rule.floor:
-        if _applies(floor, family, facts, role):
-            after = price if price <= floor.amount else max(after, floor.amount)
-    for cap in rule.cap:
-        if _applies(cap, family, facts, role):
-            after = min(after, cap.amount)
-    return max(0, min(after, price))
+def move_of(rule: SelfRule | JointRule, effect: Effect | None, facts: Facts, role: str | None) -> Move | None:
+    """One rule as a function of the price before it; None when it leaves every price as it is.
 
-
-def _applies(bound: Bound, family: str, facts: Facts, role: str | None) -> bool:
-    if bound.roles is not None and role not in bound.roles:
-        return False
-    if family in bound.not_families or (bound.families is not None and family not in bound.families):
-        return False
-    return facts.all_hold(bound.when)
-
-
-def _raw(effect: SingleEffect, price: int, family: str, facts: Facts, size: int) -> tuple[int, int] | None:
-    """The price after the bare effect as an exact fraction; None when the effect says nothing here."""
-    if isinstance(effect, Effect) and effect.cases is not None:
-        for case in effect.cases:
-            if facts.all_hold(case.when):
-                return _raw(case, price, family, facts, size)
+    What only depends on the trip (which case of the effect, which floors and caps) is settled here, once.
+    """
+    resolved = _resolved(effect, facts)
+    if resolved is None:
         return None
+    floors = [bound for bound in rule.floor if _in_force(bound, facts, role)]
+    caps = [bound for bound in rule.cap if _in_force(bound, facts, role)]
+    exact = _exact(resolved, facts)
+    rounding = rule.round
+
+    def move(price: int, family: str, size: int) -> int:
+        raw = exact(price, family, size)
+        after = price if raw is None else rounded(*raw, rounding)
+        for floor in floors:
+            if _covers(floor, family):
+                after = price if price <= floor.amount else max(after, floor.amount)
+        for cap in caps:
+            if _covers(cap, family):
+                after = min(after, cap.amount)
+        return max(0, min(after, price))
+
+    return move
+
+
+def _resolved(effect: Effect | None, facts: Facts) -> SingleEffect | None:
+    if effect is None or effect.none:
+        return None
+    if effect.cases is None:
+        return effect
+    found = next((case for case in effect.cases if facts.all_hold(case.when)), None)
+    return None if found is None or found.none else found
+
+
+def _in_force(bound: Bound, facts: Facts, role: str | None) -> bool:
+    return (bound.roles is None or role in bound.roles) and facts.all_hold(bound.when)
+
+
+def _covers(bound: Bound, family: str) -> bool:
+    return family not in bound.not_families and (bound.families is None or family in bound.families)
+
+
+_Exact = Callable[[int, str, int], tuple[int, int] | None]
+
+
+def _exact(effect: SingleEffect, facts: Facts) -> _Exact:
+    """The price after the bare effect as an exact fraction; None when the effect says nothing here."""
     if effect.free:
-        return 0, 1
+        return lambda price, family, size: (0, 1)
     if effect.off is not None:
-        return max(0, price - effect.off), 1
+        off = effect.off
+        return lambda price, family, size: (max(0, price - off), 1)
     if effect.price is not None:
-        return effect.price, 1
+        fixed = effect.price
+        return lambda price, family, size: (fixed, 1)
     if effect.price_by_size is not None:
-        amount = _of_size(effect.price_by_size, size)
-        return None if amount is None else (amount, 1)
+        prices = effect.price_by_size
+        return lambda price, family, size: None if (row := of_size(prices, size)) is None else (row, 1)
     if effect.price_by_fact is not None:
         amount = effect.price_by_fact.map.get(str(facts.values.get(effect.price_by_fact.fact)))
-        return None if amount is None else (amount, 1)
-    bp = effect.bp
+        return lambda price, family, size: None if amount is None else (amount, 1)
     if effect.bp_by_family is not None:
-        bp = effect.bp_by_family.get(family)
-    elif effect.bp_by_size is not None:
-        bp = _of_size(effect.bp_by_size, size)
-    elif effect.bp_by_fact is not None:
-        bp = effect.bp_by_fact.map.get(str(facts.values.get(effect.bp_by_fact.fact)))
-    return None if bp is None else (price * (10_000 - bp), 10_000)
+        by_family = effect.bp_by_family
+        return lambda price, family, size: None if (bp := by_family.get(family)) is None else _less(price, bp)
+    if effect.bp_by_size is not None:
+        by_size = effect.bp_by_size
+        return lambda price, family, size: None if (bp := of_size(by_size, size)) is None else _less(price, bp)
+    points = effect.bp
+    if effect.bp_by_fact is not None:
+        points = effect.bp_by_fact.map.get(str(facts.values.get(effect.bp_by_fact.fact)))
+    if points is None:
+        return lambda price, family, size: None
+    kept = 10_000 - points
+    return lambda price, family, size: (price * kept, 10_000)
 
 
-def _of_size(table: Sequence[tuple[int, int]], size: int) -> int | None:
+def _less(price: int, bp: int) -> tuple[int, int]:
+    return price * (10_000 - bp), 10_000
+
+
+def of_size(table: Sequence[tuple[int, int]], size: int) -> int | None:
+    """The row of the largest size that is reached."""
     reached = [row for row in table if row[0] <= size]
     return max(reached)[1] if reached else None
 
 
-def _rounded(fraction: tuple[int, int], rounding: Rounding | None) -> int:
+def rounded(numerator: int, denominator: int, rounding: Rounding | None) -> int:
     """Round an exact amount to the rule's step; halves go up. Without a rule of its own: nearest minor unit."""
-    numerator, denominator = fraction
     step = rounding.step if rounding else 1
     mode = rounding.mode if rounding else "nearest"
     whole, rest = divmod(numerator, denominator * step)
@@ -120,79 +146,88 @@ def _rounded(fraction: tuple[int, int], rounding: Rounding | None) -> int:
     return whole * step
 
 
-def compatible_sets(own: Sequence[Own], joint: JointRule | None) -> list[tuple[Own, ...]]:
-    """Every set of personal rules that may meet on one person (and meet `joint`), the empty one first.
+def compatible_sets(own: Sequence[SelfRule], joint: JointRule | None) -> list[tuple[SelfRule, ...]]:
+    """Every set of personal rules that may meet on one person (and meet `joint`), the empty one first, in chain order.
 
     Raises:
         TooManyCombinations: more than `chains_max` sets.
     """
-    free = [one for one in own if joint is None or (one.rule.stacks(joint) and joint.stacks(one.rule))]
+    free = [rule for rule in own if joint is None or (rule.stacks(joint) and joint.stacks(rule))]
     if joint is not None and joint.pool is not None:
         # A pooled price belongs to the whole application: nothing personal can come after it.
-        free = [one for one in free if (one.rule.layer, one.rule.id) < (joint.layer, joint.id)]
-    sets: list[tuple[Own, ...]] = [()]
-    for one in sorted(free, key=lambda own: (own.rule.layer, own.rule.id, own.by)):
-        sets += [(*chosen, one) for chosen in sets if all(_meet(one, other) for other in chosen)]
+        free = [rule for rule in free if (rule.layer, rule.id) < (joint.layer, joint.id)]
+    free.sort(key=lambda rule: (rule.layer, rule.id))
+    apart = {(a.id, b.id) for a, b in combinations(free, 2) if not (a.stacks(b) and b.stacks(a))}
+    sets: list[tuple[SelfRule, ...]] = [()]
+    for rule in free:
+        sets += [(*chosen, rule) for chosen in sets if all((other.id, rule.id) not in apart for other in chosen)]
         if len(sets) > chains_max:
             raise TooManyCombinations(chains_max=chains_max)
     return sets
 
 
-def _meet(one: Own, other: Own) -> bool:
-    return one.rule.id != other.rule.id and one.rule.stacks(other.rule) and other.rule.stacks(one.rule)
+class Part(NamedTuple):
+    """A joint rule on one person: who they are in it, and how many are counted."""
+
+    rule: JointRule
+    role: str
+    move: Move | None
+    size: int
 
 
 def tickets(
     fares: Sequence[tuple[str, int]],
-    sets: Iterable[tuple[Own, ...]],
-    facts: Facts,
+    sets: Iterable[tuple[SelfRule, ...]],
+    moves: Callable[[SelfRule], Move | None],
     *,
     gated: frozenset[str],
-    joint: tuple[JointRule, str, Role, int] | None = None,
+    joint: Part | None = None,
 ) -> Iterator[Ticket]:
     """Every ticket this person may have, alone or in a role of a joint rule. A discount that saves nothing is void."""
     for chosen in sets:
         for rank, (family, base) in enumerate(fares):
-            gates = [one.rule for one in chosen if one.rule.gated]
-            if family in gated and not gates and (joint is None or not joint[0].gated):
+            if family in gated and not any(rule.gated for rule in chosen) and (joint is None or not joint.rule.gated):
                 continue
-            if not all(one.rule.takes_family(family) for one in chosen):
+            if joint is not None and not joint.rule.takes_family(family):
                 continue
-            if joint is not None and not joint[0].takes_family(family):
+            if not all(rule.takes_family(family) for rule in chosen):
                 continue
-            ticket = _chained(chosen, family, base, rank, facts, joint)
+            ticket = _chained(chosen, family, base, rank, moves, joint)
             if ticket is not None:
                 yield ticket
 
 
 def _chained(
-    chosen: tuple[Own, ...],
+    chosen: tuple[SelfRule, ...],
     family: str,
     base: int,
     rank: int,
-    facts: Facts,
-    joint: tuple[JointRule, str, Role, int] | None,
+    moves: Callable[[SelfRule], Move | None],
+    joint: Part | None,
 ) -> Ticket | None:
-    chain: list[tuple[int, str, SelfRule | JointRule, Effect | None, str]] = [
-        (one.rule.layer, one.rule.id, one.rule, one.rule.effect, one.by) for one in chosen
-    ]
-    role, size = (joint[2], joint[3]) if joint else (None, 0)
-    if joint is not None:
-        chain.append((joint[0].layer, joint[0].id, joint[0], joint[2].effect, joint[1]))
-    price, steps = base, []
-    for _, _, rule, effect, by in sorted(chain, key=lambda link: link[:2]):
-        is_joint = joint is not None and rule is joint[0]
-        before = price
-        if effect is not None and not effect.none:
-            name = role.name if is_joint and role else None
-            price = stepped(rule, effect, price, family=family, facts=facts, size=size, role=name)
-        if price == before and not is_joint:
+    price = base
+    steps: list[Step] = []
+    pending = joint
+    for rule in chosen:
+        if pending is not None and (pending.rule.layer, pending.rule.id) < (rule.layer, rule.id):
+            price = _joint_step(pending, price, family, steps)
+            pending = None
+        move = moves(rule)
+        after = price if move is None else move(price, family, 0)
+        if after == price:
             return None
-        if price != before:
-            steps.append(Step(rule.id, by, price - before))
-    classes = frozenset(rule.rule_class for _, _, rule, _, _ in chain)
+        steps.append(Step(rule.id, after - price))
+        price = after
+    if pending is not None:
+        price = _joint_step(pending, price, family, steps)
+    classes = frozenset([rule.rule_class for rule in chosen] + ([joint.rule.rule_class] if joint is not None else []))
     return Ticket(family, base, price, tuple(steps), classes, rank)
 
 
-def cheapest(options: Iterable[Ticket]) -> Ticket | None:
-    return min(options, key=lambda ticket: ticket.key, default=None)
+def _joint_step(joint: Part, price: int, family: str, steps: list[Step]) -> int:
+    if joint.move is None:
+        return price
+    after = joint.move(price, family, joint.size)
+    if after != price:
+        steps.append(Step(joint.rule.id, after - price))
+    return after

@@ -1,60 +1,77 @@
-"""The exact programme over people: every person in exactly one column, no resource over its capacity.
+"""Which of the cheapest assignments: the seven-step tie-break, exactly, over the columns an optimum can use.
 
-First with one integer per column (total, people bound, applications), then, only along the ways that reach the
-optimum, with the rest of the tie-break. Every step of the key is preserved when disjoint sets are joined, so both
-passes are exact. The budget ends in an error, never in a guess.
+Without codes on the order every step of the key is preserved when disjoint sets are joined, so a programme over people
+keeps the best of each set: first one integer per column (total, people bound, applications), then, only along the ways
+that reach the optimum, the rest of the key. With codes the whole assignments are compared. The budget ends in an error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from groupbook.discounts.engine.columns import Column
 from groupbook.discounts.engine.errors import TooManyCombinations
+from groupbook.discounts.engine.market import Usage
 
-transitions_max: Final = 4_000_000
+transitions_max: Final = 300_000
 Left = tuple[int, ...]
+Chosen = tuple[Column, ...]
 # pays from the largest down; pays, rules and leaders in party order
-_Rest = tuple[tuple[int, ...], tuple[int, ...], tuple[object, ...], tuple[int, ...]]
+Rest = tuple[tuple[int, ...], tuple[int, ...], tuple[object, ...], tuple[int, ...]]
 
 
-@dataclass(frozen=True)
-class Solution:
-    total: int
-    columns: tuple[Column, ...]
-
-
-class Solver:
-    """The optimum over a fixed set of columns. Answers "and if this column must be used?" from the same table."""
+class Ties:
+    """The best of the cheapest assignments over a fixed set of columns."""
 
     def __init__(self, columns: Sequence[Column], capacities: Sequence[int], people: int) -> None:
         self._everybody = (1 << people) - 1
         self._capacities = tuple(capacities)
         self._starting: list[list[Column]] = [[] for _ in range(people)]
-        for column in _undominated(columns):
+        for column in columns:
             self._starting[(column.mask & -column.mask).bit_length() - 1].append(column)
         self._best: dict[tuple[int, Left], int | None] = {}
-        self._plans: dict[tuple[int, Left], tuple[_Rest, tuple[Column, ...]]] = {}
+        self._plans: dict[tuple[int, Left], tuple[Rest, Chosen]] = {}
         self._transitions = 0
 
-    def solve(self) -> Solution | None:
-        """The optimum with its tie-break; None when no lawful assignment exists."""
+    def best(self) -> Chosen | None:
+        """The first by the whole key; None when the columns allow no assignment.
+
+        Raises:
+            TooManyCombinations: the budget ended.
+        """
         if self._value(self._everybody, self._capacities) is None:
             return None
-        _, columns = self._plan(self._everybody, self._capacities)
-        return Solution(sum(column.cost for column in columns), columns)
+        return self._plan(self._everybody, self._capacities)[1]
 
-    def total_with(self, columns: Sequence[Column]) -> int | None:
-        """The least total when one of these columns must be used."""
-        totals = []
-        for column in columns:
-            left = _take(self._capacities, column)
-            value = None if left is None else self._value(self._everybody & ~column.mask, left)
-            if value is not None:
-                totals.append(column.cost + (value >> 24))
-        return min(totals, default=None)
+    def every(self, limit: Callable[[int, int], bool]) -> Iterator[Chosen]:
+        """Every assignment, leaving out what `limit(people left, cost so far)` says leads nowhere.
+
+        Raises:
+            TooManyCombinations: the budget ended.
+        """
+        yield from self._every(self._everybody, self._capacities, (), 0, limit)
+
+    def _every(
+        self, people: int, left: Left, chosen: Chosen, cost: int, limit: Callable[[int, int], bool]
+    ) -> Iterator[Chosen]:
+        if people == 0:
+            yield chosen
+            return
+        if not limit(people, cost):
+            return
+        for column in self._starting[(people & -people).bit_length() - 1]:
+            if column.mask & ~people:
+                continue
+            self._count()
+            after = taken(left, column.usage)
+            if after is not None:
+                yield from self._every(people & ~column.mask, after, (*chosen, column), cost + column.cost, limit)
+
+    def _count(self) -> None:
+        self._transitions += 1
+        if self._transitions > transitions_max:
+            raise TooManyCombinations(transitions_max=transitions_max)
 
     def _value(self, people: int, left: Left) -> int | None:
         if people == 0:
@@ -66,37 +83,35 @@ class Solver:
         for column in self._starting[(people & -people).bit_length() - 1]:
             if column.mask & ~people:
                 continue
-            self._transitions += 1
-            after = _take(left, column)
+            self._count()
+            after = taken(left, column.usage)
             rest = None if after is None else self._value(people & ~column.mask, after)
             if rest is not None and (best is None or column.first_key + rest < best):
                 best = column.first_key + rest
-        if self._transitions > transitions_max:
-            raise TooManyCombinations(transitions_max=transitions_max)
         self._best[(people, left)] = best
         return best
 
-    def _plan(self, people: int, left: Left) -> tuple[_Rest, tuple[Column, ...]]:
+    def _plan(self, people: int, left: Left) -> tuple[Rest, Chosen]:
         if people == 0:
             return ((), (), (), ()), ()
         if (people, left) in self._plans:
             return self._plans[(people, left)]
         target = self._value(people, left)
-        found: list[tuple[_Rest, tuple[Column, ...]]] = []
+        found: list[tuple[Rest, Chosen]] = []
         for column in self._starting[(people & -people).bit_length() - 1]:
             if column.mask & ~people:
                 continue
-            after = _take(left, column)
+            after = taken(left, column.usage)
             rest = None if after is None else self._value(people & ~column.mask, after)
             if after is None or rest is None or column.first_key + rest != target:
                 continue
             others, plan = self._plan(people & ~column.mask, after)
-            found.append((_joined(column, people, others), (column, *plan)))
+            found.append((joined(column, people, others), (column, *plan)))
         self._plans[(people, left)] = min(found, key=lambda entry: entry[0])
         return self._plans[(people, left)]
 
 
-def _joined(column: Column, people: int, others: _Rest) -> _Rest:
+def joined(column: Column, people: int, others: Rest) -> Rest:
     """The key of a column together with the key of the rest, over the same people in party order."""
     mine = {seat.person: key for seat, key in zip(column.seats, column.people_key, strict=True)}
     rest = iter(zip(others[1], others[2], others[3], strict=True))
@@ -112,23 +127,13 @@ def _joined(column: Column, people: int, others: _Rest) -> _Rest:
     )
 
 
-def _take(left: Left, column: Column) -> Left | None:
-    if not column.usage:
+def taken(left: Left, usage: Usage) -> Left | None:
+    """What is left of the scarce things; None when there is not enough."""
+    if not usage:
         return left
     after = list(left)
-    for number, amount in column.usage:
+    for number, amount in usage:
         after[number] -= amount
         if after[number] < 0:
             return None
     return tuple(after)
-
-
-def _undominated(columns: Sequence[Column]) -> list[Column]:
-    """Of columns for the same people and the same scarce things, only the first by the whole key can matter."""
-    best: dict[tuple[int, object], tuple[object, Column]] = {}
-    for column in columns:
-        key = (column.mask, column.usage)
-        order = (column.first_key, _joined(column, column.mask, ((), (), (), ())))
-        if key not in best or order < best[key][0]:  # type: ignore[operator]  # a tuple of comparable tuples
-            best[key] = (order, column)
-    return [column for _, column in best.values()]

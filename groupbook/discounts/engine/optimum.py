@@ -1,0 +1,123 @@
+"""The cheapest total of a case: every admissible set of codes solved, the best kept, each with its bound and proof."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from groupbook.discounts.engine.cases import Case
+from groupbook.discounts.engine.columns import Column, Columns
+from groupbook.discounts.engine.errors import NoOwnFare
+from groupbook.discounts.engine.groups import columns_of
+from groupbook.discounts.engine.market import Market
+from groupbook.discounts.engine.model import Model, Must, build
+from groupbook.discounts.engine.orders import CodeSet, after_codes, code_sets
+from groupbook.discounts.engine.search import Found, Values, search
+from groupbook.kit.errors import InvariantBroken
+
+
+@dataclass(frozen=True)
+class Solved:
+    """One admissible set of codes: its programme, and what the search found."""
+
+    codes: CodeSet
+    market: Market
+    model: Model
+    found: Found
+
+    @property
+    def total(self) -> int:
+        """What the best assignment costs."""
+        if self.found.total is None:
+            raise InvariantBroken(codes=[code.by for code in self.codes.codes])
+        return self.found.total
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The least total of a party, in minor units. `bound` is proven; `optimal` says that the total reaches it."""
+
+    total: int
+    bound: int
+    optimal: bool
+    nodes: int
+    columns: tuple[Column, ...]
+    codes: CodeSet
+
+
+def optimum(case: Case) -> Optimum:
+    """Total and assignment, without the tie-break, the settlement and the explanation of `price`.
+
+    Raises:
+        NoOwnFare: somebody has no fare that may be bought alone.
+        TooManyCombinations: a rule whose groups are listed one by one has too many of them.
+    """
+    solved = solve(case)
+    best = best_of(solved)
+    columns = columns_of(best.model, best.found.known(), Columns(best.market))
+    total, bound = best.total, bound_of(solved)
+    nodes = sum(one.found.nodes for one in solved)
+    return Optimum(total, bound, bound == total, nodes, tuple(columns), best.codes)
+
+
+def solve(case: Case, *, prove: bool = False) -> list[Solved]:
+    """Every set of codes, the empty one first. A set that cannot beat what is known may end with a bound only.
+
+    Raises:
+        NoOwnFare: somebody has no fare that may be bought alone.
+    """
+    market = Market(case)
+    market.require_own_fares()
+    solved: list[Solved] = []
+    wide = market
+    best: int | None = None
+    for codes in code_sets(market):
+        if codes.codes and wide is market:
+            wide = Market(case, every=True)  # a dearer ticket may reach a minimum
+        one = wide if codes.codes else market
+        model = build(one, codes)
+        # A later set must be able to tie: the tie-break looks at all of them.
+        found = search(model, value=value_of(model), prove=prove, ceiling=None if best is None else best + 1)
+        if found.values is None and not codes.codes:
+            raise NoOwnFare()
+        solved.append(Solved(codes, one, model, found))
+        if found.total is not None:
+            best = found.total if best is None else min(best, found.total)
+    return solved
+
+
+def best_of(solved: Sequence[Solved]) -> Solved:
+    """The cheapest; of several the one with the fewest codes."""
+    return min(
+        (one for one in solved if one.found.total is not None),
+        key=lambda one: (one.found.total, len(one.codes.codes), [code.by for code in one.codes.codes]),
+    )
+
+
+def bound_of(solved: Sequence[Solved]) -> int:
+    """What no assignment can go below, whichever codes are used."""
+    return min(one.found.bound for one in solved if one.found.bound is not None)
+
+
+def value_of(model: Model) -> Callable[[Values], int | None] | None:
+    """The exact total of a solution with codes on the order; None without codes, where it is the plain cost."""
+    if not model.codes.codes:
+        return None
+
+    def value(values: Values) -> int | None:
+        return total_after(model.codes, columns_of(model, values, Columns(model.market)))
+
+    return value
+
+
+def total_after(codes: CodeSet, columns: Sequence[Column]) -> int | None:
+    """What an assignment costs after the codes; None when a code of the set does not apply to it."""
+    lines = [line for column in columns for line in column.lines()]
+    taken = after_codes(codes, lines)
+    return None if taken is None else sum(line.amount for line in lines) - sum(sum(one) for one in taken)
+
+
+def least_using(case: Case, must: Must) -> int | None:
+    """The least total when a rule has to be used, without codes on the order; None when it cannot be used at all."""
+    market = Market(case)
+    return search(build(market, must=must)).total
