@@ -1,4 +1,4 @@
-"""The engine against the public cases, against laws, and against a twin written another way."""
+"""The engine against the public cases, and at its limits. Its laws are in test_laws.py."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from groupbook.discounts.command import price_lines
 from groupbook.discounts.engine import parse_case, parse_catalogue, price, unsupported
@@ -20,7 +18,6 @@ from groupbook.discounts.engine.errors import (
     RulesUnsupported,
     TooManyCombinations,
 )
-from tests.discounts.twin import cheapest_total
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 CATALOGUE_DOCUMENT = json.loads((DATA / "discount-catalogue.json").read_text("utf-8"))
@@ -106,100 +103,6 @@ def test_a_broken_case_is_refused_with_a_pointer() -> None:
     assert [(p.pointer, p.code) for p in refused.value.problems] == [("/rules/1", "unknown_rule")]
     with pytest.raises(CaseInvalid):
         parse_case({**CASES[0], "travellers": []}, CATALOGUE)
-
-
-# --- laws ------------------------------------------------------------------------------------------------------------
-
-LAW_RULES = ["uk.child", "uk.16-25", "uk.26-30", "uk.family-friends", "uk.groupsave"]
-LAW_RULES += ["uk.dprc", "uk.dprc-companion", "shop.3for2", "shop.tiers"]
-DAY_TICKET = {
-    "id": "x.day",
-    "currency": "any",
-    "scope": "joint",
-    "trigger": {"public": True},
-    "layer": 30,
-    "class": "x.day",
-    "stacks_with": [],
-    "families": "*",
-    "roles": [
-        {"name": "payer", "min": 1, "max": 3, "who": {"age": [6, None]}},
-        {"name": "child", "min": 0, "max": 2, "who": {"age": [6, 14]}, "effect": {"free": True}, "pool": False},
-    ],
-    "pool": {"type": "bundle", "table": {"1": 2900, "2": 3900, "3": 4900}},
-}
-# The twin knows no conditions on the trip, so rules and floors are taken without theirs.
-PLAIN = [{**RAW[id], "currency": "any", "when": []} for id in LAW_RULES] + [DAY_TICKET]
-for _rule in PLAIN:
-    _rule["floor"] = [{**floor, "when": [], "not_families": []} for floor in _rule.get("floor", [])]
-LAW_CATALOGUE = parse_catalogue({"rules": PLAIN})
-LAW_RAW = {rule["id"]: rule for rule in PLAIN}
-CARDS = ["uk.16-25", "uk.26-30", "uk.family-friends", "uk.dprc"]
-
-travelers = st.builds(
-    lambda age, cards, fares: {"age": age, "cards": [{"type": type} for type in cards], "fares": fares},
-    age=st.sampled_from([3, 8, 12, 17, 20, 28, 40, 66]),
-    cards=st.lists(st.sampled_from(CARDS), max_size=2, unique=True),
-    fares=st.one_of(
-        st.builds(lambda a: {"offpeak": a}, st.integers(0, 6000)),
-        st.builds(lambda a, b: {"anytime": a, "offpeak": b}, st.integers(0, 6000), st.integers(0, 6000)),
-    ),
-)
-
-
-@st.composite
-def cases(draw: st.DrawFn, most: int = 4) -> dict[str, Any]:
-    party = draw(st.lists(travelers, min_size=1, max_size=most))
-    rules = draw(st.lists(st.sampled_from([*LAW_RULES, "x.day"]), min_size=1, max_size=5, unique=True))
-    return {
-        "id": "law",
-        "currency": "GBP",
-        "trip": {"date": "2026-11-28", "depart": "11:00", "direction": "single"},
-        "travellers": [{"id": f"p{index}", **one} for index, one in enumerate(party)],
-        "rules": rules,
-    }
-
-
-@settings(max_examples=150, deadline=None)
-@given(cases())
-def test_the_total_is_that_of_the_twin(case: dict[str, Any]) -> None:
-    expected = cheapest_total(case, [LAW_RAW[id] for id in case["rules"]])
-    assert price(parse_case(case, LAW_CATALOGUE), explain=False).total == expected
-
-
-@settings(max_examples=100, deadline=None)
-@given(cases(most=6))
-def test_lines_add_up_and_nobody_pays_more_than_alone(case: dict[str, Any]) -> None:
-    read = parse_case(case, LAW_CATALOGUE)
-    priced = price(read)
-    for id, one in priced.people.items():
-        assert sum(delta for _, delta in one.lines) == one.pay, id
-        assert 0 <= one.pay <= one.alone, id
-    assert sum(one.pay for one in priced.people.values()) == priced.total
-    assert sum(one.face for one in priced.people.values()) == priced.total
-    assert all(more >= 0 for _, _, more in priced.unused)
-    named = {(rule, by) for rule, by, _ in (*priced.rejected, *priced.unused)}
-    assert named.isdisjoint((one.rule, one.by) for one in priced.applications)
-    assert price(read) == priced
-
-
-@settings(max_examples=100, deadline=None)
-@given(cases(most=5), st.sampled_from(CARDS))
-def test_a_further_card_never_makes_the_party_dearer(case: dict[str, Any], card: str) -> None:
-    before = price(parse_case(case, LAW_CATALOGUE), explain=False).total
-    first = case["travellers"][0]
-    richer = {**case, "travellers": [{**first, "cards": [*first["cards"], {"type": card}]}, *case["travellers"][1:]]}
-    assert price(parse_case(richer, LAW_CATALOGUE), explain=False).total <= before
-
-
-@settings(max_examples=100, deadline=None)
-@given(cases(most=5))
-def test_the_total_does_not_depend_on_the_order_of_the_party(case: dict[str, Any]) -> None:
-    turned = {**case, "travellers": case["travellers"][::-1], "rules": case["rules"][::-1]}
-    one, other = (price(parse_case(each, LAW_CATALOGUE), explain=False) for each in (case, turned))
-    assert one.total == other.total
-    assert {id: person.alone for id, person in one.people.items()} == {
-        id: person.alone for id, person in other.people.items()
-    }
 
 
 # --- limits ----------------------------------------------------------------------------------------------------------
