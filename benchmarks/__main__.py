@@ -1,4 +1,8 @@
-"""`python -m benchmarks [read] [vote] [join] [quote] [live] [--rounds N] [--seconds S] [--readers N]`."""
+"""`python -m benchmarks [read] [vote] [join] [quote] [live] [--rounds N] [--seconds S] [--readers N]`, or
+
+`python -m benchmarks discounts [--rounds N] [--sizes 8,30] [--sets uk,db] [--instances N] [--plot [FILE]]`, a run of
+its own: nothing is served there, and its peers are installed for it alone.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import api, live
+from benchmarks.discounts import command as discounts
 from benchmarks.world import World
 
 NAMES = ("read", "vote", "join", "quote", "live")
@@ -15,13 +20,18 @@ NAMES = ("read", "vote", "join", "quote", "live")
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks", description="Ratios to bare ceilings, measured in this run.")
-    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(NAMES)}; all when none is given")
+    parser.add_argument(
+        "names", nargs="*", metavar="name", help=f"of {', '.join(NAMES)}; all of these when none is given; or discounts"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default 5)")
     parser.add_argument("--seconds", type=float, default=2.0, help="length of one measurement (default 2)")
     parser.add_argument("--readers", type=int, default=1_000, help="live listeners (default 1000)")
     parser.add_argument("--state", type=Path, help="where the database lives; a temporary folder when not given")
+    discounts.add_options(parser)
     chosen = parser.parse_args()
     names = chosen.names or list(NAMES)
+    if names == ["discounts"]:
+        return 0 if discounts.run(chosen) else 1
     unknown = set(names) - set(NAMES)
     if unknown:
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
