@@ -9,6 +9,8 @@ from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
+from groupbook.discounts.engine.errors import Problem
+from groupbook.discounts.engine.lint import Finding
 from groupbook.kit import clock
 from groupbook.kit.database import Database
 from groupbook.kit.http import Call
@@ -17,10 +19,17 @@ from groupbook.kit.sealing import Sealer
 R = TypeVar("R")
 
 
+def _in_code(found: Problem | Finding) -> str:
+    return found.code.replace("_", " ")
+
+
 @dataclass(frozen=True)
 class DiscountDeps:
+    """`sentence` says what is wrong with, or strange in, a place of a document: rooms have no words of their own."""
+
     database: Database
     sealer: Sealer
+    sentence: Callable[[Problem | Finding], str] = _in_code
 
 
 async def in_session(call: Call[DiscountDeps], step: Callable[[Session, datetime], R]) -> R:

@@ -25,6 +25,16 @@ class RuleCatalogueRow(TenantRow, Base):
     created_at: Mapped[datetime]
 
 
+class RuleWithdrawalRow(Base):
+    """A version that was taken back before its first day; the version itself stays as it was."""
+
+    __tablename__ = "rule_withdrawal"
+
+    merchant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    catalogue_id: Mapped[UUID] = mapped_column(primary_key=True)
+    withdrawn_at: Mapped[datetime]
+
+
 class TravelerRow(Base):
     """What a subject said about themselves for pricing."""
 

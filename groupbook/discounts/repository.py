@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import delete, func, literal, select, text, update
+from sqlalchemy import delete, func, literal, outerjoin, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased, load_only
 
@@ -27,8 +27,10 @@ from groupbook.discounts.models import (
     HeldCodeRow,
     RedemptionRow,
     RuleCatalogueRow,
+    RuleWithdrawalRow,
     TravelerRow,
 )
+from groupbook.discounts.versions import VersionRow
 from groupbook.kit.database import merchant_of
 from groupbook.kit.errors import InvariantBroken
 from groupbook.kit.ids import CodeId, EntitlementId, RedemptionId, new_id
@@ -38,11 +40,12 @@ from groupbook.kit.sealing import Sealer
 _COUNTING: Final = (RedemptionState.RESERVED.value, RedemptionState.REDEEMED.value)
 _FRESH: Final = {"populate_existing": True}
 _IN_FORCE = (RuleCatalogueRow.starts_on.desc(), RuleCatalogueRow.version.desc())
+_STANDING = ~select(RuleWithdrawalRow).where(RuleWithdrawalRow.catalogue_id == RuleCatalogueRow.id).exists()
 
 
 def catalogue_in_force(session: Session, on: date) -> tuple[UUID, int] | None:
     """Id and version of the rules for travel on that day; of two that start together the later version."""
-    query = select(RuleCatalogueRow.id, RuleCatalogueRow.version).where(RuleCatalogueRow.starts_on <= on)
+    query = select(RuleCatalogueRow.id, RuleCatalogueRow.version).where(RuleCatalogueRow.starts_on <= on, _STANDING)
     row = session.execute(query.order_by(*_IN_FORCE).limit(1)).first()
     return None if row is None else (row.id, row.version)
 
@@ -57,13 +60,33 @@ def catalogues_to_offer(session: Session, on: date) -> list[UUID]:
 def catalogues_in_force(session: Session, days: Collection[date]) -> dict[date, tuple[UUID, int] | None]:
     """`catalogue_in_force` for several days, in one query: a merchant has few versions."""
     rows = session.execute(
-        select(RuleCatalogueRow.starts_on, RuleCatalogueRow.id, RuleCatalogueRow.version).order_by(*_IN_FORCE)
+        select(RuleCatalogueRow.starts_on, RuleCatalogueRow.id, RuleCatalogueRow.version)
+        .where(_STANDING)
+        .order_by(*_IN_FORCE)
     ).all()
     return {day: next(((id, version) for starts_on, id, version in rows if starts_on <= day), None) for day in days}
 
 
 def catalogue(session: Session, id: UUID) -> RuleCatalogueRow:
     return session.scalars(select(RuleCatalogueRow).where(RuleCatalogueRow.id == id)).one()
+
+
+def catalogue_versions(session: Session) -> list[VersionRow]:
+    """Every version, the newest first, without its rules; a merchant has few."""
+    withdrawn = outerjoin(RuleCatalogueRow, RuleWithdrawalRow, RuleWithdrawalRow.catalogue_id == RuleCatalogueRow.id)
+    columns = (RuleCatalogueRow.id, RuleCatalogueRow.version, RuleCatalogueRow.starts_on)
+    rows = session.execute(
+        select(*columns, RuleCatalogueRow.rule_count, RuleCatalogueRow.created_at, RuleWithdrawalRow.withdrawn_at)
+        .select_from(withdrawn)
+        .order_by(RuleCatalogueRow.version.desc())
+    )
+    return [VersionRow(*row) for row in rows]
+
+
+def withdraw_catalogue(session: Session, id: UUID, now: datetime) -> None:
+    """Twice is once."""
+    row = {"merchant_id": merchant_of(session), "catalogue_id": id, "withdrawn_at": now}
+    session.execute(insert(RuleWithdrawalRow).values(row).on_conflict_do_nothing())
 
 
 def add_catalogue(

@@ -168,11 +168,19 @@ PROBLEMS: Final[Mapping[str, Advice]] = MappingProxyType(
             "A discount card is unknown, or its dates are wrong.", "See the card list of the merchant."
         ),
         "case_invalid": Advice("The pricing case cannot be read.", "`errors` says where."),
+        "catalogue_in_force": Advice(
+            "The version of your rules has begun, and prices were made with it.",
+            "Upload a new version that starts today; only one that has not begun can be withdrawn.",
+        ),
         "catalogue_invalid": Advice("The rule catalogue cannot be read.", "`errors` says where."),
         "catalogue_not_found": Advice(
-            "The merchant has no rule catalogue in force on that day.", "Store one that starts on or before it."
+            "There is no such version of your rules, or none in force on that day.",
+            "See the versions; store one that starts on or before the day.",
         ),
-        "catalogue_refused": Advice("The catalogue is readable and contradicts itself.", "`params` says where."),
+        "catalogue_refused": Advice(
+            "Rules are broken, or cannot be priced exactly; nothing was stored.",
+            "`errors` names every place by its pointer; `POST /v1/rules/check` says the same and stores nothing.",
+        ),
         "code_exists": Advice(
             "You have a discount code of this text; case does not count.",
             "Choose another text, or use that one.",
@@ -201,6 +209,9 @@ PROBLEMS: Final[Mapping[str, Advice]] = MappingProxyType(
         ),
         "rules_unsupported": Advice(
             "The catalogue uses a kind of rule this version does not know.", "Leave it out, or update groupbook."
+        ),
+        "trial_ambiguous": Advice(
+            "A made-up party is to be priced by a stored version and by a draft at once.", "Send one of the two."
         ),
         "too_many_combinations": Advice(
             "The rules allow more combinations than we can prove the cheapest of.",

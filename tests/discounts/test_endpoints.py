@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
+from groupbook import merchants
 from groupbook.discounts.endpoints import OPERATIONS, DiscountDeps, routes
 from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database
@@ -40,8 +41,12 @@ def who(request: Request) -> Caller | None:
 
 @pytest.fixture
 def http(database: Database) -> Iterator[TestClient]:
+    merchants.create_merchant(
+        database, slug="kestrel", name="Kestrel Rail", livemode=False, currency="GBP", merchant_id=MERCHANT
+    )
     edge = Edge(database=database, authenticate=who, public_url="http://localhost:8000")
-    with TestClient(Starlette(routes=list(routes(DiscountDeps(database, Sealer("a key of the tests")), edge)))) as client:
+    deps = DiscountDeps(database, Sealer("a key of the tests"))
+    with TestClient(Starlette(routes=list(routes(deps, edge)))) as client:
         put(client, [RULES["uk.16-25"], RULES["uk.child"]])
         yield client
 
@@ -95,10 +100,11 @@ def test_rules_are_uploaded_read_and_refused_with_pointers(http: TestClient) -> 
     assert http.get("/v1/rules?on=x", headers={"x-as": "reader"}).status_code == 422
     assert put(http, [RULES["uk.child"]], caller="reader").status_code == 403
     assert put(http, [RULES["uk.child"]], caller="ana").status_code == 403
-    refused = put(http, [RULES["uk.child"], RULES["shop.pct10"]])
+    shrinking = {**RULES["uk.16-25"], "when": [{"fact": "party", "le": 3}]}
+    refused = put(http, [RULES["uk.child"], shrinking])
     assert (refused.status_code, refused.json()["code"]) == (422, "catalogue_refused")
     assert [(one["pointer"], one["code"]) for one in refused.json()["errors"]] == [
-        ("/rules/1/scope", "order_scope_unsupported")
+        ("/rules/1/when/0", "party_maximum_unsupported")
     ]
     broken = put(http, [{**RULES["uk.child"], "effect": {"bp": 5000, "off": 1}}])
     assert [one["pointer"] for one in broken.json()["errors"]] == ["/rules/0/effect"]
