@@ -127,7 +127,7 @@ def build(settings: Settings, outside: Outside, *, nudger: Nudger | None = None,
             confirm_budget_seconds=settings.confirm_budget_seconds,
             settle_budget_seconds=settings.settle_budget_seconds,
         ),
-        sweeps=_sweeps(database, hooks, letters),
+        sweeps=_sweeps(database, sealer, hooks, letters),
         jobs={
             webhooks.NUDGE: lambda merchant_id, row_id: webhooks.deliver(
                 hooks, MerchantId(merchant_id), DeliveryId(row_id)
@@ -138,7 +138,7 @@ def build(settings: Settings, outside: Outside, *, nudger: Nudger | None = None,
 
 
 def _sweeps(
-    database: Database, hooks: webhooks.WebhookDeps, letters: notices.NoticeDeps
+    database: Database, sealer: Sealer, hooks: webhooks.WebhookDeps, letters: notices.NoticeDeps
 ) -> Mapping[str, Callable[[UUID], object]]:
     """What each room looks after by itself, merchant by merchant: deadlines, expiries, retries, old rows."""
 
@@ -156,6 +156,7 @@ def _sweeps(
         "move_bookings": lambda merchant_id: bookings.sweep(database, merchant_id),
         "deliver_webhooks": lambda merchant_id: webhooks.sweep(hooks, MerchantId(merchant_id)),
         "send_notices": lambda merchant_id: notices.sweep(letters, MerchantId(merchant_id)),
+        "seal_card_numbers": step(lambda session: discounts.seal_card_numbers(session, sealer)),
         "forget_sessions": step(people.sweep),
         "forget_keys": step(idempotency.purge),
         "forget_visits": step(lambda session: referrals.sweep(session, clock.now(session))),

@@ -128,15 +128,17 @@ class Effect(StrEnum):
     CANCEL_ORDER = "cancel_order"
     UNWIND = "unwind"
     ISSUE_TICKETS = "issue_tickets"
+    REDEEM_CODES = "redeem_codes"
+    RELEASE_CODES = "release_codes"
     THAW = "thaw"
 
 
 def _table() -> Mapping[tuple[BookingState, BookingEvent], tuple[BookingState, tuple[Effect, ...]]]:
     s, e, x = BookingState, BookingEvent, Effect
-    undo = (x.VOID, x.RELEASE_HOLD)
+    undo, over = (x.VOID, x.RELEASE_HOLD), (x.THAW, x.RELEASE_CODES)
     table: dict[tuple[BookingState, BookingEvent], tuple[BookingState, tuple[Effect, ...]]] = {
         (s.PLACING, e.HOLD_PLACED): (s.OPEN, (x.ASK_PORTIONS,)),
-        (s.PLACING, e.HOLD_REFUSED): (s.ABORTED, (x.THAW,)),
+        (s.PLACING, e.HOLD_REFUSED): (s.ABORTED, over),
         (s.PLACING, e.CANCEL_ASKED): (s.VOIDING, undo),
         (s.PLACING, e.BUDGET_OUT): (s.VOIDING, undo),
         (s.OPEN, e.ALL_SETTLED): (s.FREEZING, (x.LOOK,)),
@@ -154,12 +156,12 @@ def _table() -> Mapping[tuple[BookingState, BookingEvent], tuple[BookingState, t
         (s.CONFIRMING, e.CONFIRM_BUDGET_OUT): (s.TOMBSTONING, (x.CANCEL_ORDER,)),
         (s.TOMBSTONING, e.ORDER_CANCELED): (s.VOIDING, undo),
         (s.TOMBSTONING, e.ORDER_CONFIRMED): (s.CAPTURING, (x.CAPTURE,)),
-        (s.CAPTURING, e.ALL_CAPTURED): (s.BOOKED, (x.ISSUE_TICKETS,)),
+        (s.CAPTURING, e.ALL_CAPTURED): (s.BOOKED, (x.ISSUE_TICKETS, x.REDEEM_CODES)),
         (s.CAPTURING, e.CAPTURE_FAILED): (s.UNWINDING, (x.CANCEL_ORDER,)),
         (s.BOOKED, e.CANCEL_ASKED): (s.UNWINDING, (x.CANCEL_ORDER,)),
         (s.UNWINDING, e.ORDER_CANCELED): (s.REFUNDING, (x.UNWIND,)),
-        (s.REFUNDING, e.ALL_REFUNDED): (s.REFUNDED, (x.THAW,)),
-        (s.VOIDING, e.ALL_VOIDED): (s.ABORTED, (x.THAW,)),
+        (s.REFUNDING, e.ALL_REFUNDED): (s.REFUNDED, over),
+        (s.VOIDING, e.ALL_VOIDED): (s.ABORTED, over),
     }
     for state in BookingState:
         if state not in (s.ABORTED, s.REFUNDED, s.PARKED):

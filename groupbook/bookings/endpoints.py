@@ -29,6 +29,7 @@ from groupbook.bookings.schemas import (
     TicketsOut,
     TimelineOut,
 )
+from groupbook.discounts.domain import CodeNotUsable
 from groupbook.kit.database import Database
 from groupbook.kit.errors import Unavailable
 from groupbook.kit.http import Call, Edge, Operation, Page, PageQuery, operation
@@ -66,6 +67,7 @@ class BookingDeps:
         NobodyTravels,
         OfferNotBookable,
         PortionTooSmall,
+        CodeNotUsable,
         BookingOpen,
         TripStateForbids,
     ),

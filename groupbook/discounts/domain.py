@@ -159,11 +159,10 @@ class HeldCode:
 
 @dataclass(frozen=True)
 class CodeUse:
-    """One use of a code in a price: whose it is, and what it took off the whole party's price."""
+    """One use of somebody's code in their price, and what it took off the whole party's."""
 
     code_id: CodeId
     rule: str
-    subject: UUID
     saved: Money
 
 

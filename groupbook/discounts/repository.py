@@ -53,7 +53,8 @@ def catalogue_in_force(session: Session, on: date) -> tuple[UUID, int] | None:
 def catalogues_to_offer(session: Session, on: date) -> list[UUID]:
     """The rules in force that day and the newest ones, the newest last."""
     found = catalogue_in_force(session, on)
-    newest = session.scalar(select(RuleCatalogueRow.id).order_by(RuleCatalogueRow.version.desc()).limit(1))
+    latest = select(RuleCatalogueRow.id).where(_STANDING).order_by(RuleCatalogueRow.version.desc()).limit(1)
+    newest = session.scalar(latest)
     return [id for id in (found[0] if found else None, newest) if id is not None]
 
 
@@ -319,14 +320,14 @@ def uses_by(session: Session, code_id: UUID, subject: UUID) -> int:
     return session.execute(query).scalar_one()
 
 
-def add_redemption(session: Session, reference: UUID, use: CodeUse, now: datetime) -> None:
+def add_redemption(session: Session, reference: UUID, subject: UUID, use: CodeUse, now: datetime) -> None:
     """Reserve one use and count it in the code's row, which the caller has locked."""
     put = insert(RedemptionRow).values(
         merchant_id=merchant_of(session),
         id=RedemptionId(new_id()),
         code_id=use.code_id,
         reference=reference,
-        subject=use.subject,
+        subject=subject,
         state=RedemptionState.RESERVED.value,
         saved=use.saved.minor,
         currency=use.saved.currency,
@@ -336,11 +337,11 @@ def add_redemption(session: Session, reference: UUID, use: CodeUse, now: datetim
     count(session, use.code_id, 1)
 
 
-def counts_already(session: Session, reference: UUID, use: CodeUse) -> bool:
+def counts_already(session: Session, reference: UUID, subject: UUID, code_id: UUID) -> bool:
     query = select(RedemptionRow.id).where(
         RedemptionRow.reference == reference,
-        RedemptionRow.code_id == use.code_id,
-        RedemptionRow.subject == use.subject,
+        RedemptionRow.code_id == code_id,
+        RedemptionRow.subject == subject,
         RedemptionRow.state.in_(_COUNTING),
     )
     return session.scalar(query) is not None

@@ -19,7 +19,7 @@ from typing import Final, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from groupbook.discounts.domain import Line, PartyPrice, PartyTraveler, Refusal, TripFacts, Unused
+from groupbook.discounts.domain import CodeUse, Line, PartyPrice, PartyTraveler, Refusal, TripFacts, Unused
 from groupbook.kit.errors import Conflict, Invalid, InvariantBroken, NotFound
 from groupbook.kit.ids import HoldId, OccasionId, OfferId, OrderId, QuoteId
 from groupbook.kit.money import Money, total
@@ -266,7 +266,7 @@ class Criteria:
 class PersonPrice:
     """What one member costs. `face` is on the ticket, `pay` is owed, `alone` is the best price without the group.
 
-    `refusals` and `unused` speak of this member's own cards and codes: show them to nobody else.
+    `refusals`, `unused` and `codes` (those that the price uses) speak of this member's own: show them to nobody else.
     """
 
     member_id: UUID
@@ -277,6 +277,7 @@ class PersonPrice:
     lines: tuple[Line, ...]
     refusals: tuple[Refusal, ...] = ()
     unused: tuple[Unused, ...] = ()
+    codes: tuple[CodeUse, ...] = ()
 
     def told(self) -> PersonPrice:
         """The price as its member may read it (P6): what somebody else's card gives them has no name."""
@@ -379,7 +380,7 @@ def quote_of(
         party: member id -> the subject (person or guest) whose entitlements were priced, in the members' order.
     """
     people = tuple(
-        PersonPrice(member_id, one.family, one.face, one.pay, one.alone, one.lines, one.refusals, one.unused)
+        PersonPrice(member_id, one.family, one.face, one.pay, one.alone, one.lines, one.refusals, one.unused, one.codes)
         for member_id, one in ((member_id, price.people[subject]) for member_id, subject in party.items())
     )
     return Quote(

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from groupbook import merchants, offers, trips
+from groupbook import discounts, merchants, offers, trips
 from groupbook.bookings import repository
 from groupbook.bookings.domain import (
     ENDED,
@@ -48,6 +48,7 @@ def open_booking(database: Database, caller: Caller, trip_id: TripId, *, policy:
         NotOrganizer: only the organizer, or the merchant itself, starts the booking.
         NothingDecided: no decision, or not on something that can be booked.
         OfferNotBookable, PortionTooSmall: the price of today cannot be asked for.
+        CodeNotUsable: somebody else just used up a code that the price counts; asked again, it is made without.
     """
     with database.begin(caller.merchant_id) as session:
         organizer = require_organizer(session, trip_id, caller, lock=True)
@@ -72,6 +73,8 @@ def _open(session: Session, trip_id: TripId, organizer: Member, policy: Policy, 
         quote.total,
         [PortionDraft(traveler=one.member_id, payer=one.member_id, amount=one.pay) for one in quote.people],
     )
+    uses = [(party[one.member_id], use) for one in quote.people for use in one.codes]
+    discounts.reserve_codes(session, id, uses, now=now)
     row = BookingRow(
         merchant_id=merchant_of(session),
         id=id,

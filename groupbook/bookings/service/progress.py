@@ -14,7 +14,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy.orm import Session
 
-from groupbook import merchants, offers, payments, trips
+from groupbook import discounts, merchants, offers, payments, trips
 from groupbook.bookings import repository
 from groupbook.bookings.domain import (
     BUDGETED,
@@ -202,6 +202,15 @@ def _issue_tickets(session: Session, row: BookingRow, now: datetime) -> None:
     trips.mark_booked(session, TripId(row.trip_id), by=BookingId(row.id), now=now)
 
 
+def _redeem_codes(session: Session, row: BookingRow, now: datetime) -> None:
+    discounts.redeem_codes(session, row.id, now=now)
+
+
+def _release_codes(session: Session, row: BookingRow, now: datetime) -> None:
+    """They count from the opening on, so whoever waits for one gets it once the booking has really come to nothing."""
+    discounts.release_codes(session, row.id, now=now)
+
+
 def _thaw(session: Session, row: BookingRow, now: datetime) -> None:
     """The trip is the group's again: decided, not booked; or over, when a booked one was canceled."""
     if row.state == BookingState.REFUNDED.value and row.reason != BookingEvent.CAPTURE_FAILED.value:
@@ -220,6 +229,8 @@ _EFFECTS: Final[dict[Effect, Callable[[Session, BookingRow, datetime], None]]] =
     Effect.CANCEL_ORDER: _cancel_order,
     Effect.UNWIND: _unwind,
     Effect.ISSUE_TICKETS: _issue_tickets,
+    Effect.REDEEM_CODES: _redeem_codes,
+    Effect.RELEASE_CODES: _release_codes,
     Effect.THAW: _thaw,
 }
 

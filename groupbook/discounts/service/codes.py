@@ -181,23 +181,25 @@ def held_codes(session: Session, subjects: Collection[UUID]) -> dict[UUID, tuple
 # --- a booking's ------------------------------------------------------------------------------------------------------
 
 
-def reserve_codes(session: Session, reference: UUID, uses: Iterable[CodeUse], *, now: datetime) -> None:
+def reserve_codes(session: Session, reference: UUID, uses: Iterable[tuple[UUID, CodeUse]], *, now: datetime) -> None:
     """Count what a price uses against the limits, all or nothing with the caller's transaction. Twice is once.
 
+    Args:
+        uses: whose, and which of their codes the price counts.
     Raises:
         CodeNotUsable: since the price was made, somebody else was faster, or the merchant or the time ended the code.
             A new price is made without it.
     """
-    for use in sorted(uses, key=lambda one: (one.code_id, one.subject)):
+    for subject, use in sorted(uses, key=lambda one: (one[1].code_id, one[0])):
         code = repository.lock_code(session, use.code_id)
         if code is None:
             raise CodeNotUsable(reason=CodeState.DISABLED.value)
-        if repository.counts_already(session, reference, use):
+        if repository.counts_already(session, reference, subject, code.id):
             continue
-        state = code.state(now, uses_by_subject=repository.uses_by(session, code.id, use.subject))
+        state = code.state(now, uses_by_subject=repository.uses_by(session, code.id, subject))
         if state is not CodeState.USABLE:
             raise CodeNotUsable(reason=state.value)
-        repository.add_redemption(session, reference, use, now)
+        repository.add_redemption(session, reference, subject, use, now)
 
 
 def redeem_codes(session: Session, reference: UUID, *, now: datetime) -> None:

@@ -66,8 +66,10 @@ def offered_codes(
     return Offered(tuple(offered), tuple(sorted(quota.items())))
 
 
-def used_codes(priced: Priced, offered: Offered) -> tuple[CodeUse, ...]:
-    """The codes that moved this price, each with what it took off; several of one order's rule share that equally."""
+def used_codes(priced: Priced, offered: Offered) -> list[tuple[str, CodeUse]]:
+    """The codes that moved this price, by their owners, each with what it took off; several of one order's rule share
+    that equally.
+    """
     applied = {(one.rule, one.by) for one in priced.applications}
     own = {(what, id) for id, person in priced.people.items() for what, _ in person.lines}
     used = [
@@ -76,15 +78,17 @@ def used_codes(priced: Priced, offered: Offered) -> tuple[CodeUse, ...]:
     shares: dict[str, list[Money]] = {}
     for rule, number in Counter(one.rule for one in used if not one.is_own).items():
         shares[rule] = divide(_taken_off(priced, rule, priced.people), [1] * number)
-    return tuple(
-        CodeUse(
-            one.code_id,
-            one.rule,
-            UUID(hex=one.owner),
-            _taken_off(priced, one.rule, [one.owner]) if one.is_own else shares[one.rule].pop(0),
+    return [
+        (
+            one.owner,
+            CodeUse(
+                one.code_id,
+                one.rule,
+                _taken_off(priced, one.rule, [one.owner]) if one.is_own else shares[one.rule].pop(0),
+            ),
         )
         for one in used
-    )
+    ]
 
 
 def _taken_off(priced: Priced, rule: str, people: Iterable[str]) -> Money:

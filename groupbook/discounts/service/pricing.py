@@ -200,14 +200,14 @@ def _party_price(priced: Priced, case: Case, offered: Offered, version: int | No
                 for rule, by, more in priced.unused
                 if id in owners.get(by, ())
             ),
-            codes=tuple(use for use in used if use.subject == UUID(hex=id)),
+            codes=tuple(use for owner, use in used if owner == id),
         )
     return PartyPrice(
         total=Money(priced.total, case.currency),
         people=people,
         refusals=tuple(refusals),
         unused=tuple(unused),
-        proof=Proof(priced.proof.optimal, Money(priced.proof.bound, case.currency), priced.proof.method),
+        proof=Proof(priced.proof.optimal, Money(priced.proof.bound, case.currency), "branch_and_bound"),
         catalogue_version=version,
     )
 
