@@ -20,7 +20,7 @@ from groupbook.discounts.engine.rules import Bundle, JointRule, NthOff, PayFor, 
 from groupbook.discounts.engine.tickets import Ticket
 from groupbook.kit.money import Money, divide
 
-fillings_max: Final = 100_000
+fillings_max: Final = 200_000
 Filling = Mapping[int, tuple[Role, Ticket]]  # person -> role and ticket
 _Value = tuple[int, tuple[int, ...], tuple[int, ...]]  # cost; prices falling; prices in party order
 _State = tuple[_Value, int, dict[int, tuple[Role, Ticket]]]  # value, reduced cost so far, who sits where
@@ -83,26 +83,38 @@ class Column:
 
 @dataclass(frozen=True)
 class Prices:
-    """Dual prices over `scale`: per person, per resource number; `gap` (over `scale`) is total minus their bound."""
+    """Dual prices over `scale`: per person, per resource number; `gap` (over `scale`) is total minus their bound.
+
+    slope, less: with codes, a lower bound of what a line is worth is slope x price - less (both over `scale`).
+    """
 
     people: tuple[int, ...]
     resources: tuple[int, ...]
     gap: int
-    scale: int
+    slope: int
+    less: int = 0
 
     def of(self, person: int, price: int, usage: Usage) -> int:
-        """What this seat adds to the reduced cost of its column."""
+        """What this seat adds to the reduced cost of its column, or a little less."""
         taken = sum(amount * self.resources[number] for number, amount in usage) if usage else 0
-        return price * self.scale - self.people[person] + taken
+        return price * self.slope - self.less - self.people[person] + taken
 
 
 class Columns:
     """The columns of a market. `alone[i]` bounds what person i may pay; without it nothing is settled."""
 
-    def __init__(self, market: Market, alone: Sequence[int] | None = None, prices: Prices | None = None) -> None:
+    def __init__(
+        self,
+        market: Market,
+        alone: Sequence[int] | None = None,
+        prices: Prices | None = None,
+        *,
+        fillings: int = fillings_max,
+    ) -> None:
         self.market = market
         self.alone = alone
         self.prices = prices
+        self._fillings_max = fillings
 
     def __iter__(self) -> Iterator[Column]:
         for person in self.market.people:
@@ -157,7 +169,7 @@ class Columns:
 
     def _filled(self, joint: Joint) -> Iterator[Column]:
         party = len(self.market.people)
-        best: dict[tuple[int, Usage], Column] = {}
+        best: dict[object, Column] = {}
         for sizes in tiers(joint.rule, party):
             for counts, filling in self._fillings(joint, sizes):
                 if not self._complete(joint, counts, filling, sizes):
@@ -165,7 +177,9 @@ class Columns:
                 column = self.application(joint, filling)
                 if column is None or not self._worth_all(column):
                     continue
-                key = (column.mask, column.usage)
+                key: object = (column.mask, column.usage)
+                if self.market.every:
+                    key = (key, tuple(seat.ticket.name for seat in column.seats))
                 if key not in best or _order(column) < _order(best[key]):
                     best[key] = column
         yield from best.values()
@@ -186,26 +200,27 @@ class Columns:
         most = sizes[1] if sizes else rule.size.max if rule.size else len(self.market.people)
         choices = [self._choices(joint, roles, person, sizes) for person in self.market.people]
         hope = self._hopes(choices)
-        states: dict[tuple[int, tuple[int, ...], Usage], _State] = {}
-        states[(0, tuple(0 for _ in roles), NO_USAGE)] = ((0, (), ()), 0, {})
+        states: dict[tuple[int, tuple[int, ...], Usage, tuple[object, ...]], _State] = {}
+        states[(0, tuple(0 for _ in roles), NO_USAGE, ())] = ((0, (), ()), 0, {})
         for person in self.market.people:
             limit = self.prices.gap - hope[person + 1] if self.prices else None
-            for (mask, counts, usage), ((cost, falling, faces), reduced, filling) in list(states.items()):
+            for (mask, counts, usage, names), ((cost, falling, faces), reduced, filling) in list(states.items()):
                 for index, ticket, price, more, adds in choices[person]:
                     if counts[index] == roles[index].max or (limit is not None and reduced + adds > limit):
                         continue
                     after = tuple(count + (index == at) for at, count in enumerate(counts))
                     if sum(after[at] for at in counted) > most:
                         continue
-                    key = (mask | 1 << person, after, added(usage, more))
+                    named = (*names, ticket.name) if self.market.every else names
+                    key = (mask | 1 << person, after, added(usage, more), named)
                     value = (cost + price, tuple(sorted((*falling, price), reverse=True)), (*faces, price))
                     if key not in states or value < states[key][0]:
                         states[key] = (value, reduced + adds, {**filling, person: (roles[index], ticket)})
             if limit is not None:
                 states = {key: state for key, state in states.items() if state[1] <= limit}
-            if len(states) > fillings_max:
-                raise TooManyCombinations(fillings_max=fillings_max, rule=rule.id)
-        for (mask, counts, _), (_, _, filling) in states.items():
+            if len(states) > self._fillings_max:
+                raise TooManyCombinations(fillings_max=self._fillings_max, rule=rule.id)
+        for (mask, counts, _, _), (_, _, filling) in states.items():
             if mask:
                 yield {role.name: counts[index] for index, role in enumerate(roles)}, filling
 

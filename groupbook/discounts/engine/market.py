@@ -56,7 +56,7 @@ class Market:
         self.case = case
         self.facts = Facts(case.trip, case.travelers)
         self.people = range(len(case.travelers))
-        self._every = every
+        self.every = every
         self._held: dict[str, list[Held]] = {}
         for person, one in enumerate(case.travelers):
             for card in one.cards:
@@ -269,7 +269,7 @@ class Market:
             if using is not None and not ticket.uses(using):
                 continue
             pattern: object = self.usage_of(person, ticket)
-            if self._every:
+            if self.every:
                 pattern = (pattern, ticket.name)
             if pattern not in found or ticket.key < found[pattern].key:
                 found[pattern] = ticket

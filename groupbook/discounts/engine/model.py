@@ -9,7 +9,7 @@ Each scarce thing is a row. Links that bounds cannot say (own parent in one grou
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from groupbook.discounts.engine.columns import Column, Columns
@@ -104,6 +104,21 @@ def build(market: Market, codes: CodeSet | None = None, must: Must | None = None
         TooManyCombinations: a listed rule has more groups than the budget.
     """
     return _Builder(Model(market, Kinds(market), codes or CodeSet()), must).build()
+
+
+def bound_first(model: Model) -> Model:
+    """The same programme, in which among equal totals fewer people bound to others and fewer applications win.
+
+    One minor unit outweighs every such difference, so the total stays the least.
+    """
+    one = len(model.kinds.type_of) + 1
+    cost = []
+    for number, price in zip(model.numbers, model.cost, strict=True):
+        bound = isinstance(number, Seats) and (number.offer is not None or number.pool is not None)
+        applied = isinstance(number, Applications | Listed) or (isinstance(number, Seats) and number.pool is not None)
+        people = len(number.column.seats) if isinstance(number, Listed) else int(bound)
+        cost.append((price * one + people) * one + applied)
+    return replace(model, cost=cost)
 
 
 class _Builder:

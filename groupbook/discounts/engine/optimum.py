@@ -112,7 +112,11 @@ def value_of(model: Model) -> Callable[[Values], int | None] | None:
 
 def total_after(codes: CodeSet, columns: Sequence[Column]) -> int | None:
     """What an assignment costs after the codes; None when a code of the set does not apply to it."""
-    lines = [line for column in columns for line in column.lines()]
+    seats = sorted(
+        ((seat.person, line) for column in columns for seat, line in zip(column.seats, column.lines(), strict=True)),
+        key=lambda one: one[0],
+    )
+    lines = [line for _, line in seats]
     taken = after_codes(codes, lines)
     return None if taken is None else sum(line.amount for line in lines) - sum(sum(one) for one in taken)
 

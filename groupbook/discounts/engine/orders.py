@@ -12,14 +12,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from groupbook.discounts.engine.errors import TooManyCombinations
 from groupbook.discounts.engine.market import Market
 from groupbook.discounts.engine.rules import OrderRule
 from groupbook.discounts.engine.tickets import rounded
 from groupbook.kit.money import Money, divide
 
-codes_together_max = 6
+codes_together_max: Final = 6
 
 
 class UsedCode(NamedTuple):
@@ -60,11 +61,17 @@ class CodeSet:
 
 
 def code_sets(market: Market) -> list[CodeSet]:
-    """Every set of codes that may be used together: none, one exclusive code, any of those that are not."""
+    """Every set of codes that may be used together: none, one exclusive code, any of those that are not.
+
+    Raises:
+        TooManyCombinations: more than `codes_together_max` codes that may meet.
+    """
     codes = [UsedCode(rule, by) for rule, by in market.order_rules() if market.case.quota.get(f"rule:{rule.id}", 1) > 0]
     position = {one.id: at for at, one in enumerate(market.case.travelers)}
     codes.sort(key=lambda code: (code.rule.layer, code.rule.id, position[code.owner]))
-    shared = [code for code in codes if not code.rule.exclusive][:codes_together_max]
+    shared = [code for code in codes if not code.rule.exclusive]
+    if len(shared) > codes_together_max:
+        raise TooManyCombinations(codes_together_max=codes_together_max)
     sets = [CodeSet()]
     sets += [CodeSet((code,)) for code in codes if code.rule.exclusive]
     for count in range(1, len(shared) + 1):

@@ -17,7 +17,7 @@ import highspy
 import numpy as np
 
 from groupbook.discounts.engine.model import UNBOUNDED, Applications, Excess, Listed, Model, Seats
-from groupbook.discounts.engine.orders import pieces_of
+from groupbook.discounts.engine.orders import baskets, pieces_of
 from groupbook.discounts.engine.proof import Branch, Feature, Leaf, Tree
 from groupbook.kit.errors import InvariantBroken
 
@@ -110,6 +110,7 @@ class _Search:
         self.root: Leaf | None = None
         self.root_bound: float | None = None
         self.path: list[tuple[int, bool]] = []  # (number, whether on the high side), root first
+        self.edges: list[int] = []  # at most, or at least, so many of that number
 
     def run(self) -> Found:
         self.solver = _load(self.model)
@@ -161,8 +162,10 @@ class _Search:
                 self.high[at] = edge
             self.solver.changeColBounds(at, float(self.low[at]), float(self.high[at]))
             self.path.append((at, upper))
+            self.edges.append(edge + upper)
             halves[upper] = self._node(bound)
             self.path.pop()
+            self.edges.pop()
             self.low[at], self.high[at] = before
             self.solver.changeColBounds(at, float(before[0]), float(before[1]))
         low, high = halves[False], halves[True]
@@ -239,10 +242,30 @@ class _Search:
 
     def _leaf(self, solution: highspy.HighsSolution, *, feasible: bool) -> Leaf:
         """The dual prices of this node as integers; an infeasible node's come from its Farkas ray, large enough."""
-        rows, reduced = solution.row_dual, solution.col_dual
-        if not feasible:
-            rows, reduced = self._ray()
-        return leaf_of(self.model, rows, reduced, self.path)
+        if feasible:
+            return leaf_of(self.model, solution.row_dual, solution.col_dual, self.path)
+        return self._amplified(leaf_of(self.model, *self._ray(), self.path))
+
+    def _amplified(self, ray: Leaf) -> Leaf:
+        """A Farkas ray, taken so many times that the bound it proves is above any total of the case."""
+        rows = [(row, keys) for row, keys in self.model.scarce]
+        limits = {
+            key: self.model.market.capacities[self.model.market.resources[key]] for _, keys in rows for key in keys
+        }
+        limits |= {("card", *key[1:]): 1 for key, _ in ray.resources if key[0] == "card"}
+        gain = sum(ray.people) - sum(price * limits[key] for key, price in ray.resources)
+        gain += sum(price * rhs for price, rhs in zip(ray.branches, self.edges, strict=True))
+        least = [what[2] for what in baskets(self.model.codes)]
+        gain += sum(price * limit for price, limit in zip(ray.basket, least, strict=True))
+        dear = sum(max(base for _, base in fares) for fares in self.model.market.fares) + 1
+        times = 1 if gain <= 0 else -(-dear * scale // gain) + 1
+        return Leaf(
+            tuple(price * times for price in ray.people),
+            tuple((key, price * times) for key, price in ray.resources),
+            tuple(price * times for price in ray.branches),
+            (scale, *([0] * (len(ray.pieces) - 1))) if ray.pieces else (),
+            tuple(price * times for price in ray.basket),
+        )
 
     def _ray(self) -> tuple[list[float], list[float]]:
         _, found, ray = self.solver.getDualRay()  # type: ignore[attr-defined]  # its stubs leave it out

@@ -14,7 +14,7 @@ from groupbook.discounts.engine.columns import Column
 from groupbook.discounts.engine.errors import TooManyCombinations
 from groupbook.discounts.engine.market import Usage
 
-transitions_max: Final = 300_000
+transitions_max: Final = 4_000_000
 Left = tuple[int, ...]
 Chosen = tuple[Column, ...]
 # pays from the largest down; pays, rules and leaders in party order
@@ -24,7 +24,10 @@ Rest = tuple[tuple[int, ...], tuple[int, ...], tuple[object, ...], tuple[int, ..
 class Ties:
     """The best of the cheapest assignments over a fixed set of columns."""
 
-    def __init__(self, columns: Sequence[Column], capacities: Sequence[int], people: int) -> None:
+    def __init__(
+        self, columns: Sequence[Column], capacities: Sequence[int], people: int, *, transitions: int = transitions_max
+    ) -> None:
+        self._transitions_max = transitions
         self._everybody = (1 << people) - 1
         self._capacities = tuple(capacities)
         self._starting: list[list[Column]] = [[] for _ in range(people)]
@@ -44,34 +47,34 @@ class Ties:
             return None
         return self._plan(self._everybody, self._capacities)[1]
 
-    def every(self, limit: Callable[[int, int], bool]) -> Iterator[Chosen]:
-        """Every assignment, leaving out what `limit(people left, cost so far)` says leads nowhere.
+    def every(self, weight: Callable[[Column], int], gap: int) -> Iterator[Chosen]:
+        """Every assignment whose columns weigh at most `gap` together; no weight is below zero (but for rounding).
 
         Raises:
             TooManyCombinations: the budget ended.
         """
-        yield from self._every(self._everybody, self._capacities, (), 0, limit)
+        weights = {id(column): weight(column) for columns in self._starting for column in columns}
+        for columns in self._starting:
+            columns[:] = [column for column in columns if weights[id(column)] <= gap]
+        yield from self._every(self._everybody, self._capacities, (), gap, weights)
 
-    def _every(
-        self, people: int, left: Left, chosen: Chosen, cost: int, limit: Callable[[int, int], bool]
-    ) -> Iterator[Chosen]:
+    def _every(self, people: int, left: Left, chosen: Chosen, gap: int, weights: dict[int, int]) -> Iterator[Chosen]:
         if people == 0:
             yield chosen
             return
-        if not limit(people, cost):
-            return
         for column in self._starting[(people & -people).bit_length() - 1]:
-            if column.mask & ~people:
+            if column.mask & ~people or weights[id(column)] > gap:
                 continue
             self._count()
             after = taken(left, column.usage)
             if after is not None:
-                yield from self._every(people & ~column.mask, after, (*chosen, column), cost + column.cost, limit)
+                rest = min(gap, gap - weights[id(column)])
+                yield from self._every(people & ~column.mask, after, (*chosen, column), rest, weights)
 
     def _count(self) -> None:
         self._transitions += 1
-        if self._transitions > transitions_max:
-            raise TooManyCombinations(transitions_max=transitions_max)
+        if self._transitions > self._transitions_max:
+            raise TooManyCombinations(transitions_max=self._transitions_max)
 
     def _value(self, people: int, left: Left) -> int | None:
         if people == 0:

@@ -13,6 +13,7 @@ from itertools import combinations
 from math import gcd
 from typing import Final, NamedTuple
 
+from groupbook.discounts.engine.check.count import Filled, fillings
 from groupbook.discounts.engine.check.ground import Ground, Seat, Usage, by_size, riders
 from groupbook.discounts.engine.check.shape import Row, Shape, Way, segments, shape_of, sizes_of
 from groupbook.discounts.engine.proof import Feature, Leaf, Resource
@@ -69,6 +70,38 @@ class Prices:
         return sum(amount * self.resources.get(key, 0) for key, amount in usage) if usage and self.resources else 0
 
 
+class Column:
+    """One application, written out."""
+
+    def __init__(self, ground: Ground, rule: JointRule, chosen: Mapping[int, Filled], usage: Usage) -> None:
+        self.chosen = chosen
+        self.usage = usage
+        self.size = sum(role.name in rule.counted_roles for role, _ in chosen.values())
+        pooled = [seat for role, seat in chosen.values() if rule.pool is not None and role.pool]
+        self.whole = ground.whole(rule, [seat.ticket for seat in pooled])
+        self.codes = pooled[0].codes if pooled else NOTHING
+        self.pooled = rule.pool is not None
+        self.pivot: int | None = len(pooled) if isinstance(rule.pool, Bundle) else None
+        if isinstance(rule.pool, PayFor):
+            gifts = len(pooled) // rule.pool.n * (rule.pool.n - rule.pool.pay)
+            self.pivot = sorted(seat.price for seat in pooled)[gifts - 1]
+
+    def reduced(self, prices: Prices, features: Sequence[tuple[Feature, int]]) -> int:
+        """The reduced cost."""
+        cost = prices.amount(self.whole, self.codes, 0) + prices.used(self.usage)
+        for person, (role, seat) in self.chosen.items():
+            amount = 0 if self.pooled and role.pool else seat.price
+            cost += prices.amount(amount, seat.codes) + prices.used(seat.usage) - prices.people[person]
+        return cost - sum(price * self._count(feature) for feature, price in features)
+
+    def _count(self, feature: Feature) -> int:
+        if not _covers(feature, (self.size, self.size), self.pivot):
+            return 0
+        if feature.seats:
+            return sum(_matches(feature, role.name, person, seat) for person, (role, seat) in self.chosen.items())
+        return not _is_group(feature) or set(feature.people) == set(self.chosen)
+
+
 class Bound:
     """The bounds of one plan's leaves. Tickets and shapes are looked up once for all leaves."""
 
@@ -86,6 +119,7 @@ class Bound:
             if rule.anchor is not None
             for person in ground.able(rule, by, role)
         }
+        self._listed: dict[tuple[str, str], list[Column]] = {}
         self._shapes: dict[tuple[str, str, tuple[int, int], int | None], Shape] = {}
 
     def of(self, leaf: Leaf, path: Sequence[Turn], scale: int) -> tuple[int, int]:
@@ -167,6 +201,8 @@ class Bound:
         party = len(self.ground.people)
         features = [entry for entry in prices.branches.get(rule.id, []) if _named(entry[0].by, by)]
         cuts = [cut for feature, _ in features if feature.sizes for cut in (feature.sizes[0], feature.sizes[1] + 1)]
+        if any(_is_group(feature) for feature, _ in features):
+            return min((column.reduced(prices, features) for column in self._columns(rule, by)), default=None)
         once = prices.used(self.ground.used_by_application(rule, by))
         found = []
         for sizes in segments(rule, party, cuts):
@@ -251,6 +287,18 @@ class Bound:
             yield "full", seat.price
             yield "less", self.ground.later(rule, rule.pool, seat.ticket)
 
+    def _columns(self, rule: JointRule, by: str) -> list[Column]:
+        """Every application one by one, for branches that count a very group."""
+        key = (rule.id, by)
+        if key not in self._listed:
+            party, usage = len(self.ground.people), self.ground.used_by_application(rule, by)
+            self._listed[key] = [
+                Column(self.ground, rule, chosen, usage)
+                for sizes in segments(rule, party, ())
+                for chosen in fillings(self.ground, rule, by, sizes)
+            ]
+        return self._listed[key]
+
     # --- links ------------------------------------------------------------------------------------------------------
 
     def _groups(self, rule: JointRule, by: str, rows: Mapping[int, dict[Way, int]]) -> Iterator[list[Row]]:
@@ -291,6 +339,11 @@ class Bound:
                     ways = {way: cost for way, cost in ways.items() if way.role != kin.role}
                 group.append((ways, person in present))
             yield group
+
+
+def _is_group(feature: Feature) -> bool:
+    """Whether it counts the applications of exactly these people."""
+    return bool(feature.people) and not feature.seats
 
 
 def _named(wanted: tuple[str, ...], by: str) -> bool:

@@ -16,6 +16,7 @@ from groupbook.discounts.engine.rules import JointRule, Role
 
 people_max: Final = 8
 steps_max: Final = 400_000
+Filled = tuple[Role, Seat]
 Lines = tuple[tuple[int, Line], ...]
 
 
@@ -96,7 +97,8 @@ def _columns(ground: Ground, alone: Sequence[int]) -> Iterator[_Column]:
             yield from _rides(ground, rule, by)
             continue
         for sizes in segments(rule, len(ground.people), ()):
-            yield from _applications(ground, rule, by, sizes, alone)
+            for chosen in fillings(ground, rule, by, sizes):
+                yield _application(ground, rule, by, chosen, alone)
 
 
 def _rides(ground: Ground, rule: JointRule, by: str) -> Iterator[_Column]:
@@ -110,11 +112,14 @@ def _rides(ground: Ground, rule: JointRule, by: str) -> Iterator[_Column]:
                         yield _Column(1 << person, (line,), (*seat.usage, *slots))
 
 
-def _applications(
-    ground: Ground, rule: JointRule, by: str, sizes: tuple[int, int], alone: Sequence[int]
-) -> Iterator[_Column]:
+def fillings(ground: Ground, rule: JointRule, by: str, sizes: tuple[int, int]) -> Iterator[dict[int, Filled]]:
+    """Every finished application of a rule without an anchor, with so many counted, that is worth something.
+
+    Raises:
+        ProofBroken: too many to count.
+    """
     size = sizes[0] if by_size(rule) else 0
-    chosen: list[dict[int, tuple[Role, Seat]]] = [{}]
+    chosen: list[dict[int, Filled]] = [{}]
     for person in ground.people:
         for role in riders(rule):
             if person in ground.able(rule, by, role):
@@ -123,12 +128,13 @@ def _applications(
         if len(chosen) > steps_max:
             raise ProofBroken(reason="too_large", pointer="/proof/plans")
     for one in chosen:
-        if ground.complete(rule, {person: role for person, (role, _) in one.items()}, sizes):
-            yield _application(ground, rule, by, one, alone)
+        worth = rule.gated or rule.pool is not None or any(seat.ticket.uses(rule.id) for _, seat in one.values())
+        if worth and ground.complete(rule, {person: role for person, (role, _) in one.items()}, sizes):
+            yield one
 
 
 def _application(
-    ground: Ground, rule: JointRule, by: str, chosen: Mapping[int, tuple[Role, Seat]], alone: Sequence[int]
+    ground: Ground, rule: JointRule, by: str, chosen: Mapping[int, Filled], alone: Sequence[int]
 ) -> _Column:
     amounts = {person: seat.price for person, (_, seat) in chosen.items()}
     pooled = [person for person, (role, _) in chosen.items() if rule.pool is not None and role.pool]

@@ -67,14 +67,15 @@ def _leaves(ground: Ground, tree: Tree, pointer: str) -> Iterator[tuple[Leaf, tu
 
 def _countable(ground: Ground, feature: Feature) -> bool:
     """Whether a feature is a number of every assignment, so that the two sides of a branch cover all of them."""
-    narrowed = feature.role is not None or feature.people or feature.ticket is not None
-    if narrowed and not feature.seats:
-        return False
     if any(person not in ground.people for person in feature.people):
         return False
+    if not feature.seats and (feature.role is not None or feature.ticket is not None):
+        return False
     if feature.rule is None:
-        return not (feature.by or feature.sizes or feature.pivot is not None or feature.role is not None)
-    return any(rule.id == feature.rule for rule, _ in ground.joint)
+        bare = feature.seats or not feature.people
+        return bare and not (feature.by or feature.sizes or feature.pivot is not None or feature.role is not None)
+    named = [rule for rule, _ in ground.joint if rule.id == feature.rule]
+    return bool(named) and (feature.seats or not feature.people or named[0].anchor is None)
 
 
 def _require_leaf(ground: Ground, leaf: Leaf, path: Sequence[Turn], scale: int, pointer: str) -> None:
