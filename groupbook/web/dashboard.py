@@ -6,13 +6,10 @@ see their own merchant in its own mode, because every read is bound to the tenan
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any
 
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -21,41 +18,21 @@ from groupbook import bookings, merchants, referrals, trips, webhooks
 from groupbook.bookings.domain import BookingState
 from groupbook.house import House
 from groupbook.kit import clock
-from groupbook.kit.callers import Caller
 from groupbook.kit.errors import GroupbookError, NotFound
 from groupbook.kit.i18n import Words
 from groupbook.kit.ids import ApiKeyId, BookingId, EmbedOriginId, EndpointId, EventId, from_wire, to_wire
-from groupbook.merchants.domain import InvalidLogin, Merchant, staff_session_seconds
+from groupbook.merchants.domain import InvalidLogin, staff_session_seconds
 from groupbook.referrals.domain import ChannelGrowth
 from groupbook.web import cookies, quickstart
+from groupbook.web.desk import HOME, LOGIN, Desk, DeskPages, Form, read_form
 from groupbook.web.phrases import error_text
-from groupbook.web.render import Viewer, render, words_of
+from groupbook.web.render import render, words_of
 from groupbook.web.sessions import require_own_origin
 from groupbook.webhooks.domain import EVENT_TYPES, Delivery, DeliveryState
 
-R = TypeVar("R")
-HOME: Final = "/dashboard"
-LOGIN: Final = "/dashboard/login"
-field_characters_max: Final = 2_000
 
-
-@dataclass(frozen=True)
-class Desk:
-    """Who sits at the dashboard: the caller, their name, their merchant."""
-
-    caller: Caller
-    name: str
-    merchant: Merchant
-
-
-Page = Callable[[Request, Desk], Awaitable[Response]]
-
-
-class Dashboard:
+class Dashboard(DeskPages):
     """The pages, on one house."""
-
-    def __init__(self, house: House) -> None:
-        self._house = house
 
     def routes(self) -> list[Route]:
         return [
@@ -69,39 +46,14 @@ class Dashboard:
             Route("/dashboard/settings", self._page(self.settings), methods=["GET", "POST"]),
         ]
 
-    # --- who sits here ------------------------------------------------------------------------------------------------
-
-    def _page(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
-        """A page for staff only: the login page otherwise; forms from our own pages only."""
-
-        async def endpoint(request: Request) -> Response:
-            desk = await run_in_threadpool(self._desk, request)
-            if desk is None:
-                return RedirectResponse(LOGIN, 303)
-            try:
-                if request.method == "POST":
-                    require_own_origin(request, self._house.settings.public_origin)
-                return await page(request, desk)
-            except GroupbookError as error:
-                return self._trouble(request, desk, error)
-
-        return endpoint
-
-    def _desk(self, request: Request) -> Desk | None:
-        token = request.cookies.get(cookies.STAFF)
-        caller = merchants.authenticate_staff(self._house.database, token) if token else None
-        if caller is None or caller.subject is None:
-            return None
-        with self._house.database.begin(caller.merchant_id) as session:
-            staff = merchants.read_staff(session, caller.subject)
-            return None if staff is None else Desk(caller, staff.name, merchants.read_merchant(session))
+    # --- coming and going ---------------------------------------------------------------------------------------------
 
     async def log_in(self, request: Request) -> Response:
         if request.method == "GET":
             return render(request, "dashboard/login.html", {"email": "", "error": ""})
         try:
             require_own_origin(request, self._house.settings.public_origin)
-            form = await _form(request)
+            form = await read_form(request)
             _, token = await run_in_threadpool(
                 merchants.log_in_staff, self._house.database, email=form["email"], password=form["password"]
             )
@@ -211,7 +163,7 @@ class Dashboard:
         context: dict[str, Any] = {"secret": None, "error": "", "url": "", "types": sorted(EVENT_TYPES)}
         status = 200
         if request.method == "POST":
-            form = await _form(request)
+            form = await read_form(request)
             wanted = [name for name in form.getlist("event_type") if isinstance(name, str)] or ["*"]
             try:
                 _, context["secret"] = await self._step(
@@ -239,7 +191,7 @@ class Dashboard:
         endpoint_id = EndpointId(from_wire("whk", request.path_params["endpoint_id"]))
         secret = None
         if request.method == "POST":
-            done = await self._act_on_webhook(await _form(request), desk, endpoint_id)
+            done = await self._act_on_webhook(await read_form(request), desk, endpoint_id)
             if done is None:
                 return RedirectResponse("/dashboard/webhooks", 303)
             if not done:
@@ -268,7 +220,7 @@ class Dashboard:
 
         return self._render(request, desk, "webhook", await self._step(desk, read))
 
-    async def _act_on_webhook(self, form: _Form, desk: Desk, endpoint_id: EndpointId) -> str | None:
+    async def _act_on_webhook(self, form: Form, desk: Desk, endpoint_id: EndpointId) -> str | None:
         """A new secret, an empty text, or None when the endpoint is gone."""
 
         def act(session: Session) -> str | None:
@@ -296,7 +248,7 @@ class Dashboard:
         context: dict[str, Any] = {"secret": None, "error": "", "origin": ""}
         status = 200
         if request.method == "POST":
-            form = await _form(request)
+            form = await read_form(request)
             try:
                 context["secret"] = await self._act_on_settings(form, desk)
             except GroupbookError as error:
@@ -319,7 +271,7 @@ class Dashboard:
 
         return self._render(request, desk, "settings", context | await self._step(desk, read), status=status)
 
-    async def _act_on_settings(self, form: _Form, desk: Desk) -> str | None:
+    async def _act_on_settings(self, form: Form, desk: Desk) -> str | None:
         """The secret of a fresh key, or None."""
         sealer = self._house.sealer
 
@@ -341,51 +293,6 @@ class Dashboard:
             return None
 
         return await self._step(desk, act)
-
-    # --- small --------------------------------------------------------------------------------------------------------
-
-    async def _step(self, desk: Desk, step: Callable[[Session], R]) -> R:
-        def use_case() -> R:
-            with self._house.database.begin(desk.merchant.id) as session:
-                return step(session)
-
-        return await run_in_threadpool(use_case)
-
-    def _render(
-        self, request: Request, desk: Desk, page: str, context: Mapping[str, Any], *, status: int = 200
-    ) -> Response:
-        return render(
-            request,
-            f"dashboard/{page}.html",
-            {"wide": True, "home_url": HOME, "here": page, **context},
-            status=status,
-            merchant=desk.merchant,
-            viewer=Viewer(desk.name),
-        )
-
-    def _trouble(self, request: Request, desk: Desk, error: GroupbookError) -> Response:
-        say = words_of(request)
-        is_missing = error.kind.value == "not_found"
-        text = say("There is nothing here, or it belongs to somebody else.") if is_missing else error_text(error, say)
-        return self._render(request, desk, "trouble", {"text": text}, status=404 if is_missing else 403)
-
-
-class _Form:
-    """A posted form: single texts by name, empty when absent, cut where no honest form would be longer."""
-
-    def __init__(self, data: FormData) -> None:
-        self._data = data
-
-    def __getitem__(self, name: str) -> str:
-        value = self._data.get(name)
-        return value[:field_characters_max].replace("\x00", "") if isinstance(value, str) else ""
-
-    def getlist(self, name: str) -> list[Any]:
-        return self._data.getlist(name)
-
-
-async def _form(request: Request) -> _Form:
-    return _Form(await request.form(max_files=0, max_fields=100))
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
