@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StrictInt, TypeAdapter, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from groupbook.discounts.engine.errors import CaseInvalid, Problem
 from groupbook.discounts.engine.rules import (
@@ -60,7 +61,7 @@ class Traveler(Model):
     @model_validator(mode="after")
     def _has_fare(self) -> Self:
         if not self.fares:
-            raise ValueError("a traveler needs a fare")
+            raise PydanticCustomError("fare_missing", "a traveler needs a fare")
         return self
 
     def age_on(self, on: date) -> int | None:
@@ -112,7 +113,7 @@ class CaseDocument(Model):
     def _people(self) -> Self:
         ids = [one.id for one in self.travelers]
         if len(set(ids)) != len(ids):
-            raise ValueError("two travelers of one id")
+            raise PydanticCustomError("traveler_twice", "two travelers of one id")
         return self
 
 

@@ -63,7 +63,7 @@ def _total_using(solved: Sequence[Solved], rule: Rule, by: str) -> int | None:
 
 def _reason(market: Market, rule: Rule, by: str) -> str | None:
     """The first reason, in the order of refusal, why a rule cannot be used here; None when it can."""
-    general = market.problems[rule.id]
+    general = market.problem(rule)
     if general is not None:
         return general
     holders = market.holders(rule, by) if by != "public" else []

@@ -59,19 +59,25 @@ class Kinds:
         anchor = rule.anchor.name if rule.anchor else ""
         entries = [(joint, one) for joint in joints for one in joint.people[anchor]]
         if rule.kin is not None or rule.household is not None:
-            return [pool for entry in entries if (pool := self._linked_pool(entry, role)).people]
+            return self._linked_pools(joints, role)
         shared = [joint for joint in joints if joint.by != "public" and len(joint.people[anchor]) > 1]
         groups = [[(joint, one) for one in joint.people[anchor]] for joint in shared]
         groups.append([(joint, one) for joint, one in entries if joint not in shared])
         return [self._merged_pool(group, role) for group in groups if group]
 
-    def _linked_pool(self, entry: tuple[Joint, int], role: Role) -> Pool:
-        joint, anchor = entry
-        people = frozenset(
-            one for one in joint.people[role.name] if anchor in self.market.anchors_for(joint, role, one)
-        )
-        rows = [(number,) for number in (*self._slots([entry], role), *self._card_slots(joint, role))]
-        return Pool(joint.rule, role, ((joint.by, anchor),), people, tuple(rows))
+    def _linked_pools(self, joints: Sequence[Joint], role: Role) -> list[Pool]:
+        """One pool per anchor, with those who belong to them."""
+        found = []
+        for joint in joints:
+            riders: dict[int, list[int]] = {}
+            for person in joint.people[role.name]:
+                for anchor in self.market.anchors_for(joint, role, person):
+                    riders.setdefault(anchor, []).append(person)
+            for anchor, people in sorted(riders.items()):
+                numbers = (*self._slots([(joint, anchor)], role), *self._card_slots(joint, role))
+                rows = tuple((number,) for number in numbers)
+                found.append(Pool(joint.rule, role, ((joint.by, anchor),), frozenset(people), rows))
+        return found
 
     def _merged_pool(self, entries: Sequence[tuple[Joint, int]], role: Role) -> Pool:
         rule, anchors = entries[0][0].rule, {one for _, one in entries}
@@ -113,7 +119,7 @@ class Kinds:
                 marks[eater.person].append((pool_of.get(eater.resource), eater.classes, eater.amount))
         found: dict[object, list[int]] = {}
         for person in market.people:
-            mark = (market.fares[person], tuple(rule.id for rule in market.own[person]), tuple(marks[person]))
+            mark = (market.profile[person], tuple(marks[person]))
             found.setdefault(mark, []).append(person)
         type_of = [0] * len(market.people)
         for type, people in enumerate(found.values()):
@@ -141,11 +147,14 @@ class Kinds:
         """Whom something tells apart from everybody: kin, members of listed groups, anchors who may ride themselves."""
         found: set[int] = set()
         for joints in self._joints.values():
-            rule = joints[0].rule
-            if rule.kin is not None or is_listed(rule):
+            if is_listed(joints[0].rule):
                 for joint in joints:
                     found.update(person for people in joint.people.values() for person in people)
-        found.update(one for pool in self.pools for one, _ in pool.alone)
+        for pool in self.pools:
+            found.update(one for one, _ in pool.alone)
+            if pool.rule.kin is not None or pool.rule.household is not None:
+                found.update(pool.people)
+                found.update(anchor for _, anchor in pool.anchors)
         return sorted(found)
 
     # --- classes ----------------------------------------------------------------------------------------------------

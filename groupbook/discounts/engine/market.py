@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 
 from groupbook.discounts.engine.cases import Case, Facts, card_problem, fits
 from groupbook.discounts.engine.errors import NoOwnFare
-from groupbook.discounts.engine.rules import Bundle, JointRule, OrderRule, Role, Rule, SelfRule
-from groupbook.discounts.engine.tickets import Move, Part, Ticket, compatible_sets, move_of, tickets
+from groupbook.discounts.engine.rules import Bundle, JointRule, Kin, OrderRule, Role, Rule, SelfRule
+from groupbook.discounts.engine.tickets import Chain, Move, Ticket, chains, move_of
 
 Resource = tuple[str, ...]
 Usage = tuple[tuple[int, int], ...]  # (resource number, amount), sorted
@@ -66,13 +66,24 @@ class Market:
             frozenset(card.type for card in one.cards if card_problem(card, case.trip) is None)
             for one in case.travelers
         ]
-        self.problems = {rule.id: self._general_problem(rule) for rule in case.rules}
-        self.in_force = [rule for rule in case.rules if self.problems[rule.id] is None]
+        # Of whom it may be asked who they are: people of one kind get one answer.
+        kinds: dict[object, list[int]] = {}
+        for person, one in enumerate(case.travelers):
+            kinds.setdefault((self.facts.ages[person], one.tags, self._usable[person]), []).append(person)
+        self._kinds = list(kinds.values())
+        self._problems: dict[str, str | None] = {}
+        # A rule that nobody brings in is not even looked at.
+        self.in_force = [rule for rule in case.rules if self._is_brought(rule) and self.problem(rule) is None]
         gates = [rule for rule in case.rules if rule.gated and rule.families != "*"]
         self.gated = frozenset(family for rule in gates for family in rule.families)
         self.fares = [tuple(one.fares.items()) for one in case.travelers]
         self._fitting: dict[tuple[str, str], tuple[int, ...]] = {}
         self.own, self.own_by = self._own_rules()
+        profiles: dict[object, int] = {}
+        self.profile = [
+            profiles.setdefault((self.fares[one], tuple(rule.id for rule in self.own[one])), len(profiles))
+            for one in self.people
+        ]
         self.joints = [joint for rule in self.in_force if isinstance(rule, JointRule) for joint in self._brought(rule)]
         self.resources: dict[Resource, int] = {}
         self.capacities: list[int] = []
@@ -81,14 +92,27 @@ class Market:
         for eater in self.eaters:
             self._eaters_of.setdefault(eater.person, []).append(eater)
         self._quotas = bool(case.quota)
-        self._sets: dict[tuple[tuple[str, ...], str], list[tuple[SelfRule, ...]]] = {}
+        self._chains: dict[object, list[Chain]] = {}
         self._moves: dict[tuple[str, str], Move | None] = {}
         self._tickets: dict[tuple[object, ...], tuple[Ticket, ...]] = {}
 
     # --- eligibility ------------------------------------------------------------------------------------------------
 
-    def _general_problem(self, rule: Rule) -> str | None:
+    def _is_brought(self, rule: Rule) -> bool:
+        trigger = rule.trigger
+        if trigger.public:
+            return True
+        if trigger.code:
+            return any(id == rule.id for id, _ in self.case.codes)
+        return any(kind in self._held for kind in trigger.cards)
+
+    def problem(self, rule: Rule) -> str | None:
         """Why a rule is not available on this trip at all, in the order of refusal; None when it is."""
+        if rule.id not in self._problems:
+            self._problems[rule.id] = self._general_problem(rule)
+        return self._problems[rule.id]
+
+    def _general_problem(self, rule: Rule) -> str | None:
         on = self.case.trip.date
         valid = rule.valid
         if valid is not None and (
@@ -101,6 +125,10 @@ class Market:
 
     def fits(self, person: int, role: Role | SelfRule) -> bool:
         return fits(role.who, self.case.travelers[person], self.facts.ages[person], self._usable[person])
+
+    def _all_fitting(self, role: Role | SelfRule) -> list[int]:
+        """Everybody who is what a role or a personal rule asks for."""
+        return sorted(person for kind in self._kinds if self.fits(kind[0], role) for person in kind)
 
     def held(self, rule: Rule) -> list[Held]:
         """The cards that bring a rule in, valid or not, in party order."""
@@ -133,7 +161,7 @@ class Market:
         """Who is what a role asks for, holding aside."""
         key = (rule.id, role.name)
         if key not in self._fitting:
-            self._fitting[key] = tuple(person for person in self.people if self.fits(person, role))
+            self._fitting[key] = tuple(self._all_fitting(role))
         return self._fitting[key]
 
     def candidates(self, rule: JointRule, by: str, role: Role) -> tuple[int, ...]:
@@ -151,6 +179,11 @@ class Market:
         for rule in self.in_force:
             if not isinstance(rule, SelfRule):
                 continue
+            if rule.trigger.public:
+                for person in self._all_fitting(rule):
+                    rules[person].append(rule)
+                    by[person][rule.id] = "public"
+                continue
             for person, trigger in self._entitled(rule):
                 if rule.id not in by[person] and self.fits(person, rule):
                     rules[person].append(rule)
@@ -158,9 +191,7 @@ class Market:
         return [tuple(own) for own in rules], by
 
     def _entitled(self, rule: SelfRule) -> Iterator[tuple[int, str]]:
-        if rule.trigger.public:
-            yield from ((person, "public") for person in self.people)
-        elif rule.trigger.code:
+        if rule.trigger.code:
             for by in self.triggers(rule):
                 yield from ((person, by) for person in self.holders(rule, by))
         else:
@@ -237,13 +268,21 @@ class Market:
 
     def every_ticket(self, person: int, part: tuple[JointRule, Role, int] | None) -> Iterator[Ticket]:
         """All lawful tickets of a person, alone or in a role of a joint rule with `size` people counted."""
-        own = self.own[person]
-        joint = part[0] if part else None
-        key = (tuple(rule.id for rule in own), joint.id if joint else "")
-        if key not in self._sets:
-            self._sets[key] = compatible_sets(own, joint)
-        bound = Part(part[0], part[1].name, self._role_move(part[0], part[1]), part[2]) if part else None
-        return tickets(self.fares[person], self._sets[key], self._own_move, gated=self.gated, joint=bound)
+        size = part[2] if part else 0
+        fares = self.fares[person]
+        for chain in self._chains_of(person, part):
+            ticket = chain.ticket(fares[chain.rank][1], size)
+            if ticket is not None:
+                yield ticket
+
+    def _chains_of(self, person: int, part: tuple[JointRule, Role, int] | None) -> list[Chain]:
+        own, families = self.own[person], tuple([family for family, _ in self.fares[person]])
+        key = (tuple([rule.id for rule in own]), families, (part[0].id, part[1].name) if part else None)
+        known = self._chains.get(key)
+        if known is None:
+            joint = (part[0], self._role_move(part[0], part[1])) if part else None
+            known = self._chains[key] = chains(families, own, self._own_move, self.gated, joint)
+        return known
 
     def tickets_of(
         self, person: int, part: tuple[JointRule, Role, int] | None, *, using: str | None = None
@@ -253,9 +292,8 @@ class Market:
         Args:
             using: only tickets on which this rule changed the price.
         """
-        own = tuple(rule.id for rule in self.own[person])
-        place = (part[0].id, part[1].name, part[2]) if part else ("", "", 0)
-        key = (self.fares[person], own, place, using, person if person in self._eaters_of else -1)
+        place = (part[0].id, part[1].name, part[2]) if part else None
+        key = (self.profile[person], place, using, person if person in self._eaters_of else -1)
         known = self._tickets.get(key)
         if known is None:
             known = self._tickets[key] = self._worthwhile(person, part, using)
@@ -265,13 +303,15 @@ class Market:
         self, person: int, part: tuple[JointRule, Role, int] | None, using: str | None
     ) -> tuple[Ticket, ...]:
         found: dict[object, Ticket] = {}
+        plain = not self._quotas and not self.every and person not in self._eaters_of
         for ticket in self.every_ticket(person, part):
             if using is not None and not ticket.uses(using):
                 continue
-            pattern: object = self.usage_of(person, ticket)
+            pattern: object = NO_USAGE if plain else self.usage_of(person, ticket)
             if self.every:
                 pattern = (pattern, ticket.name)
-            if pattern not in found or ticket.key < found[pattern].key:
+            known = found.get(pattern)
+            if known is None or ticket.price < known.price or (ticket.price == known.price and ticket.key < known.key):
                 found[pattern] = ticket
         return tuple(found.values())
 
@@ -312,35 +352,39 @@ class Market:
 
     def linked(self, rule: JointRule, people: Mapping[str, Sequence[int]]) -> bool:
         """Own parent, adult named on the card, one household: everybody in the linked role has somebody to be with."""
-        travelers = self.case.travelers
-        if rule.household == "same":
-            homes = {travelers[person].household for group in people.values() for person in group}
-            if len(homes) != 1 or None in homes:
-                return False
+        if rule.household == "same" and not self._one_home([one for group in people.values() for one in group]):
+            return False
         kin = rule.kin
         if kin is None or kin.role not in people or kin.of not in people:
             return True
-        adults = {travelers[person].id for person in people[kin.of]}
-        for person in people[kin.role]:
-            one = travelers[person]
-            named = set(one.parents)
-            if kin.via == "card_with":
-                cards = [card for card in one.cards if kin.card in (None, card.type)]
-                named = {id for card in cards if card_problem(card, self.case.trip) is None for id in card.companions}
-            if named.isdisjoint(adults):
-                return False
-        return True
+        adults = {self.case.travelers[person].id for person in people[kin.of]}
+        return not any(self._named(kin, person).isdisjoint(adults) for person in people[kin.role])
+
+    def _one_home(self, people: Sequence[int]) -> bool:
+        homes = {self.case.travelers[person].household for person in people}
+        return len(homes) == 1 and None not in homes
+
+    def _named(self, kin: Kin, person: int) -> frozenset[str]:
+        """Whom this person belongs to: their parents, or the adults named on their card."""
+        one = self.case.travelers[person]
+        if kin.via == "parents":
+            return frozenset(one.parents)
+        cards = [card for card in one.cards if kin.card in (None, card.type)]
+        valid = [card for card in cards if card_problem(card, self.case.trip) is None]
+        return frozenset(id for card in valid for id in card.companions)
 
     def anchors_for(self, joint: Joint, role: Role, person: int) -> list[int]:
         """On whose presence this person may ride in this role."""
-        anchor = joint.rule.anchor
-        if anchor is None or not self.facts.with_application({role.name: 1}).all_hold(joint.rule.app_when):
+        rule, anchor = joint.rule, joint.rule.anchor
+        if anchor is None or not self.facts.with_application({role.name: 1}).all_hold(rule.app_when):
             return []
-        return [
-            one
-            for one in joint.people[anchor.name]
-            if one != person and self.linked(joint.rule, {role.name: [person], anchor.name: [one]})
-        ]
+        anchors = joint.people[anchor.name]
+        if rule.kin is not None and rule.kin.role == role.name and rule.kin.of == anchor.name:
+            named = self._named(rule.kin, person)
+            anchors = tuple(one for one in anchors if self.case.travelers[one].id in named) if named else ()
+        if rule.household is None:
+            return [one for one in anchors if one != person]
+        return [one for one in anchors if one != person and self._one_home((person, one))]
 
     def require_own_fares(self) -> None:
         """Raises:

@@ -201,7 +201,8 @@ class _Builder:
         """The tickets of a type, and whether each is a use of what has to be used."""
         using = self.using
         if using is None or type not in self.using_types:
-            yield from ((ticket, False) for ticket in tickets)
+            for ticket in tickets:
+                yield ticket, False
             return
         place = None if part is None else (*part, size)
         more = self.market.tickets_of(self.kinds.types[type][0], place, using=using)

@@ -22,6 +22,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from groupbook.discounts.engine.errors import CatalogueInvalid, Problem, RulesUnsupported
 
@@ -69,13 +70,13 @@ class Clause(Model):
         groups = sum(part is not None for part in (self.any_of, self.all_of, self.negated))
         tested = any(test is not None for test in tests)
         if self.fact is not None and (groups or not tested):
-            raise ValueError("a clause on a fact needs a comparison and no group")
+            raise PydanticCustomError("clause_without_test", "a clause on a fact needs a comparison and no group")
         if self.fact is None and (groups != 1 or tested or self.age is not None):
-            raise ValueError("a clause needs a fact or exactly one of any, all, not")
+            raise PydanticCustomError("clause_shape", "a clause needs a fact or exactly one of any, all, not")
         if self.age is not None and self.fact != "party_count":
-            raise ValueError("only party_count takes an age range")
+            raise PydanticCustomError("clause_age", "only party_count takes an age range")
         if self.any_of == () or self.all_of == ():
-            raise ValueError("an empty group says nothing")
+            raise PydanticCustomError("clause_empty", "an empty group says nothing")
         return self
 
     def walk(self) -> Iterator[Clause]:
@@ -128,7 +129,7 @@ class EffectCase(SingleEffect):
     @model_validator(mode="after")
     def _one_effect(self) -> Self:
         if self.given() != 1:
-            raise ValueError("a case needs exactly one effect")
+            raise PydanticCustomError("effect_count", "a case needs exactly one effect")
         return self
 
 
@@ -138,7 +139,7 @@ class Effect(SingleEffect):
     @model_validator(mode="after")
     def _one_effect(self) -> Self:
         if self.given() + (self.cases is not None) != 1:
-            raise ValueError("an effect needs exactly one kind")
+            raise PydanticCustomError("effect_count", "an effect needs exactly one kind")
         return self
 
     @property
@@ -174,7 +175,7 @@ class Trigger(Model):
     @model_validator(mode="after")
     def _one_trigger(self) -> Self:
         if sum(part is not None for part in (self.public, self.card, self.code)) != 1:
-            raise ValueError("a rule has exactly one trigger")
+            raise PydanticCustomError("trigger_count", "a rule has exactly one trigger")
         return self
 
     @property
@@ -199,9 +200,9 @@ class Role(Model):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.min > self.max:
-            raise ValueError("min above max")
+            raise PydanticCustomError("min_above_max", "min above max")
         if self.anchor != (self.capacity is not None):
-            raise ValueError("an anchor, and only an anchor, has a capacity")
+            raise PydanticCustomError("anchor_capacity", "an anchor, and only an anchor, has a capacity")
         return self
 
 
@@ -234,7 +235,7 @@ class PayFor(Model):
     @model_validator(mode="after")
     def _some_free(self) -> Self:
         if self.pay >= self.n:
-            raise ValueError("pay must be below n")
+            raise PydanticCustomError("pay_not_below_n", "pay must be below n")
         return self
 
 
@@ -307,7 +308,7 @@ class SelfRule(_Executable):
     @model_validator(mode="after")
     def _no_size(self) -> Self:
         if self.effect.depends_on_size:
-            raise ValueError("a personal rule has no group size")
+            raise PydanticCustomError("personal_by_size", "a personal rule has no group size")
         return self
 
 
@@ -327,13 +328,13 @@ class JointRule(_Executable):
     def _names(self) -> Self:
         names = [role.name for role in self.roles]
         if len(set(names)) != len(names):
-            raise ValueError("two roles of one name")
+            raise PydanticCustomError("role_twice", "two roles of one name")
         named = [*(self.size.roles or () if self.size else ()), *((self.kin.role, self.kin.of) if self.kin else ())]
         named += [role for bound in (*self.floor, *self.cap) for role in bound.roles or ()]
         named += [role for one in self.roles for role in one.capacity or ()]
         for name in named:
             if name not in names:
-                raise ValueError(f"unknown role {name}")
+                raise PydanticCustomError("role_unknown", "unknown role {name}", {"name": name})
         return self
 
     @property
@@ -360,7 +361,9 @@ class OrderEffect(Model):
     @model_validator(mode="after")
     def _one_effect(self) -> Self:
         if sum(part is not None for part in (self.bp, self.off, self.cheapest_free_per)) != 1:
-            raise ValueError("an order rule needs exactly one of bp, off, cheapest_free_per")
+            raise PydanticCustomError(
+                "order_effect_count", "an order rule needs exactly one of bp, off, cheapest_free_per"
+            )
         return self
 
 
@@ -403,7 +406,7 @@ class Catalogue(Model):
         ids = [rule.id for rule in self.rules]
         twice = {id for id in ids if ids.count(id) > 1} if len(set(ids)) != len(ids) else set()
         if twice:
-            raise ValueError(f"id given twice: {sorted(twice)[0]}")
+            raise PydanticCustomError("id_twice", "id given twice: {id}", {"id": sorted(twice)[0]})
         return self
 
     @property

@@ -6,7 +6,7 @@ no discount; above it the discounted price does not fall under F.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Final, NamedTuple
 
@@ -58,6 +58,8 @@ def move_of(rule: SelfRule | JointRule, effect: Effect | None, facts: Facts, rol
     caps = [bound for bound in rule.cap if _in_force(bound, facts, role)]
     exact = _exact(resolved, facts)
     rounding = rule.round
+    if resolved.free and not floors:
+        return lambda price, family, size: 0
 
     def move(price: int, family: str, size: int) -> int:
         raw = exact(price, family, size)
@@ -166,68 +168,73 @@ def compatible_sets(own: Sequence[SelfRule], joint: JointRule | None) -> list[tu
     return sets
 
 
-class Part(NamedTuple):
-    """A joint rule on one person: who they are in it, and how many are counted."""
+class Link(NamedTuple):
+    """One rule of a chain. A personal discount that saves nothing is void; a joint rule may count without saving."""
 
-    rule: JointRule
-    role: str
-    move: Move | None
-    size: int
+    rule: str
+    move: Move
+    joint: bool
 
 
-def tickets(
-    fares: Sequence[tuple[str, int]],
-    sets: Iterable[tuple[SelfRule, ...]],
+class Chain(NamedTuple):
+    """A family with the rules that meet on it, in order: what is the same for everybody who may use them."""
+
+    family: str
+    rank: int
+    links: tuple[Link, ...]
+    classes: frozenset[str]
+
+    def ticket(self, base: int, size: int) -> Ticket | None:
+        """The ticket at a full fare, in an application of `size` counted people; None when a discount is void."""
+        price, steps = base, []
+        for rule, move, joint in self.links:
+            after = move(price, self.family, size)
+            if after != price:
+                steps.append(Step(rule, after - price))
+                price = after
+            elif not joint:
+                return None
+        return Ticket(self.family, base, price, tuple(steps), self.classes, self.rank)
+
+
+def chains(
+    families: Sequence[str],
+    own: Sequence[SelfRule],
     moves: Callable[[SelfRule], Move | None],
-    *,
     gated: frozenset[str],
-    joint: Part | None = None,
-) -> Iterator[Ticket]:
-    """Every ticket this person may have, alone or in a role of a joint rule. A discount that saves nothing is void."""
-    for chosen in sets:
-        for rank, (family, base) in enumerate(fares):
-            if family in gated and not any(rule.gated for rule in chosen) and (joint is None or not joint.rule.gated):
+    joint: tuple[JointRule, Move | None] | None = None,
+) -> list[Chain]:
+    """Every chain of personal rules that may stand on one of these families, alone or together with a joint rule.
+
+    Raises:
+        TooManyCombinations: more than `chains_max` sets of personal rules.
+    """
+    found = []
+    rule = joint[0] if joint else None
+    for chosen in compatible_sets(own, rule):
+        links = _links(chosen, moves, joint)
+        if links is None:
+            continue
+        classes = frozenset([one.rule_class for one in chosen] + ([rule.rule_class] if rule is not None else []))
+        opens = any(one.gated for one in chosen) or (rule is not None and rule.gated)
+        for rank, family in enumerate(families):
+            if family in gated and not opens:
                 continue
-            if joint is not None and not joint.rule.takes_family(family):
-                continue
-            if not all(rule.takes_family(family) for rule in chosen):
-                continue
-            ticket = _chained(chosen, family, base, rank, moves, joint)
-            if ticket is not None:
-                yield ticket
+            if all(one.takes_family(family) for one in chosen) and (rule is None or rule.takes_family(family)):
+                found.append(Chain(family, rank, links, classes))
+    return found
 
 
-def _chained(
-    chosen: tuple[SelfRule, ...],
-    family: str,
-    base: int,
-    rank: int,
-    moves: Callable[[SelfRule], Move | None],
-    joint: Part | None,
-) -> Ticket | None:
-    price = base
-    steps: list[Step] = []
-    pending = joint
+def _links(
+    chosen: Sequence[SelfRule], moves: Callable[[SelfRule], Move | None], joint: tuple[JointRule, Move | None] | None
+) -> tuple[Link, ...] | None:
+    """The rules in the order in which they apply; None when a personal one can never save anything."""
+    placed = []
     for rule in chosen:
-        if pending is not None and (pending.rule.layer, pending.rule.id) < (rule.layer, rule.id):
-            price = _joint_step(pending, price, family, steps)
-            pending = None
         move = moves(rule)
-        after = price if move is None else move(price, family, 0)
-        if after == price:
+        if move is None:
             return None
-        steps.append(Step(rule.id, after - price))
-        price = after
-    if pending is not None:
-        price = _joint_step(pending, price, family, steps)
-    classes = frozenset([rule.rule_class for rule in chosen] + ([joint.rule.rule_class] if joint is not None else []))
-    return Ticket(family, base, price, tuple(steps), classes, rank)
-
-
-def _joint_step(joint: Part, price: int, family: str, steps: list[Step]) -> int:
-    if joint.move is None:
-        return price
-    after = joint.move(price, family, joint.size)
-    if after != price:
-        steps.append(Step(joint.rule.id, after - price))
-    return after
+        placed.append((rule.layer, rule.id, Link(rule.id, move, False)))
+    if joint is not None and joint[1] is not None:
+        placed.append((joint[0].layer, joint[0].id, Link(joint[0].id, joint[1], True)))
+    return tuple(link for _, _, link in sorted(placed, key=lambda one: one[:2]))
