@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import date
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -337,11 +338,11 @@ class JointRule(_Executable):
                 raise PydanticCustomError("role_unknown", "unknown role {name}", {"name": name})
         return self
 
-    @property
+    @cached_property
     def anchor(self) -> Role | None:
         return next((role for role in self.roles if role.anchor), None)
 
-    @property
+    @cached_property
     def counted_roles(self) -> tuple[str, ...]:
         if self.size is not None and self.size.roles is not None:
             return self.size.roles
