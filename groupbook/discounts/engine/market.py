@@ -79,10 +79,13 @@ class Market:
         self.fares = [tuple(one.fares.items()) for one in case.travelers]
         self._fitting: dict[tuple[str, str], tuple[int, ...]] = {}
         self.own, self.own_by = self._own_rules()
+        self._chain_keys = [
+            (tuple([rule.id for rule in self.own[one]]), tuple([family for family, _ in self.fares[one]]))
+            for one in self.people
+        ]
         profiles: dict[object, int] = {}
         self.profile = [
-            profiles.setdefault((self.fares[one], tuple(rule.id for rule in self.own[one])), len(profiles))
-            for one in self.people
+            profiles.setdefault((self.fares[one], self._chain_keys[one][0]), len(profiles)) for one in self.people
         ]
         self.joints = [joint for rule in self.in_force if isinstance(rule, JointRule) for joint in self._brought(rule)]
         self.resources: dict[Resource, int] = {}
@@ -276,12 +279,12 @@ class Market:
                 yield ticket
 
     def _chains_of(self, person: int, part: tuple[JointRule, Role, int] | None) -> list[Chain]:
-        own, families = self.own[person], tuple([family for family, _ in self.fares[person]])
-        key = (tuple([rule.id for rule in own]), families, (part[0].id, part[1].name) if part else None)
+        own = self._chain_keys[person]
+        key = (own, (part[0].id, part[1].name) if part else None)
         known = self._chains.get(key)
         if known is None:
             joint = (part[0], self._role_move(part[0], part[1])) if part else None
-            known = self._chains[key] = chains(families, own, self._own_move, self.gated, joint)
+            known = self._chains[key] = chains(own[1], self.own[person], self._own_move, self.gated, joint)
         return known
 
     def tickets_of(

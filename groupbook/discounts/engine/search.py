@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate, chain
 from math import ceil, floor, gcd
 from typing import Final
 
@@ -131,8 +132,8 @@ class _Search:
             self.open.append(above)
             return None
         solution, bound = self._relaxed()
-        leaf = self._leaf(solution, feasible=bound is not None) if self.prove or self.root is None else None
-        if self.root is None:
+        leaf = self._leaf(solution, feasible=bound is not None) if self.prove else None
+        if not self.path:
             self.root, self.root_bound = leaf, bound
         if bound is None or (self.best is not None and self._rounded(bound) >= self.best):
             return leaf
@@ -283,18 +284,13 @@ def _load(model: Model) -> highspy.Highs:
     lp.col_cost_ = np.array(model.cost, dtype=np.float64)
     lp.col_lower_ = np.zeros(len(model.cost))
     lp.col_upper_ = np.array(model.upper, dtype=np.float64)
-    bounds = np.array(model.rows, dtype=np.float64)
-    lp.row_lower_, lp.row_upper_ = bounds[:, 0].copy(), bounds[:, 1].copy()
-    starts, index, entries = [0], [], []
-    for column in model.entries:
-        for row, amount in column:
-            index.append(row)
-            entries.append(amount)
-        starts.append(len(index))
+    lp.row_lower_ = np.array([lower for lower, _ in model.rows], dtype=np.float64)
+    lp.row_upper_ = np.array([upper for _, upper in model.rows], dtype=np.float64)
+    flat = list(chain.from_iterable(model.entries))
     lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
-    lp.a_matrix_.start_ = np.array(starts, dtype=np.int32)
-    lp.a_matrix_.index_ = np.array(index, dtype=np.int32)
-    lp.a_matrix_.value_ = np.array(entries, dtype=np.float64)
+    lp.a_matrix_.start_ = np.array([0, *accumulate(map(len, model.entries))], dtype=np.int32)
+    lp.a_matrix_.index_ = np.array([row for row, _ in flat], dtype=np.int32)
+    lp.a_matrix_.value_ = np.array([amount for _, amount in flat], dtype=np.float64)
     solver = _solver()
     solver.passModel(lp)
     return solver

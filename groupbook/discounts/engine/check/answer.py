@@ -178,8 +178,7 @@ def _rides(
         ProofBroken: none does.
     """
     anchor, (person, *others) = place.get(one.anchor or "", -1), [place[id] for id in one.members]
-    assert rule.anchor is not None
-    if others or anchor not in ground.able(rule, one.by, rule.anchor):
+    if others or rule.anchor is None or anchor not in ground.able(rule, one.by, rule.anchor):
         raise ProofBroken(reason="anchor", pointer=pointer)
     found = False
     for role in riders(rule):

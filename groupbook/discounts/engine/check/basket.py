@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from itertools import combinations
 from math import lcm
 from typing import Final
@@ -57,7 +58,7 @@ class Basket:
             at for at, rule in rules if classes.isdisjoint(rule.order.excludes_classes) and _takes(rule, family)
         )
 
-    @property
+    @cached_property
     def rows(self) -> tuple[tuple[int, str, int], ...]:
         """What must be reached before any code, in code order: (code, amount or items, how much)."""
         found: list[tuple[int, str, int]] = []
@@ -68,6 +69,7 @@ class Basket:
                 found.append((at, "items", rule.order.min_items))
         return tuple(found)
 
+    @cached_property
     def pieces(self) -> tuple[int, tuple[tuple[int, int], ...]]:
         """Linear functions below what the counted lines cost after all codes: (slope, less), over one denominator.
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from groupbook.discounts.engine.cases import Case
 from groupbook.discounts.engine.check.basket import admissible
-from groupbook.discounts.engine.check.bound import Bound, Turn
+from groupbook.discounts.engine.check.bound import Bound
 from groupbook.discounts.engine.check.count import least_total
 from groupbook.discounts.engine.check.ground import Ground
+from groupbook.discounts.engine.check.prices import Turn
 from groupbook.discounts.engine.errors import ProofBroken
 from groupbook.discounts.engine.market import Market
 from groupbook.discounts.engine.proof import Certificate, Feature, Leaf, Plan, Tree
@@ -41,7 +42,7 @@ def _planned(ground: Ground, alone: Sequence[int], plan: Plan, proof: Certificat
     if plan.tree is None:
         return least_total(ground, alone, pointer=pointer)
     bound, step = Bound(ground), 1 if ground.basket.codes else proof.granularity
-    if step > 1 and bound.granularity() % step:
+    if step > 1 and bound.variants.granularity() % step:
         raise ProofBroken(reason="granularity", pointer="/proof/granularity")
     found = []
     for leaf, path, where in _leaves(ground, plan.tree, f"{pointer}/tree"):
@@ -82,7 +83,7 @@ def _require_leaf(ground: Ground, leaf: Leaf, path: Sequence[Turn], scale: int, 
     """Raises:
     ProofBroken: a price is missing, of a thing that is not scarce, or of a sign that proves nothing.
     """
-    pieces = len(ground.basket.pieces()[1]) if ground.basket.codes else 0
+    pieces = len(ground.basket.pieces[1]) if ground.basket.codes else 0
     shape = (len(leaf.people), len(leaf.branches), len(leaf.pieces), len(leaf.basket))
     if shape != (len(ground.people), len(path), pieces, len(ground.basket.rows)):
         raise ProofBroken(reason="leaf_shape", pointer=pointer)
