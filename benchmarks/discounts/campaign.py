@@ -7,6 +7,7 @@ its model from arrays, and solving. Pricing the seats for them is shown, and cou
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -110,9 +111,11 @@ def measure(field: Field, *, rounds: int, sizes: Sequence[int], sets: Sequence[R
     _sample(field, sets[0], "classes", min(sizes), -1)  # warm-up: imports, caches, the solvers' first model
     for number in range(rounds):
         for size in sizes:
+            print(f"\rround {number + 1} of {rounds}, parties of {size} ", end="", file=sys.stderr, flush=True)
             for rules in sets:
                 for spread in SPREADS:
                     yield _sample(field, rules, spread, size, number)
+    print(file=sys.stderr)
 
 
 def _sample(field: Field, rules: RuleSet, spread: Spread, size: int, number: int) -> Sample:

@@ -1,7 +1,8 @@
 """A party in plain numbers: every way to seat every person, the groups they may form, the slots they may use up.
 
-Who may sit where follows the rules' text here, apart from the engine; what a seat costs is asked of the engine's
-interpreter of one person's chain, so that the solvers differ in nothing but the search. No solver's clock runs yet.
+Who may sit where, and in `fares` for how much, is read from the rules a second time: of the engine only the parsed
+models and the facts of the trip are used, so a total that all agree on is not one misreading shared. No solver's clock
+runs yet.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from benchmarks.discounts.fares import Price, prices
 from groupbook.discounts.engine.cases import Case, Facts, card_problem, fits
 from groupbook.discounts.engine.rules import Bundle, Effect, JointRule, Role, Rule, SelfRule, SingleEffect
-from groupbook.discounts.engine.tickets import Move, Part, Ticket, compatible_sets, move_of, tickets
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,8 @@ class _Pricing:
             if rule.anchor is not None:
                 self._open_slots(rule, by, rule.anchor)
         for person in self.people:
-            for ticket in self._tickets(person, None):
-                self._seat(person, ticket.price, ticket.classes)
+            for amount, classes in self._prices(person, None):
+                self._seat(person, amount, classes)
         for rule, by, slot, role in self.slots:
             self._seat_in_slot(rule, by, slot, role)
         for rule, by in joint:
@@ -116,9 +117,9 @@ class _Pricing:
 
     def _own(self, person: int) -> Iterator[SelfRule]:
         for rule in self.rules:
-            if isinstance(rule, SelfRule) and self._fits(person, rule):  # noqa: SIM102
-                if rule.trigger.public or self._held(person, rule):
-                    yield rule
+            held = rule.trigger.public or self._held(person, rule)
+            if isinstance(rule, SelfRule) and held and self._fits(person, rule):
+                yield rule
 
     def _candidates(self, rule: JointRule, by: str, role: Role) -> list[int]:
         return [
@@ -142,16 +143,8 @@ class _Pricing:
     def _fares(self, person: int) -> list[tuple[str, int]]:
         return list(self.case.travelers[person].fares.items())
 
-    def _tickets(self, person: int, joint: tuple[JointRule, Role, int] | None) -> Iterator[Ticket]:
-        part = None
-        if joint is not None:
-            rule, role, size = joint
-            part = Part(rule, role.name, move_of(rule, role.effect, self.facts, role.name), size)
-        sets = compatible_sets(self.own[person], joint[0] if joint else None)
-        return tickets(self._fares(person), sets, self._move, gated=self.gated, joint=part)
-
-    def _move(self, rule: SelfRule) -> Move | None:
-        return move_of(rule, rule.effect, self.facts, None)
+    def _prices(self, person: int, joint: tuple[JointRule, Role, int] | None) -> Iterator[Price]:
+        return prices(self._fares(person), self.own[person], self.facts, self.gated, joint)
 
     def _seat(
         self,
@@ -182,8 +175,8 @@ class _Pricing:
     def _seat_in_slot(self, rule: JointRule, by: str, slot: _Slot, role: Role) -> None:
         for person in self._candidates(rule, by, role):
             if person != slot.anchor and self._linked(rule, person, slot.anchor):
-                for ticket in self._tickets(person, (rule, role, 1)):
-                    self._seat(person, ticket.price, ticket.classes, slot=slot.number)
+                for amount, classes in self._prices(person, (rule, role, 1)):
+                    self._seat(person, amount, classes, slot=slot.number)
 
     def _form_groups(self, rule: JointRule, by: str) -> None:
         if rule.kin or rule.household or rule.app_when or (rule.pool and not isinstance(rule.pool, Bundle)):
@@ -209,8 +202,8 @@ class _Pricing:
                         if self._has_open_fare(person, rule):
                             self._seat(person, 0, frozenset({rule.rule_class}), group=number, role=at)
                         continue
-                    for ticket in self._tickets(person, (rule, role, first)):
-                        self._seat(person, ticket.price, ticket.classes, group=number, role=at)
+                    for amount, classes in self._prices(person, (rule, role, first)):
+                        self._seat(person, amount, classes, group=number, role=at)
 
     def _has_open_fare(self, person: int, rule: JointRule) -> bool:
         return any(rule.takes_family(family) and family not in self.gated for family, _ in self._fares(person))

@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 from benchmarks.discounts.programs import Program
 
 ENVIRONMENT: Final = Path(sys.prefix) / "peers"  # made by `./run bench discounts` from requirements/bench.lock
-SECONDS_MAX: Final = 20.0
+SECONDS_MAX: Final = 10.0
 RUNS: Final = 3
 PATIENCE_SECONDS: Final = 0.1  # a solver that takes longer is run once
 
