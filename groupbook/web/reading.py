@@ -33,6 +33,7 @@ from groupbook.web.views import (
     AboutYou,
     BookingView,
     CardChoice,
+    CodeView,
     CommentView,
     LegView,
     LineView,
@@ -209,7 +210,8 @@ def _about(session: Session, subject: UUID, day: date, found: Iterable[Offer], n
     held = {card.type for card in mine.cards}
     known = discounts.card_types(session, day)
     cards = [CardChoice(card.type, card.name, card.type in held) for card in known]
-    return AboutYou(cards, mine.age, not held or _card_applies(session, subject, held, found, now))
+    codes = [CodeView(to_wire("cod", code.id), code.text, code.state.value) for code in mine.codes]
+    return AboutYou(cards, mine.age, not held or _card_applies(session, subject, held, found, now), codes)
 
 
 def _card_applies(session: Session, subject: UUID, held: set[str], found: Iterable[Offer], now: datetime) -> bool:

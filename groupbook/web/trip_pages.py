@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
+from uuid import UUID
 
+from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from groupbook import bookings, discounts, people, trips
@@ -18,6 +20,7 @@ from groupbook.kit.http import STATUS
 from groupbook.kit.i18n import Words
 from groupbook.kit.ids import (
     BookingId,
+    CodeId,
     CommentId,
     MemberId,
     OfferId,
@@ -47,6 +50,7 @@ from groupbook.web.render import Viewer
 from groupbook.web.views import NoticeView
 
 # What stays on the trip's page as a sentence; everything else is a page of its own.
+_STAYS_TOO: Final = frozenset({"not_found", "code_not_found"})
 _STAYS: Final = frozenset({Kind.INVALID, Kind.CONFLICT, Kind.FORBIDDEN, Kind.UNAVAILABLE, Kind.TOO_MANY, Kind.GONE})
 _window_seconds_max: Final = 7 * 86_400
 
@@ -130,7 +134,7 @@ def do(act: Act) -> Callable[[Ask], Response]:
         except (TripNotFound, NotMember):
             raise
         except GroupbookError as error:
-            if error.kind not in _STAYS and error.code != "not_found":
+            if error.kind not in _STAYS and error.code not in _STAYS_TOO:
                 raise
             return _show(ask, caller, trip_id, error=error)
         return answer or ask.go(f"/t/{to_wire('trip', trip_id)}")
@@ -153,12 +157,27 @@ def about_me(ask: Ask, caller: Caller, trip_id: TripId) -> None:
     if len(types) > discounts.domain.cards_per_subject_max:
         raise CardsInvalid()
     with ask.deps.database.begin(caller.merchant_id) as session:
-        member = trips.member_of(session, trip_id, caller)
-        if member is None:
-            raise TripNotFound()
-        now = clock.now(session)
-        cards = [Card(type) for type in types]
-        discounts.set_entitlements(session, member.subject, cards=cards, age=age, now=now)
+        subject, now = _subject(session, caller, trip_id), clock.now(session)
+        discounts.set_entitlements(session, subject, cards=[Card(type) for type in types], age=age, now=now)
+
+
+def add_code(ask: Ask, caller: Caller, trip_id: TripId) -> None:
+    """A discount code for the reader's own prices, here and on their next trips."""
+    with ask.deps.database.begin(caller.merchant_id) as session:
+        discounts.add_code(session, _subject(session, caller, trip_id), ask.one("code"), now=clock.now(session))
+
+
+def remove_code(ask: Ask, caller: Caller, trip_id: TripId) -> None:
+    code_id = CodeId(from_wire("cod", ask.one("code")))
+    with ask.deps.database.begin(caller.merchant_id) as session:
+        discounts.remove_code(session, _subject(session, caller, trip_id), code_id)
+
+
+def _subject(session: Session, caller: Caller, trip_id: TripId) -> UUID:
+    member = trips.member_of(session, trip_id, caller)
+    if member is None:
+        raise TripNotFound()
+    return member.subject
 
 
 def decide(ask: Ask, caller: Caller, trip_id: TripId) -> None:
@@ -313,6 +332,8 @@ ACTS: Final[Mapping[str, Act]] = MappingProxyType(
     {
         "vote": vote,
         "about-me": about_me,
+        "code": add_code,
+        "remove-code": remove_code,
         "decide": decide,
         "undo": undo,
         "lock": lock,
