@@ -454,6 +454,7 @@ class BookingView:
     seats: tuple[Seat, ...]
     seats_are_together: bool
     is_proven: bool
+    bound: Money | None = None
     asks: tuple[PayRequestView, ...] = ()
     me: MemberId | None = None
     is_organizer: bool = False

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from groupbook.web import embed, pay_pages, share_pages, start_pages, trip_pages, visits
+from groupbook.web import embed, pay_pages, price_pages, share_pages, start_pages, trip_pages, visits
 from groupbook.web.asking import Page, page
 from groupbook.web.deps import WebDeps
 from groupbook.web.render import STATIC, render, words_of
@@ -23,6 +23,9 @@ _GET: Final[dict[str, Page]] = {
     "/i/{token}": start_pages.show_invite,
     "/t/{trip_id}": trip_pages.show_trip,
     "/t/{trip_id}/add": start_pages.show_add,
+    "/t/{trip_id}/price": price_pages.show_price,
+    "/t/{trip_id}/leave": price_pages.show_leave,
+    "/t/{trip_id}/going": price_pages.show_going,
     "/t/{trip_id}/calendar.ics": trip_pages.calendar_file,
     "/s/{code}": share_pages.show_shared,
     "/pay/return": pay_pages.payment_return,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from groupbook.kit.errors import GroupbookError, Kind
@@ -70,17 +69,6 @@ def leading_text(label: str | None, reason: str, say: Words) -> str:
     if label is None or why is None:
         return ""
     return say("Leading now: %(option)s, because %(why)s.", option=label, why=why)
-
-
-def line_label(what: str, titles: Mapping[str, str], say: Words) -> str:
-    """A step of a price: a fare family, a merchant's rule by its own title, or the rounding."""
-    if what.startswith("fare:"):
-        family = what.removeprefix("fare:")
-        known = {"saver": say("Saver fare"), "flex": say("Flexible fare"), "standard": say("Standard fare")}
-        return known.get(family, say("Fare %(family)s", family=family))
-    if what == "settle":
-        return say("Shared evenly, so that nobody pays more than alone")
-    return titles.get(what, what.replace("_", " ").replace("-", " ").capitalize())
 
 
 def unbookable_text(reason: str | None, seats_left: int | None, say: Words) -> str:
@@ -157,9 +145,6 @@ def error_text(error: GroupbookError, say: Words) -> str:
         "portion_not_payable": say("This part is already taken care of."),
         "too_many_attempts": say("Too many tries. Ask a friend to pay for you."),
         "cards_invalid": say("We do not know this discount card."),
-        "code_not_found": say("We do not know this discount code, or it is somebody else's."),
-        "code_not_usable": _code_text(error, say),
-        "code_invalid": say("You have entered as many codes as we keep. Remove one first."),
         "age_invalid": say("Please give your age in years, between 0 and 120."),
         "party_too_large": say("The group is too large for one booking."),
         "share_not_allowed": say("The organizer does not allow sharing."),
@@ -172,16 +157,6 @@ def error_text(error: GroupbookError, say: Words) -> str:
     if error.kind is Kind.UNAUTHENTICATED:
         return say("Your session has ended. Log in again.")
     return say("That did not work. Nothing was changed.")
-
-
-def _code_text(error: GroupbookError, say: Words) -> str:
-    """A code that somebody enters, or one of a price that is just being booked: whose is not told."""
-    if error.pointer is None:
-        return say("A discount code in this price has just been used up. Nothing was changed; look at the price again.")
-    return {
-        "not_started": say("This discount code cannot be used yet."),
-        "expired": say("This discount code has expired."),
-    }.get(str(error.params.get("reason")), say("This discount code is used up."))
 
 
 def trouble(error: GroupbookError, say: Words) -> Trouble:

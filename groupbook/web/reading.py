@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -16,28 +16,27 @@ from groupbook import bookings, discounts, merchants, offers, payments, trips
 from groupbook.bookings import BookingState
 from groupbook.bookings import BookingView as Booking
 from groupbook.bookings.domain import PortionLine
-from groupbook.discounts.domain import CatalogueNotFound
 from groupbook.kit import clock
 from groupbook.kit.callers import Caller
 from groupbook.kit.errors import GroupbookError
 from groupbook.kit.i18n import Words, format_clock, format_day
 from groupbook.kit.ids import OccasionId, OfferId, OptionId, TripId, from_wire, to_wire
 from groupbook.merchants import Merchant
-from groupbook.offers.domain import Leg, Offer, Seat
+from groupbook.offers.domain import Leg, Offer, PersonPrice, Seat
 from groupbook.payments.domain import PortionState
 from groupbook.trips.domain import OptionPrice, undo_seconds
-from groupbook.web import phrases
+from groupbook.web import phrases, price_words
 from groupbook.web.deps import WebDeps
+from groupbook.web.price_words import RuleNames
 from groupbook.web.qr import qr_svg
 from groupbook.web.views import (
     AboutYou,
     BookingView,
     CardChoice,
-    CodeView,
     CommentView,
     LegView,
-    LineView,
     MemberView,
+    MovesView,
     NoticeView,
     OfferView,
     OptionView,
@@ -46,6 +45,7 @@ from groupbook.web.views import (
     ProgressView,
     SeatView,
     TicketView,
+    ToldPrice,
     TripView,
 )
 
@@ -90,10 +90,13 @@ class _Around:
     now: datetime
     found: Mapping[OfferId, Offer]
     prices: Mapping[OptionId, OptionPrice]
+    board: trips.Board
+    in_view: OptionId | None  # the option whose price is told more of
+    reckoning: trips.Reckoning | None
     about: AboutYou | None
     occasion: str
     zone: str
-    titles: Mapping[str, str]
+    names: RuleNames
     leading: tuple[str | None, str]  # the option's id, and what made the difference
 
 
@@ -107,7 +110,7 @@ def read_trip_page(
     """
     document = json.loads(trips.read_trip(deps.database, caller, trip_id))
     with deps.database.begin(caller.merchant_id) as session:
-        around = _around(session, caller, trip_id, document)
+        around = around_trip(session, caller, trip_id, document)
     booking = bookings.booking_of_trip(deps.database, caller, trip_id) if document["you"] else None
     people = _members(document, say)
     options = [_option(option, document, around, say) for option in document["options"]]
@@ -133,6 +136,7 @@ def read_trip_page(
         deadline_at=_instant(document["rule"]["deadline_at"]),
         zone=around.zone,
         leading_text=phrases.leading_text(leading, around.leading[1], say),
+        moves=_moves(document, around, booking, is_organizer=is_organizer, say=say),
         decided=decided,
         undo_until=_undo_until(decision, around.now) if is_organizer and part == "decided" else None,
         booking=_booking(deps, caller, booking, people, around, say) if booking else None,
@@ -162,32 +166,55 @@ def _part(document: Mapping[str, Any], booking: Booking | None) -> str:
     return "booked" if state == "booked" else "decided"
 
 
-def _around(session: Session, caller: Caller, trip_id: TripId, document: Mapping[str, Any]) -> _Around:
+def around_trip(session: Session, caller: Caller, trip_id: TripId, document: Mapping[str, Any]) -> _Around:
     now = clock.now(session)
     merchant = merchants.read_merchant(session)
     offer_ids = [OfferId(from_wire("off", o["offer_id"])) for o in document["options"] if o["offer_id"]]
     found = offers.read_offers(session, offer_ids) if offer_ids else {}
     member = trips.member_of(session, trip_id, caller) if document["you"] else None
-    prices: dict[OptionId, OptionPrice] = {}
-    about = None
+    board, about, reckoning = trips.Board(()), None, None
     day = min((offer.outward.departs_local.date() for offer in found.values()), default=now.date())
+    shows_votes = any(option["counts"] is not None for option in document["options"])
+    leading = _leading(session, trip_id) if shows_votes else (None, "")
+    in_view = _in_view(document, leading[0])
     if member is not None and member.role != "viewer":
-        prices = {price.option_id: price for price in trips.price_options(session, trip_id, member.id, now=now)}
+        board = trips.price_board(session, trip_id, member.id, in_view, now=now)
         about = _about(session, member.subject, day, found.values(), now)
+        if member.role == "organizer" and document["decision"] and in_view:
+            decided_at = datetime.fromisoformat(document["decision"]["decided_at"])
+            reckoning = trips.reckon(session, trip_id, in_view, since=decided_at, now=now)
     occasion = document["occasion_id"]
     zone = next((offer.outward.origin.zone for offer in found.values()), merchant.timezone)
-    shows_votes = any(option["counts"] is not None for option in document["options"])
     return _Around(
         merchant=merchant,
         now=now,
         found=found,
-        prices=prices,
+        prices={price.option_id: price for price in board.prices},
+        board=board,
+        in_view=in_view,
+        reckoning=reckoning,
         about=about,
         occasion=offers.read_occasion(session, OccasionId(from_wire("occ", occasion))).title if occasion else "",
         zone=zone,
-        titles=_rule_titles(session, day),
-        leading=_leading(session, trip_id) if shows_votes else (None, ""),
+        names=rule_names(session, day),
+        leading=leading,
     )
+
+
+def _in_view(document: Mapping[str, Any], leading: str | None) -> OptionId | None:
+    """The option whose price is told more of: decided, else leading, else the first; None when nobody comes or goes."""
+    if document["state"] not in ("open", "locked", "decided") or document["is_frozen"]:
+        return None
+    decided = document["decision"]["option_id"] if document["decision"] else None
+    first = next((option["id"] for option in document["options"] if option["offer_id"]), None)
+    chosen = decided or leading or first
+    return OptionId(from_wire("opt", chosen)) if chosen else None
+
+
+def rule_names(session: Session, on: date) -> RuleNames:
+    """How the merchant calls the rules and cards of a day of travel."""
+    cards = {card.type: card.name for card in discounts.card_types(session, on)}
+    return RuleNames(discounts.rule_names(session, on), cards)
 
 
 def _leading(session: Session, trip_id: TripId) -> tuple[str | None, str]:
@@ -195,23 +222,12 @@ def _leading(session: Session, trip_id: TripId) -> tuple[str | None, str]:
     return to_wire("opt", proposal.option_id) if proposal.option_id else None, proposal.reason
 
 
-def _rule_titles(session: Session, on: date) -> dict[str, str]:
-    try:
-        document = discounts.read_catalogue(session, on).document
-    except CatalogueNotFound:
-        return {}
-    rules = document.get("rules")
-    listed = rules if isinstance(rules, list) else []
-    return {str(r["id"]): str(r["title"]) for r in listed if isinstance(r, dict) and r.get("title") and r.get("id")}
-
-
 def _about(session: Session, subject: UUID, day: date, found: Iterable[Offer], now: datetime) -> AboutYou:
     mine = discounts.entitlements_of(session, [subject])[subject]
     held = {card.type for card in mine.cards}
     known = discounts.card_types(session, day)
     cards = [CardChoice(card.type, card.name, card.type in held) for card in known]
-    codes = [CodeView(to_wire("cod", code.id), code.text, code.state.value) for code in mine.codes]
-    return AboutYou(cards, mine.age, not held or _card_applies(session, subject, held, found, now), codes)
+    return AboutYou(cards, mine.age, not held or _card_applies(session, subject, held, found, now))
 
 
 def _card_applies(session: Session, subject: UUID, held: set[str], found: Iterable[Offer], now: datetime) -> bool:
@@ -303,7 +319,7 @@ def _option(option: Mapping[str, Any], document: Mapping[str, Any], around: _Aro
         id=option["id"],
         label=option_label(option["kind"], option["label"], legs, say),
         legs=legs,
-        price=PriceView(price.yours, price.yours_full, price.total) if price and price.yours is not None else None,
+        price=_own_price(price, document["id"]),
         from_price=offer.from_price if offer else None,
         mine=option["yours"],
         is_leading=around.leading[0] == option["id"] and document["state"] in ("open", "locked"),
@@ -314,6 +330,45 @@ def _option(option: Mapping[str, Any], document: Mapping[str, Any], around: _Aro
         on=legs[0].departs_at.astimezone(ZoneInfo(legs[0].zone)).date() if legs else None,
         **counts,
     )
+
+
+def _own_price(price: OptionPrice | None, trip: str) -> PriceView | None:
+    if price is None or price.yours is None:
+        return None
+    url = f"/t/{trip}/price?option={to_wire('opt', price.option_id)}"
+    return PriceView(price.yours, price.yours_full, price.total, price.yours_alone, url)
+
+
+def _moves(
+    document: Mapping[str, Any], around: _Around, booking: Booking | None, *, is_organizer: bool, say: Words
+) -> MovesView:
+    """How the price of the option in view moved, and how it would move on: the reader's own, and the group's total."""
+    reach, shift = around.board.reach, around.board.shift
+    mine = around.prices.get(around.in_view) if around.in_view else None
+    told = MovesView()
+    if reach is not None and mine is not None and mine.yours is not None:
+        text = price_words.reach_text(reach.people_more, mine.yours, reach.yours, reach.saving, say)
+        told = replace(told, reach=text)
+    if shift is not None:
+        shows_names = document["members"] is not None
+        joined, left = (shift.joined, shift.left) if shows_names else ((), ())
+        text = price_words.moved_text(joined, left, shift.before, shift.after, say)
+        told = replace(told, moved=text)
+    if is_organizer and around.reckoning is not None:
+        offer = next((o["offer_id"] for o in document["options"] if o["id"] == document["decision"]["option_id"]), None)
+        is_tried = booking is not None and to_wire("off", booking.offer_id) == offer
+        told = replace(told, reckoning=_reckoning(around.reckoning, booking if is_tried else None, say))
+    return told
+
+
+def _reckoning(found: trips.Reckoning, booking: Booking | None, say: Words) -> str:
+    """Against the last quote of this offer, if a booking was tried before; else against the decision."""
+    if booking is not None:
+        people = len(booking.portions)
+        return price_words.reckoning_text(found.total, booking.total, people, is_quote=True, say=say)
+    if (found.total, found.people) == (found.total_then, found.people_then):
+        return ""
+    return price_words.reckoning_text(found.total, found.total_then, found.people_then, is_quote=False, say=say)
 
 
 def option_label(kind: str, label: str, legs: Sequence[LegView], say: Words) -> str:
@@ -379,15 +434,12 @@ def _booking(
     payers = [_payer(line, booking, people, asked, say) for line in booking.portions]
     mine = next((line for line in booking.portions if line.is_mine), None)
     price = mine.price if mine else None
-    lines = [_line(step, around.titles, say) for step in price.lines] if price else []
-    if price and len(lines) > 1:
-        lines.append(LineView(say("You pay"), price.pay, "total"))
     return BookingView(
         id=to_wire("bkg", booking.id),
         state=booking.state.value,
         total=booking.total,
         pay=price.pay if price else None,
-        lines=lines,
+        told=_told(booking, price, around.names, say),
         deadline_at=booking.deadline_at,
         progress=ProgressView([phrases.portion_words(line.state, say).ring for line in booking.portions]),
         payers=payers,
@@ -396,7 +448,6 @@ def _booking(
         tickets=_tickets(deps, caller, booking, people) if booking.state is BookingState.BOOKED else (),
         end_text=phrases.end_text(booking.reason, say),
         reference=booking.merchant_ref or "",
-        is_proven=booking.is_proven,
         reason=booking.reason or "",
         was_authorized=_was_authorized(deps, caller, booking),
         ask_ids=[to_wire("prq", ask.id) for ask in booking.asks if ask.asked_by == booking.me],
@@ -412,8 +463,12 @@ def _was_authorized(deps: WebDeps, caller: Caller, booking: Booking) -> bool:
     return any(portion.capture_before is not None or portion.card is not None for portion in portions)
 
 
-def _line(step: Any, titles: Mapping[str, str], say: Words) -> LineView:
-    return LineView(phrases.line_label(step.what, titles, say), step.delta, "off" if step.delta.minor < 0 else "")
+def _told(booking: Booking, price: PersonPrice | None, names: RuleNames, say: Words) -> ToldPrice:
+    """The quote as it was frozen, in the words of today."""
+    proof = price_words.proof_text(is_proven=booking.is_proven, bound=booking.bound, say=say)
+    if price is None:
+        return ToldPrice(proof=proof)
+    return price_words.told(price, names, say, people=len(booking.portions), proof=proof)
 
 
 def _payer(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
+from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
 from groupbook import bookings, merchants, offers, referrals, trips
@@ -14,7 +16,7 @@ from groupbook.kit.callers import Caller
 from groupbook.kit.errors import GroupbookError, InvalidId, OutcomeUnknown, Unavailable
 from groupbook.kit.http import STATUS
 from groupbook.kit.i18n import format_day
-from groupbook.kit.ids import MerchantId, OccasionId, OfferId, TripId, from_wire, to_wire
+from groupbook.kit.ids import MerchantId, OccasionId, OfferId, OptionId, TripId, from_wire, to_wire
 from groupbook.merchants import Merchant
 from groupbook.offers.domain import Criteria, Occasion, OccasionNotFound, Offer, OfferNotFound
 from groupbook.people.domain import name_characters_max
@@ -31,9 +33,10 @@ from groupbook.trips.domain import (
 )
 from groupbook.web import phrases, visits
 from groupbook.web.asking import Ask
+from groupbook.web.price_pages import join_preview
 from groupbook.web.reading import leg_view, offer_view, option_label
 from groupbook.web.trip_pages import seat_of, trip_id_of
-from groupbook.web.views import InviteView, MemberView, MyTrip, NoticeView, OccasionView
+from groupbook.web.views import InviteView, MemberView, MyTrip, NoticeView, OccasionView, PriceView
 
 shown_offers_max: Final = 8
 _DAY: Final = 86_400
@@ -298,7 +301,9 @@ def _invite_page(
         present = trips.members(session, address.trip_id)
         listed = trips.options(session, address.trip_id)
         known = offers.read_offers(session, [option.offer_id for option in listed if option.offer_id])
-        labels = [_option_text(ask, option, known) for option in listed]
+        is_known = caller is not None and caller.kind == "person" and caller.merchant_id == address.merchant_id
+        prices, changes = _joining(ask, session, trip, caller.subject if caller and is_known else None)
+        options = [(_option_text(ask, option, known), prices.get(option.id)) for option in listed]
         occasion = offers.read_occasion(session, trip.occasion_id).title if trip.occasion_id else ""
     shown = trip.privacy.members_shown
     visit = visits.record(ask, address.merchant_id, address.trip_id) if error is None else ask.one("visit")
@@ -314,11 +319,12 @@ def _invite_page(
         occasion=occasion,
         members=views if shown is MembersShown.ALL else (),
         member_count=len(views) if shown is not MembersShown.NONE else None,
-        options=labels,
+        options=options,
         action=f"/i/{token}",
         for_name=ask.one("name")[:name_characters_max] or for_name,
         can_join=trip.frozen_by is None,
         state=trip.state.value,
+        changes=changes,
     )
     context = {
         "invite": invite,
@@ -329,11 +335,22 @@ def _invite_page(
         "visit": visit,
         "state": visits.state_of(visit) if error is None else {},
     }
-    is_known = caller is not None and caller.kind == "person" and caller.merchant_id == address.merchant_id
     viewer = ask.viewer(caller) if is_known else None
     return ask.show(
         "invitation.html", context, status=STATUS[error.kind] if error else 200, merchant=merchant, viewer=viewer
     )
+
+
+def _joining(
+    ask: Ask, session: Session, trip: Trip, subject: UUID | None
+) -> tuple[Mapping[OptionId, PriceView], Sequence[str]]:
+    """What joining would cost and change, before anybody commits to it; nothing once prices no longer move."""
+    if not trips.is_gathering(trip):
+        return {}, ()
+    now = clock.now(session)
+    found = trips.preview_join(session, trip.id, subject, now=now)
+    prices = {one.option.id: PriceView(one.yours, alone=one.yours_alone) for one in found}
+    return prices, join_preview(ask, found, trips.option_in_view(session, trip, None, now=now))
 
 
 def _option_text(ask: Ask, option: TripOption, known: Mapping[OfferId, Offer]) -> str:

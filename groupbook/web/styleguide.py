@@ -24,6 +24,7 @@ from groupbook.web.views import (
     LegView,
     LineView,
     MemberView,
+    MovesView,
     MyTrip,
     NoticeView,
     OccasionView,
@@ -34,6 +35,7 @@ from groupbook.web.views import (
     ProgressView,
     SeatView,
     TicketView,
+    ToldPrice,
     TripView,
 )
 
@@ -78,12 +80,17 @@ LINES = (
     LineView("You pay", _euro(3906), "total"),
 )
 OPTIONS = (
-    OptionView("opt_1", "TGV INOUI 6109", (_leg(6, 12, 198, "6109", ON),), PriceView(_euro(3906), _euro(6200), _euro(21430), LINES),
+    OptionView("opt_1", "TGV INOUI 6109", (_leg(6, 12, 198, "6109", ON),), PriceView(_euro(3906), _euro(6200), _euro(21430), _euro(4340), "/t/x/price?option=opt_1"),
                yes=3, if_need_be=1, no=0, mine="yes", is_leading=True, on=ON),
     OptionView("opt_2", "OUIGO 7803", (_leg(9, 4, 205, "7803", ON), _leg(17, 30, 203, "7814", ON + timedelta(days=2))),
-               PriceView(_euro(2500), None, _euro(12500)), yes=1, if_need_be=2, no=1, mine="if_need_be", seats_left=7, on=ON),
+               PriceView(_euro(2500), None, _euro(12500), url="/t/x/price?option=opt_2"), yes=1, if_need_be=2, no=1, mine="if_need_be", seats_left=7, on=ON),
     OptionView("opt_3", "TGV INOUI 6117", (_leg(13, 38, 191, "6117", ON),), None, None, yes=0, if_need_be=0, no=2, mine=None,
                is_bookable=False, unbookable_text="Vote only", on=ON),
+)  # fmt: skip
+TOLD = ToldPrice(
+    ("Your Advantage Young card saves €18.60.", "Traveling with 4 friends saves another €4.34 (Group of five)."), LINES,
+    ("Your Senior card cannot be combined with Advantage Young; using it instead would cost the group €15.60 more.",
+     "Your code LANTERNS needs a larger order."), "No cheaper lawful combination exists.",
 )  # fmt: skip
 ABOUT = AboutYou((CardChoice("advantage_young", "Advantage Young"), CardChoice("senior", "Senior", True)), 27)
 SOON = datetime(2027, 7, 1, 18, 0, tzinfo=UTC)
@@ -105,9 +112,9 @@ def _payer(member: MemberView, state: str, text: str, tone: str, **more: Any) ->
 def _booking(mine: PayerView, *others: PayerView, **more: Any) -> BookingView:
     payers = (mine, *others)
     values: dict[str, Any] = {
-        "id": "bkg_1", "state": "collecting", "total": _euro(21430), "pay": _euro(3906), "lines": LINES, "deadline_at": SOON,
+        "id": "bkg_1", "state": "collecting", "total": _euro(21430), "pay": _euro(3906), "told": TOLD, "deadline_at": SOON,
         "progress": ProgressView([payer.state for payer in payers]), "payers": payers, "mine": mine,
-        "places_text": "5 seats kept together, coach 7", "is_proven": True, "helpers": (ANA, CHLOE),
+        "places_text": "5 seats kept together, coach 7", "helpers": (ANA, CHLOE),
     }  # fmt: skip
     return BookingView(**{**values, **more})
 
@@ -177,10 +184,49 @@ INVITE = InviteView(
     "Calanques Sound Festival",
     GROUP,
     5,
-    ["TGV INOUI 6109, 08:12", "OUIGO 7803"],
+    [("TGV INOUI 6109, 08:12 · Friday 9 July", None), ("OUIGO 7803", None)],
     "/i/x",
 )
 INVITATION = {"preview": PREVIEW, "notice": None, "name_error": "", "networks": NETWORKS, "visit": ""}
+
+PRICED = replace(
+    INVITE,
+    options=[
+        ("TGV INOUI 6109, 08:12 · Friday 9 July", PriceView(_euro(4092), alone=_euro(6200))),
+        ("OUIGO 7803, 11:04 · Friday 9 July", PriceView(_euro(2500), alone=_euro(2500))),
+        ("Lyon", None),
+    ],
+    changes=("With you the others pay €12.40 less together.", "All of you together would pay €204.60."),
+)
+PRICE: dict[str, Any] = {
+    "back_url": "/t/x", "option": "TGV INOUI 6109, 08:12", "on": ON, "legs": OPTIONS[0].legs, "own": OPTIONS[0].price, "told": TOLD,
+    "people": 5, "reach_text": "One more friend and you pay €35.15 instead of €39.06.",
+}  # fmt: skip
+UNPROVEN = (
+    "This price follows all the rules, but it is not proven to be the lowest. None can be below €210.00 for the group."
+)
+MOVED = replace(
+    TRIP,
+    moves=MovesView(
+        "Emeka joined: your price went from €43.40 to €39.06.",
+        PRICE["reach_text"],
+        "When it was decided it was €173.60 for 4 people. That is €40.70 more now.",
+    ),
+)
+
+
+def _leaving(step: str, title: str, text: str) -> Sample:
+    found = {"yours": _euro(3906), "total_with": _euro(21430), "total_without": _euro(18260), "others": 4}
+    context = {
+        "step": step,
+        "title": title,
+        "url": "/t/x",
+        "option": "TGV INOUI 6109, 08:12",
+        "found": found,
+        "text": text,
+    }
+    return "confirm.html", context, Viewer("Bo", True)
+
 
 SAMPLES: dict[str, Callable[[], Sample]] = {
     "home": lambda: ("home.html", {"start_url": "/start", "trips": []}, None),
@@ -200,6 +246,13 @@ SAMPLES: dict[str, Callable[[], Sample]] = {
                                                        "name_error": "Please tell us a name."}, None),
     "invitation-booked": lambda: ("invitation.html", {**INVITATION, "invite": replace(INVITE, state="booked")}, None),
     "invitation-logged-in": lambda: ("invitation.html", {**INVITATION, "invite": INVITE}, Viewer("Emeka")),
+    "invitation-priced": lambda: ("invitation.html", {**INVITATION, "invite": PRICED}, None),
+    "price": lambda: ("price.html", PRICE, Viewer("Bo", True)),
+    "price-unproven": lambda: ("price.html", {**PRICE, "told": replace(TOLD, not_used=(), proof=UNPROVEN), "reach_text": ""}, Viewer("Bo", True)),
+    "leave": lambda: _leaving("leave", "Leave this trip?", "Without you the others pay €7.36 more together."),
+    "not-traveling": lambda: _leaving("stay", "Not traveling?", "Without you the others pay €7.36 more together."),
+    "traveling": lambda: _leaving("come", "Traveling?", "With you the others pay €7.36 less together."),
+    "deciding-moved": lambda: _trip("deciding", MOVED),
     "deciding": lambda: _trip("deciding", TRIP),
     "deciding-organizer": lambda: _trip("deciding", replace(_organizer(TRIP), notice=NoticeView("Your vote is closed, nobody can change it now.", "ok"))),
     "deciding-hidden": lambda: _trip("deciding", replace(
@@ -208,6 +261,7 @@ SAMPLES: dict[str, Callable[[], Sample]] = {
     "locked": lambda: _trip("deciding", replace(_organizer(TRIP), state="locked")),
     "decided": lambda: _trip("decided", replace(TRIP, state="decided", decided=OPTIONS[0])),
     "decided-organizer": lambda: _trip("decided", replace(_organizer(TRIP), state="decided", decided=OPTIONS[0], undo_until=SOON)),
+    "decided-moved": lambda: _trip("decided", replace(_organizer(MOVED), state="decided", decided=OPTIONS[0])),
     "decided-unbookable": lambda: _trip("decided", replace(_organizer(TRIP), state="decided", decided=replace(
         OPTIONS[2], unbookable_text="This train is sold out. Choose another one together."))),
     "paying": lambda: _trip("paying", replace(PAYING, booking=_booking(

@@ -66,12 +66,33 @@ class LineView:
 
 @dataclass(frozen=True)
 class PriceView:
-    """What the reader would pay; `full` is the adult fare without any discount, `group` everybody's total."""
+    """What the reader would pay; `full` is the adult fare without any discount, `group` everybody's total.
+
+    `alone` is the reader's best price without the group; `url` leads to how the price is made.
+    """
 
     pay: Money | None
     full: Money | None = None
     group: Money | None = None
+    alone: Money | None = None
+    url: str = ""
+
+    @property
+    def saved_together(self) -> Money | None:
+        """What going with the group saves the reader; None when it saves nothing."""
+        if self.pay is None or self.alone is None or self.alone.minor <= self.pay.minor:
+            return None
+        return self.alone - self.pay
+
+
+@dataclass(frozen=True)
+class ToldPrice:
+    """One's own price in plain words: what saves, the sum, what did not count, and whether it is the lowest."""
+
+    savings: Sequence[str] = ()
     lines: Sequence[LineView] = ()
+    not_used: Sequence[str] = ()
+    proof: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,31 +139,20 @@ class CardChoice:
 
 
 @dataclass(frozen=True)
-class CodeView:
-    """A discount code the reader entered; it counts while its state is `usable`."""
-
-    id: str
-    text: str
-    state: str = "usable"
-
-
-@dataclass(frozen=True)
 class AboutYou:
     """What the reader told us for their own price. Nobody else sees it."""
 
     cards: Sequence[CardChoice]
     age: int | None = None
     applies: bool = True  # False: every train refused the card, so it changes no price here
-    codes: Sequence[CodeView] = ()
 
     @property
     def is_told(self) -> bool:
-        return self.age is not None or bool(self.held)
+        return self.age is not None or any(card.is_held for card in self.cards)
 
     @property
     def held(self) -> list[str]:
-        cards = [card.name for card in self.cards if card.is_held]
-        return cards + [code.text for code in self.codes if code.state == "usable"]
+        return [card.name for card in self.cards if card.is_held]
 
 
 @dataclass(frozen=True)
@@ -217,7 +227,7 @@ class BookingView:
     state: str
     total: Money
     pay: Money | None
-    lines: Sequence[LineView]
+    told: ToldPrice
     deadline_at: datetime | None
     progress: ProgressView
     payers: Sequence[PayerView]
@@ -226,7 +236,6 @@ class BookingView:
     tickets: Sequence[TicketView] = ()
     end_text: str = ""
     reference: str = ""
-    is_proven: bool = False
     reason: str = ""
     was_authorized: bool = False  # somebody's bank kept money ready at some time
     ask_ids: Sequence[str] = ()
@@ -251,6 +260,19 @@ class NoticeView:
 
 
 @dataclass(frozen=True)
+class MovesView:
+    """How the price of the option in view moved and would move on, in sentences; empty where there is nothing to tell.
+
+    `moved`: who came or went and what it did to the reader's price. `reach`: how far the next step of the group is.
+    `reckoning`: for the organizer, the group's total against the last quote or the decision.
+    """
+
+    moved: str = ""
+    reach: str = ""
+    reckoning: str = ""
+
+
+@dataclass(frozen=True)
 class TripView:
     """One trip, from the reader's seat."""
 
@@ -269,6 +291,7 @@ class TripView:
     deadline_at: datetime | None = None
     zone: str = "UTC"
     leading_text: str = ""
+    moves: MovesView = MovesView()
     decided: OptionView | None = None
     undo_until: datetime | None = None
     booking: BookingView | None = None
@@ -328,11 +351,16 @@ class InviteView:
     occasion: str
     members: Sequence[MemberView]
     member_count: int | None
-    options: Sequence[str]
+    options: Sequence[tuple[str, PriceView | None]]
     action: str
     can_join: bool = True
     for_name: str = ""
     state: str = "open"
+    changes: Sequence[str] = ()
+
+    @property
+    def has_prices(self) -> bool:
+        return any(price is not None for _, price in self.options)
 
 
 @dataclass(frozen=True)

@@ -130,6 +130,7 @@ def view(session: Session, row: BookingRow, caller: Caller) -> BookingView:
         seats=seats,
         seats_are_together=bool(seats) and seats_are_together(seats),
         is_proven=quote.is_proven,
+        bound=quote.bound,
         asks=tuple(
             PayRequestView(
                 id=PayRequestId(request.id),

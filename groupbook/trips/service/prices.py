@@ -19,7 +19,7 @@ from groupbook.kit import clock
 from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database
 from groupbook.kit.errors import GroupbookError
-from groupbook.kit.ids import MemberId, OfferId, OptionId, TripId, from_wire, new_id
+from groupbook.kit.ids import MemberId, OfferId, OptionId, TripId, from_wire
 from groupbook.kit.money import Money
 from groupbook.offers.domain import Offer
 from groupbook.trips import repository
@@ -44,6 +44,7 @@ from groupbook.trips.domain import (
 # How long the page tells who came and went and what that did to one's price.
 shift_seconds: Final = 2 * 86_400
 roster_changes_max: Final = 40
+_SOMEBODY: Final = UUID(int=1)  # a guest of whom nothing is known, the same for all, so that a price is made once
 Prices = Mapping[OfferId, PartyPrice | GroupbookError]
 
 
@@ -58,10 +59,13 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """Who came and who went, and what that did to this member's price of one option, by today's rules."""
+    """Who came and who went, by name, and what that did to this member's price of one option, by today's rules.
 
-    joined: tuple[MemberId, ...]
-    left: tuple[MemberId, ...]
+    Mind who may read names.
+    """
+
+    joined: tuple[str, ...]
+    left: tuple[str, ...]
     before: Money
     after: Money
 
@@ -298,8 +302,8 @@ def _shift(
     before = offers.price_offers(session, [offer], _subjects(then), now)[offer.id]
     if not isinstance(before, PartyPrice) or before.people[me.subject].pay == price.people[me.subject].pay:
         return None
-    joined = tuple(one.id for one in party if one.id not in ids_then)
-    left = tuple(one.id for one in then if one.id not in ids_now)
+    joined = tuple(one.name for one in party if one.id not in ids_then)
+    left = tuple(one.name for one in then if one.id not in ids_now)
     return Shift(joined, left, before.people[me.subject].pay, price.people[me.subject].pay)
 
 
@@ -342,7 +346,7 @@ def preview_join(session: Session, trip_id: TripId, subject: UUID | None, *, now
     party = [one for one in repository.members(session, trip_id) if _goes(one)]
     listed = repository.options(session, trip_id)
     found = offers.read_offers(session, [option.offer_id for option in listed if option.offer_id])
-    newcomer = subject or new_id()
+    newcomer = subject or _SOMEBODY
     with_them = offers.price_offers(session, found.values(), [*_subjects(party), newcomer], now)
     without = offers.price_offers(session, found.values(), _subjects(party), now) if party else {}
     return _differences(listed, with_them, without, newcomer, len(party))
