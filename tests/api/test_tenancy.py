@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +20,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
-from groupbook import merchants, notices, people, referrals, trips, webhooks
+from groupbook import discounts, merchants, notices, people, referrals, trips, webhooks
+from groupbook.kit import clock
 from groupbook.kit.database import driver_url
 from groupbook.kit.ids import MerchantId, new_id, to_wire
 from groupbook.trips import StartTrip
@@ -38,6 +40,7 @@ def saga(database_url: str) -> Iterator[Saga]:
         merchants.add_embed_origin(session, "https://shop.example")
     mint_key(saga)
     staff_token(saga)
+    _bring_a_code(saga)
     saga.open()
     saga.run_until_quiet()
     for name in ("ada", "bo"):
@@ -47,6 +50,19 @@ def saga(database_url: str) -> Iterator[Saga]:
     merchants.travel_time(saga.database, saga.merchant_id, offset_seconds=1)
     yield saga
     saga.close()
+
+
+def _bring_a_code(saga: Saga) -> None:
+    """Ada has a discount code, and the booking will use it."""
+    rules = json.loads((Path(__file__).parent.parent / "data/discount-catalogue.json").read_text("utf-8"))["rules"]
+    ada = saga.friends["ada"].subject
+    assert ada is not None
+    with saga.database.begin(saga.merchant_id) as session:
+        now = clock.now(session)
+        document = {"rules": [rule for rule in rules if rule["id"] == "shop.own10"]}
+        discounts.put_catalogue(session, document, starts_on=now.date(), now=now)
+        discounts.create_code(session, discounts.CodeDraft("OWN10", "shop.own10", uses_max=1), now=now)
+        discounts.add_code(session, ada, "OWN10", now=now)
 
 
 @pytest.fixture
@@ -189,6 +205,7 @@ def _ids_of(saga: Saga) -> dict[str, str]:
         "mem": ("member", "member_id"),
         "opt": ("trip_option", "option_id"),
         "off": ("offer", "offer_id"),
+        "cod": ("discount_code", "code_id"),
         "bkg": ("booking", "booking_id"),
         "por": ("portion", "portion_id"),
         "att": ("attempt", "attempt_id"),
