@@ -13,6 +13,7 @@ from groupbook.discounts.engine.check.prices import Turn
 from groupbook.discounts.engine.errors import ProofBroken
 from groupbook.discounts.engine.market import Market
 from groupbook.discounts.engine.proof import Certificate, Feature, Leaf, Plan, Tree
+from groupbook.discounts.engine.rules import JointRule
 
 
 def proven(case: Case, alone: Sequence[int], proof: Certificate) -> int | None:
@@ -75,8 +76,8 @@ def _countable(ground: Ground, feature: Feature) -> bool:
     if feature.rule is None:
         bare = feature.seats or not feature.people
         return bare and not (feature.by or feature.sizes or feature.pivot is not None or feature.role is not None)
-    named = [rule for rule, _ in ground.joint if rule.id == feature.rule]
-    return bool(named) and (feature.seats or not feature.people or named[0].anchor is None)
+    rule = next((one for one in ground.case.rules if one.id == feature.rule), None)
+    return isinstance(rule, JointRule) and (feature.seats or not feature.people or rule.anchor is None)
 
 
 def _require_leaf(ground: Ground, leaf: Leaf, path: Sequence[Turn], scale: int, pointer: str) -> None:
