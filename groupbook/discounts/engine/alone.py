@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from groupbook.discounts.engine.cases import Case
-from groupbook.discounts.engine.columns import Columns
+from groupbook.discounts.engine.columns import Columns, total_after
 from groupbook.discounts.engine.errors import NoOwnFare
 from groupbook.discounts.engine.market import Market
-from groupbook.discounts.engine.optimum import total_after
 from groupbook.discounts.engine.orders import code_sets
 
 

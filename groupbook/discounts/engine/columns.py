@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from groupbook.discounts.engine.errors import TooManyCombinations
 from groupbook.discounts.engine.market import NO_USAGE, Joint, Market, Usage
 from groupbook.discounts.engine.offers import nth_price, tiers
-from groupbook.discounts.engine.orders import OrderLine
+from groupbook.discounts.engine.orders import CodeSet, OrderLine, after_codes
 from groupbook.discounts.engine.rules import Bundle, JointRule, NthOff, PayFor, Role
 from groupbook.discounts.engine.tickets import Ticket
 from groupbook.kit.money import Money, divide
@@ -361,6 +361,17 @@ def added(one: Usage, other: Usage) -> Usage:
     for number, amount in other:
         total[number] = total.get(number, 0) + amount
     return tuple(sorted(total.items()))
+
+
+def total_after(codes: CodeSet, columns: Sequence[Column]) -> int | None:
+    """What an assignment costs after the codes; None when a code of the set does not apply to it."""
+    seats = sorted(
+        ((seat.person, line) for column in columns for seat, line in zip(column.seats, column.lines(), strict=True)),
+        key=lambda one: one[0],
+    )
+    lines = [line for _, line in seats]
+    taken = after_codes(codes, lines)
+    return None if taken is None else sum(line.amount for line in lines) - sum(sum(one) for one in taken)
 
 
 def _order(column: Column) -> tuple[object, ...]:

@@ -19,7 +19,10 @@ Rejected = tuple[tuple[str, str, str], ...]
 UnusedRules = tuple[tuple[str, str, int], ...]
 
 
-def explained(case: Case, solved: Sequence[Solved], assignment: Assignment) -> tuple[Rejected, UnusedRules]:
+def explained(
+    case: Case, solved: Sequence[Solved], assignment: Assignment, alone: Sequence[int]
+) -> tuple[Rejected, UnusedRules]:
+    """(rejected, unused) of everything in the case that the assignment does not use."""
     market = solved[0].market
     used = {(column.rule, column.by) for column in assignment.columns}
     used |= {(code.rule.id, code.by) for code in assignment.codes.codes}
@@ -36,7 +39,7 @@ def explained(case: Case, solved: Sequence[Solved], assignment: Assignment) -> t
                 continue
             reason, total = _reason(market, rule, by), None
             if reason is None:
-                total = _total_using(solved, rule, by)
+                total = _total_using(solved, rule, by, alone)
                 reason = _useless(market, rule, by) if total is None else None
             if reason is not None:
                 rejected.append((rule.id, by, reason))
@@ -45,7 +48,7 @@ def explained(case: Case, solved: Sequence[Solved], assignment: Assignment) -> t
     return tuple(sorted(rejected)), tuple(sorted(unused))
 
 
-def _total_using(solved: Sequence[Solved], rule: Rule, by: str) -> int | None:
+def _total_using(solved: Sequence[Solved], rule: Rule, by: str, alone: Sequence[int]) -> int | None:
     """The least total when this has to be used, under whichever codes may be used with it."""
     totals = []
     for one in solved:
@@ -55,7 +58,7 @@ def _total_using(solved: Sequence[Solved], rule: Rule, by: str) -> int | None:
             model = one.model
         else:
             model = build(one.market, one.codes, Must(rule, by))
-        found = search(model, value=value_of(model))
+        found = search(model, value=value_of(model, alone))
         if found.total is not None:
             totals.append(found.total)
     return min(totals, default=None)

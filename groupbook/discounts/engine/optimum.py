@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from groupbook.discounts.engine.alone import alone_amounts
 from groupbook.discounts.engine.cases import Case
-from groupbook.discounts.engine.columns import Column, Columns
+from groupbook.discounts.engine.columns import Column, Columns, total_after
 from groupbook.discounts.engine.errors import NoOwnFare
 from groupbook.discounts.engine.groups import columns_of
 from groupbook.discounts.engine.market import Market
-from groupbook.discounts.engine.model import Model, Must, build
-from groupbook.discounts.engine.orders import CodeSet, after_codes, code_sets
+from groupbook.discounts.engine.model import Model, build
+from groupbook.discounts.engine.orders import CodeSet, code_sets, has_gifts
 from groupbook.discounts.engine.search import Found, Values, search
 from groupbook.kit.errors import InvariantBroken
 
@@ -52,7 +53,7 @@ def optimum(case: Case) -> Optimum:
         NoOwnFare: somebody has no fare that may be bought alone.
         TooManyCombinations: a rule whose groups are listed one by one has too many of them.
     """
-    solved = solve(case)
+    solved = solve(case, alone_amounts(case) if has_gifts(case) else None)
     best = best_of(solved)
     columns = columns_of(best.model, best.found.known(), Columns(best.market))
     total, bound = best.total, bound_of(solved)
@@ -60,9 +61,11 @@ def optimum(case: Case) -> Optimum:
     return Optimum(total, bound, bound == total, nodes, tuple(columns), best.codes)
 
 
-def solve(case: Case, *, prove: bool = False) -> list[Solved]:
+def solve(case: Case, alone: Sequence[int] | None = None, *, prove: bool = False) -> list[Solved]:
     """Every set of codes, the empty one first. A set that cannot beat what is known may end with a bound only.
 
+    Args:
+        alone: what each would pay alone; only "the cheapest is free" needs it, for the shares of pooled prices.
     Raises:
         NoOwnFare: somebody has no fare that may be bought alone.
     """
@@ -77,7 +80,7 @@ def solve(case: Case, *, prove: bool = False) -> list[Solved]:
         one = wide if codes.codes else market
         model = build(one, codes)
         # A later set must be able to tie: the tie-break looks at all of them.
-        found = search(model, value=value_of(model), prove=prove, ceiling=None if best is None else best + 1)
+        found = search(model, value=value_of(model, alone), prove=prove, ceiling=None if best is None else best + 1)
         if found.values is None and not codes.codes:
             raise NoOwnFare()
         solved.append(Solved(codes, one, model, found))
@@ -99,29 +102,12 @@ def bound_of(solved: Sequence[Solved]) -> int:
     return min(one.found.bound for one in solved if one.found.bound is not None)
 
 
-def value_of(model: Model) -> Callable[[Values], int | None] | None:
+def value_of(model: Model, alone: Sequence[int] | None) -> Callable[[Values], int | None] | None:
     """The exact total of a solution with codes on the order; None without codes, where it is the plain cost."""
     if not model.codes.codes:
         return None
 
     def value(values: Values) -> int | None:
-        return total_after(model.codes, columns_of(model, values, Columns(model.market)))
+        return total_after(model.codes, columns_of(model, values, Columns(model.market, alone)))
 
     return value
-
-
-def total_after(codes: CodeSet, columns: Sequence[Column]) -> int | None:
-    """What an assignment costs after the codes; None when a code of the set does not apply to it."""
-    seats = sorted(
-        ((seat.person, line) for column in columns for seat, line in zip(column.seats, column.lines(), strict=True)),
-        key=lambda one: one[0],
-    )
-    lines = [line for _, line in seats]
-    taken = after_codes(codes, lines)
-    return None if taken is None else sum(line.amount for line in lines) - sum(sum(one) for one in taken)
-
-
-def least_using(case: Case, must: Must) -> int | None:
-    """The least total when a rule has to be used, without codes on the order; None when it cannot be used at all."""
-    market = Market(case)
-    return search(build(market, must=must)).total

@@ -2,8 +2,8 @@
 
 Conditions (`min_basket`, `min_items`) are tested on the eligible lines before any code; the codes of a set apply by
 (layer, rule id, owner), each on what the one before left. Eligible is a line whose family the rule covers and on which
-no class stands that it excludes. The lines of a pooled application are one price of the whole: they are eligible by the
-joint rule alone, and never for "the cheapest is free".
+no class stands that it excludes. The lines of a pooled application are shares of one price: they are eligible by the
+joint rule alone.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from fractions import Fraction
 from itertools import combinations
 from typing import Final, NamedTuple
 
+from groupbook.discounts.engine.cases import Case
 from groupbook.discounts.engine.errors import TooManyCombinations
 from groupbook.discounts.engine.market import Market
 from groupbook.discounts.engine.rules import OrderRule
@@ -85,8 +86,6 @@ def _within_quota(market: Market, codes: Sequence[UsedCode]) -> bool:
 
 
 def eligible(rule: OrderRule, line: OrderLine) -> bool:
-    if line.pooled and rule.order.cheapest_free_per is not None:
-        return False
     for families in (None if rule.families == "*" else rule.families, rule.order.families):
         if families is not None and line.family not in families:
             return False
@@ -160,10 +159,10 @@ def _pieces(rule: OrderRule) -> tuple[list[Piece], Fraction]:
     return [Piece(1 - Fraction(order.bp or 0, 10_000), Fraction(0)), *capped], room
 
 
-def least_after(codes: CodeSet, covered: int) -> Fraction:
-    """The lower bound of `pieces_of` at an amount."""
-    pieces, slack = pieces_of(codes)
-    return max(piece.slope * covered - piece.less for piece in pieces) - slack
+def has_gifts(case: Case) -> bool:
+    """Whether a code gives the cheapest line away, so that single shares of a pooled price matter."""
+    used = {rule for rule, _ in case.codes}
+    return any(isinstance(one, OrderRule) and one.order.cheapest_free_per and one.id in used for one in case.rules)
 
 
 def baskets(codes: CodeSet) -> Iterator[tuple[UsedCode, str, int]]:

@@ -87,9 +87,9 @@ def price(case: Case, *, explain: bool = True) -> Priced:
         TooManyCombinations: more ways to combine personal rules, or to fill a listed one, than the budget.
     """
     alone = alone_amounts(case)
-    solved = solve(case, prove=True)
+    solved = solve(case, alone, prove=True)
     assignment = chosen(case, solved, alone)
-    rejected, unused = explained(case, solved, assignment) if explain else ((), ())
+    rejected, unused = explained(case, solved, assignment, alone) if explain else ((), ())
     return Priced(
         id=case.id,
         currency=case.currency,

@@ -146,6 +146,8 @@ class _Search:
                 return leaf
             at = self._unsettled(values)
             if at is None:
+                if self._shares_vary(values):
+                    self.open.append(bound)
                 return leaf
         return self._branched(at, numbers[at], bound)
 
@@ -233,6 +235,14 @@ class _Search:
             if not isinstance(kind, Excess) and self.low[at] < min(self.high[at], people)
         ]
         return min(still, key=lambda at: (values[at] == 0, at), default=None)
+
+    def _shares_vary(self, values: Values) -> bool:
+        """Whether several groups share a price while single shares matter: other groups might give other totals."""
+        gifts = any(code.rule.order.cheapest_free_per for code in self.model.codes.codes)
+        return gifts and any(
+            values[at] > 1 and self.model.offers[offer].rule.pool is not None
+            for offer, at in enumerate(self.model.applications)
+        )
 
     def _consider(self, values: Values) -> None:
         total = self.value(values) if self.value else sum(a * b for a, b in zip(self.model.cost, values, strict=True))

@@ -155,9 +155,6 @@ def compatible_sets(own: Sequence[SelfRule], joint: JointRule | None) -> list[tu
         TooManyCombinations: more than `chains_max` sets.
     """
     free = [rule for rule in own if joint is None or (rule.stacks(joint) and joint.stacks(rule))]
-    if joint is not None and joint.pool is not None:
-        # A pooled price belongs to the whole application: nothing personal can come after it.
-        free = [rule for rule in free if (rule.layer, rule.id) < (joint.layer, joint.id)]
     free.sort(key=lambda rule: (rule.layer, rule.id))
     apart = {(a.id, b.id) for a, b in combinations(free, 2) if not (a.stacks(b) and b.stacks(a))}
     sets: list[tuple[SelfRule, ...]] = [()]
