@@ -250,9 +250,9 @@ def find_code(session: Session, id: UUID) -> DiscountCode | None:
     return None if row is None else _code(row)
 
 
-def find_code_by_text(session: Session, text: str) -> DiscountCode | None:
-    query = select(DiscountCodeRow).where(DiscountCodeRow.key == code_key(text))
-    row = session.scalar(query.execution_options(**_FRESH))
+def find_code_by_key(session: Session, key: str) -> DiscountCode | None:
+    """`key` is what `code_key` makes of a text."""
+    row = session.scalar(select(DiscountCodeRow).where(DiscountCodeRow.key == key).execution_options(**_FRESH))
     return None if row is None else _code(row)
 
 

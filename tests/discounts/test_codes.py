@@ -216,11 +216,11 @@ def test_a_private_code_exists_for_its_owner_only(shop: Database) -> None:
     with shop.begin(KESTREL) as session:
         discounts.disable_code(session, make_off(session).id, now=NOW)
     told = []
-    for code in ("HERS", "HERS-LATER", "OFF", "NO-SUCH", "\u202e", ""):
+    for code in ("HERS", "HERS-LATER", "OFF", "NO-SUCH", "\u202e", "HERS\0", ""):
         with pytest.raises(CodeNotFound) as refused:
             hold(shop, code, BEN)
         told.append((refused.value.code, refused.value.pointer, refused.value.params))
-    assert told == [("code_not_found", "/code", {})] * 6
+    assert told == [("code_not_found", "/code", {})] * 7
     hold(shop, "hers", owner)
     assert (state_of(shop, owner), state_of(shop, BEN)) == (["usable"], [])
     with pytest.raises(CodeNotUsable) as early:

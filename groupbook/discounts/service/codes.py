@@ -30,6 +30,7 @@ from groupbook.discounts.domain import (
     DiscountCode,
     HeldCode,
     Redemption,
+    code_key,
     codes_per_subject_max,
 )
 from groupbook.discounts.engine.rules import Rule
@@ -138,7 +139,8 @@ def add_code(session: Session, subject: UUID, text: str, *, now: datetime) -> No
         CodeNotUsable: not yet, not any more, or used up.
         CodeInvalid: they hold as many as we keep.
     """
-    code = repository.find_code_by_text(session, text)
+    key = code_key(text)
+    code = repository.find_code_by_key(session, key) if _TEXT.fullmatch(key) else None
     if code is None or not code.is_for(subject):
         raise CodeNotFound(pointer="/code")
     state = code.state(now, uses_by_subject=repository.uses_by(session, code.id, subject))
