@@ -35,11 +35,12 @@ from groupbook.discounts.service.entitlements import (
 from groupbook.discounts.service.growing import next_step, people_more_max
 from groupbook.discounts.service.pricing import assumed_age, price_parties, price_party, priced_kept_max
 from groupbook.discounts.service.telling import rule_names
-from groupbook.discounts.service.trying import Trial, try_party
+from groupbook.discounts.service.trying import Trial, TrialChoices, trial_choices, try_party
 
 __all__ = [
     "CatalogueCheck",
     "Trial",
+    "TrialChoices",
     "VersionPair",
     "add_code",
     "assumed_age",
@@ -70,6 +71,7 @@ __all__ = [
     "rule_names",
     "seal_card_numbers",
     "set_entitlements",
+    "trial_choices",
     "try_party",
     "version_pair",
     "withdraw_version",

@@ -128,8 +128,12 @@ def row_of(session: Session, version: int) -> VersionRow:
 
 def card_types(session: Session, on: date) -> tuple[CardType, ...]:
     """The cards that the rules of a day know, in catalogue order, with the merchant's own names for them."""
+    return types_of(rules_on(session, on)[0])
+
+
+def types_of(catalogue: Catalogue) -> tuple[CardType, ...]:
     names: dict[str, str] = {}
-    for rule in rules_on(session, on)[0].rules:
+    for rule in catalogue.rules:
         if isinstance(rule, StatedFact):
             continue
         for type in rule.trigger.cards:
