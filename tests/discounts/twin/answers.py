@@ -33,11 +33,12 @@ def answer(case: dict[str, Any], rules: Rules) -> dict[str, Any]:
     for rule, by in world.items:
         listed = rule["scope"] != "self" or by != "public"
         if listed and (rule["id"], by) not in used:
-            forced = Search(world, alone, (rule["id"], by)).total()
-            if forced < INFINITE:
-                unused.append([rule["id"], by, forced - total])
+            forced = Search(world, alone, (rule["id"], by))
+            dearer = forced.total()
+            if dearer < INFINITE:
+                unused.append([rule["id"], by, dearer - total])
             else:
-                rejected.append([rule["id"], by, refusal(world, rule, by, search)])
+                rejected.append([rule["id"], by, refusal(world, rule, by, forced)])
     return {
         "total": total,
         "people": _people(world, alone, *chosen),
@@ -106,11 +107,12 @@ def _repair(pays: list[int], group: Any, alone: list[int]) -> None:
 
 
 def _key(world: World, assignment: Assignment, codes: list[Code], pays: list[int]) -> Any:
-    """The seven steps, then the codes, then names: two assignments with the same key are the same."""
+    """The seven steps, the codes, then what they leave open: the card the rule lists first, names, the first fare."""
     joint = [one for one in assignment if one.item]
     inside = {place: one for one in joint for place in one.members}
     tickets = {place: one.tickets[at] for one in assignment for at, place in enumerate(one.members)}
     places = [_first(inside[place]) if place in inside else -1 for place in world.places]
+    names = [(rule["id"], by) for rule, by in world.items]
     families = [list(world.people[at]["fares"]).index(tickets[at].base_family) for at in world.places]
     return (
         sum(len(one.members) for one in joint),
@@ -121,6 +123,7 @@ def _key(world: World, assignment: Assignment, codes: list[Code], pays: list[int
         places,
         len(codes),
         sorted((code.rule["id"], code.by) for code in codes),
+        [names.index(inside[place].item) for place in world.places if place in inside],
         _applications(world, assignment, codes),
         families,
     )
@@ -163,9 +166,9 @@ def _people(world: World, alone: list[int], assignment: Assignment, codes: list[
 
 
 def _changes(world: World, one: Any, at: int) -> list[list[Any]]:
-    """What the rules of the chain changed, in their order; a pool's part is what its share differs by."""
+    """What the rules of the chain changed, in their order, and last what the share of a pool differs by."""
     ticket = one.tickets[at]
-    lines = dict(ticket.lines)
-    if one.pooled and one.item[0] not in lines:
-        lines[one.item[0]] = one.faces[at] - ticket.price
-    return [[id, lines[id]] for id in ticket.chain if lines.get(id)]
+    lines = [list(line) for line in ticket.lines]
+    if one.faces[at] != ticket.price:
+        lines.append([one.item[0], one.faces[at] - ticket.price])
+    return lines

@@ -10,10 +10,12 @@ from tests.discounts.twin.world import World, anchor_of, types
 
 
 def refusal(world: World, rule: Rule, by: str, search: Search) -> str:
-    """The reason for an item that no lawful assignment uses; `search` is the one without force."""
+    """The reason for an item that no lawful assignment uses; `search` is the one that tried to."""
     reason = world.rule_fault(rule) or _card(world, rule, by)
     if reason:
         return reason
+    if search.offers((rule["id"], by)):
+        return "composition"  # it could be used if nothing were scarce
     if rule["scope"] == "self":
         return _personal(world, rule, by)
     if rule["scope"] == "order":

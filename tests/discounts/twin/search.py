@@ -35,6 +35,10 @@ class Search:
         for applications in self.starting:
             applications.sort(key=lambda application: application.cost)
 
+    def offers(self, item: Item) -> bool:
+        """Somebody could use this, were it not for what is scarce."""
+        return any(item in used_items((one,)) for applications in self.starting for one in applications)
+
     def _keeps_force(self, codes: list[Code]) -> bool:
         is_code = self.forced is not None and self.rule_of[self.forced[0]]["scope"] == "order"
         return not is_code or self.forced in [(code.rule["id"], code.by) for code in codes]

@@ -34,7 +34,8 @@ class World:
             elif "code" in rule["trigger"]:
                 found += [(rule, by) for id, by in self.codes if id == rule["id"]]
             else:
-                named = [by for place in self.places for card, by in self.cards(place) if card["type"] in types(rule)]
+                held = [found for place in self.places for found in self.cards(place)]
+                named = [by for type in types(rule) for card, by in held if card["type"] == type]
                 found += [(rule, by) for by in dict.fromkeys(named)]
         return found
 
