@@ -7,7 +7,7 @@ compiled in memory from the .po files, so there is no build step.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
@@ -23,6 +23,7 @@ from babel.dates import format_date as babel_date
 from babel.dates import format_datetime as babel_datetime
 from babel.dates import format_skeleton as babel_skeleton
 from babel.dates import format_time as babel_time
+from babel.lists import format_list
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_currency, format_decimal
@@ -94,6 +95,11 @@ def format_money(amount: Money, locale: str) -> str:
     """With the digits of the currency's own minor unit: €33.34, 33,34 €, ¥3,334."""
     value = Decimal(amount.minor).scaleb(-exponent(amount.currency))
     return str(format_currency(value, amount.currency, locale=_region(locale)))
+
+
+def format_names(names: Sequence[str], locale: str) -> str:
+    """A list as one says it: "Ana, Bo and Chloé"."""
+    return str(format_list(list(names), "standard", locale=_region(locale)))
 
 
 def format_number(value: float, locale: str) -> str:

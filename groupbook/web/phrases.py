@@ -145,6 +145,9 @@ def error_text(error: GroupbookError, say: Words) -> str:
         "portion_not_payable": say("This part is already taken care of."),
         "too_many_attempts": say("Too many tries. Ask a friend to pay for you."),
         "cards_invalid": say("We do not know this discount card."),
+        "code_not_found": say("We do not know this discount code, or it is somebody else's."),
+        "code_not_usable": _code_text(error, say),
+        "code_invalid": say("You have entered as many codes as we keep. Remove one first."),
         "age_invalid": say("Please give your age in years, between 0 and 120."),
         "party_too_large": say("The group is too large for one booking."),
         "share_not_allowed": say("The organizer does not allow sharing."),
@@ -157,6 +160,16 @@ def error_text(error: GroupbookError, say: Words) -> str:
     if error.kind is Kind.UNAUTHENTICATED:
         return say("Your session has ended. Log in again.")
     return say("That did not work. Nothing was changed.")
+
+
+def _code_text(error: GroupbookError, say: Words) -> str:
+    """A code that somebody enters, or one of a price that is just being booked: whose is not told."""
+    if error.pointer is None:
+        return say("A discount code in this price has just been used up. Nothing was changed; look at the price again.")
+    return {
+        "not_started": say("This discount code cannot be used yet."),
+        "expired": say("This discount code has expired."),
+    }.get(str(error.params.get("reason")), say("This discount code is used up."))
 
 
 def trouble(error: GroupbookError, say: Words) -> Trouble:

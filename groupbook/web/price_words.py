@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from groupbook.discounts.domain import Line, Refusal, RuleName, Unused
-from groupbook.kit.i18n import Words, format_money
+from groupbook.kit.i18n import Words, format_money, format_names
 from groupbook.kit.money import Money
 from groupbook.web.views import LineView, ToldPrice
 
@@ -296,11 +296,11 @@ def proof_text(*, is_proven: bool, bound: Money | None, say: Words) -> str:
 
 def moved_text(joined: Sequence[str], left: Sequence[str], before: Money, after: Money, say: Words) -> str:
     """Who came and went, and what that did to the reader's price. Without names where they are private."""
-    parts = []
+    parts, locale = [], say.locale
     if joined:
-        parts.append(say.many("%(names)s joined", "%(names)s joined", len(joined), names=", ".join(joined)))
+        parts.append(say.many("%(names)s joined", "%(names)s joined", len(joined), names=format_names(joined, locale)))
     if left:
-        names = ", ".join(left)
+        names = format_names(left, locale)
         parts.append(
             say.many("%(names)s is no longer coming", "%(names)s are no longer coming", len(left), names=names)
         )

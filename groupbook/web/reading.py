@@ -33,6 +33,7 @@ from groupbook.web.views import (
     AboutYou,
     BookingView,
     CardChoice,
+    CodeView,
     CommentView,
     LegView,
     MemberView,
@@ -136,7 +137,9 @@ def read_trip_page(
         deadline_at=_instant(document["rule"]["deadline_at"]),
         zone=around.zone,
         leading_text=phrases.leading_text(leading, around.leading[1], say),
-        moves=_moves(document, around, booking, is_organizer=is_organizer, say=say),
+        moves=replace(
+            _moves(document, around, booking, is_organizer=is_organizer, say=say), about=_about_option(options, around)
+        ),
         decided=decided,
         undo_until=_undo_until(decision, around.now) if is_organizer and part == "decided" else None,
         booking=_booking(deps, caller, booking, people, around, say) if booking else None,
@@ -227,7 +230,8 @@ def _about(session: Session, subject: UUID, day: date, found: Iterable[Offer], n
     held = {card.type for card in mine.cards}
     known = discounts.card_types(session, day)
     cards = [CardChoice(card.type, card.name, card.type in held) for card in known]
-    return AboutYou(cards, mine.age, not held or _card_applies(session, subject, held, found, now))
+    codes = [CodeView(to_wire("cod", code.id), code.text, code.state.value) for code in mine.codes]
+    return AboutYou(cards, mine.age, not held or _card_applies(session, subject, held, found, now), codes)
 
 
 def _card_applies(session: Session, subject: UUID, held: set[str], found: Iterable[Offer], now: datetime) -> bool:
@@ -359,6 +363,13 @@ def _moves(
         is_tried = booking is not None and to_wire("off", booking.offer_id) == offer
         told = replace(told, reckoning=_reckoning(around.reckoning, booking if is_tried else None, say))
     return told
+
+
+def _about_option(options: Sequence[OptionView], around: _Around) -> str:
+    """Which option the moves are about, where that is not plain."""
+    in_view = to_wire("opt", around.in_view) if around.in_view else None
+    priced = [option for option in options if option.price is not None]
+    return next((option.label for option in priced if option.id == in_view and len(priced) > 1), "")
 
 
 def _reckoning(found: trips.Reckoning, booking: Booking | None, say: Words) -> str:

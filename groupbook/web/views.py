@@ -139,20 +139,31 @@ class CardChoice:
 
 
 @dataclass(frozen=True)
+class CodeView:
+    """A discount code the reader entered; it counts while its state is `usable`."""
+
+    id: str
+    text: str
+    state: str = "usable"
+
+
+@dataclass(frozen=True)
 class AboutYou:
     """What the reader told us for their own price. Nobody else sees it."""
 
     cards: Sequence[CardChoice]
     age: int | None = None
     applies: bool = True  # False: every train refused the card, so it changes no price here
+    codes: Sequence[CodeView] = ()
 
     @property
     def is_told(self) -> bool:
-        return self.age is not None or any(card.is_held for card in self.cards)
+        return self.age is not None or bool(self.held)
 
     @property
     def held(self) -> list[str]:
-        return [card.name for card in self.cards if card.is_held]
+        cards = [card.name for card in self.cards if card.is_held]
+        return cards + [code.text for code in self.codes if code.state == "usable"]
 
 
 @dataclass(frozen=True)
@@ -264,12 +275,14 @@ class MovesView:
     """How the price of the option in view moved and would move on, in sentences; empty where there is nothing to tell.
 
     `moved`: who came or went and what it did to the reader's price. `reach`: how far the next step of the group is.
-    `reckoning`: for the organizer, the group's total against the last quote or the decision.
+    `reckoning`: for the organizer, the group's total against the last quote or the decision. `about` names the option,
+    where there are several.
     """
 
     moved: str = ""
     reach: str = ""
     reckoning: str = ""
+    about: str = ""
 
 
 @dataclass(frozen=True)
