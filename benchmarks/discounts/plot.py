@@ -22,7 +22,7 @@ _LINES: Final = {
     CP_CLASSES: ("#0072b2", "6 4"),
     BRUTE: ("#009e73", ""),
 }
-_WIDTH, _HEIGHT, _LEFT, _TOP = 430, 330, 60, 50
+_WIDTH, _HEIGHT, _LEFT, _TOP = 410, 330, 60, 50
 _MS: Final = (0.1, 1, 10, 100, 1_000, 10_000)
 _HEADING: Final = "Cheapest lawful price, proven: ms over travelers (medians over all rule sets)"
 _TITLES: Final[dict[Spread, str]] = {"classes": "one fare per class", "distinct": "distinct fares"}
