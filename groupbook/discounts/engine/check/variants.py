@@ -46,6 +46,7 @@ class Variants:
     def __init__(self, ground: Ground) -> None:
         self.ground = ground
         self._known: dict[tuple[str, str, tuple[int, ...]], list[Variant]] = {}
+        self._shapes: dict[tuple[str, str, tuple[int, int], int | None], Shape] = {}
         self._same: dict[Options, Options] = {}
 
     def of(self, rule: JointRule, by: str, cuts: Iterable[int]) -> list[Variant]:
@@ -61,10 +62,9 @@ class Variants:
 
     def _variant(self, rule: JointRule, by: str, sizes: tuple[int, int], pivot: int | None) -> Variant:
         ground, bundle = self.ground, rule.pool if isinstance(rule.pool, Bundle) else None
-        able = {role.name: len(ground.able(rule, by, role)) for role in riders(rule)}
-        shape = shape_of(rule, able, len(ground.people), sizes, pivot if bundle else None, ground.market.facts)
+        shape = self._shape(rule, by, sizes, pivot if bundle else None)
         options = {person: self._options(rule, by, sizes, pivot, person) for person in ground.people}
-        most = sum(min(role.max, able[role.name]) for role in riders(rule))
+        most = sum(min(role.max, len(ground.able(rule, by, role))) for role in riders(rule))
         return Variant(
             sizes,
             pivot,
@@ -74,6 +74,14 @@ class Variants:
             ground.basket.counting_whole(rule.rule_class),
             most,
         )
+
+    def _shape(self, rule: JointRule, by: str, sizes: tuple[int, int], payers: int | None) -> Shape:
+        key = (rule.id, by, sizes, payers)
+        if key not in self._shapes:
+            able = {role.name: len(self.ground.able(rule, by, role)) for role in riders(rule)}
+            facts = self.ground.market.facts
+            self._shapes[key] = shape_of(rule, able, len(self.ground.people), sizes, payers, facts)
+        return self._shapes[key]
 
     def _pivots(self, rule: JointRule, by: str, sizes: tuple[int, int]) -> Sequence[int | None]:
         """How many share a flat ticket, or the price of the dearest free member."""
