@@ -5,11 +5,11 @@ from __future__ import annotations
 from groupbook.discounts.engine.cases import Case
 from groupbook.discounts.engine.columns import Columns, total_after
 from groupbook.discounts.engine.errors import NoOwnFare
-from groupbook.discounts.engine.market import Market
+from groupbook.discounts.engine.market import Market, Work
 from groupbook.discounts.engine.orders import code_sets
 
 
-def alone_amounts(case: Case) -> list[int]:
+def alone_amounts(case: Case, work: Work | None = None) -> list[int]:
     """The best lawful price of each traveler with only what is theirs: contested seats and rival codes are nobody's.
 
     Raises:
@@ -23,15 +23,15 @@ def alone_amounts(case: Case) -> list[int]:
         kinds = tuple((card.type, card.valid_from, card.valid_until, card.travel_class) for card in person.cards)
         key = (tuple(person.fares.items()), person.age, person.born, kinds, person.tags, own.codes)
         if key not in known:
-            known[key] = _alone(own)
+            known[key] = _alone(own, work)
         amounts.append(known[key])
     return amounts
 
 
-def _alone(own: Case) -> int:
+def _alone(own: Case, work: Work | None) -> int:
     if not own.travelers[0].fares:
         raise NoOwnFare(traveler=own.travelers[0].id)
-    market = Market(own, every=bool(own.codes))
+    market = Market(own, every=bool(own.codes), work=work)
     market.require_own_fares()
     columns = list(Columns(market))
     totals = [total_after(codes, [column]) for codes in code_sets(market) for column in columns]

@@ -200,7 +200,7 @@ def _order_reason(market: Market, rule: OrderRule, by: str) -> str | None:
     if market.case.quota.get(f"rule:{rule.id}", 1) == 0:
         return "composition"
     codes = CodeSet((UsedCode(rule, by),))
-    model = build(Market(market.case, every=True), codes)
+    model = build(Market(market.case, every=True, work=market.work), codes)
     if not model.covers_anything:
         return "fare_family"
     if search(model, nodes=1).root_bound is None:

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from groupbook.discounts.engine.cases import Case, Facts, card_problem, fits
-from groupbook.discounts.engine.errors import NoOwnFare
+from groupbook.discounts.engine.errors import NoOwnFare, TooManyCombinations
 from groupbook.discounts.engine.rules import Bundle, JointRule, Kin, OrderRule, Role, Rule, SelfRule
 from groupbook.discounts.engine.tickets import Chain, Move, Ticket, chains, move_of
 
 Resource = tuple[str, ...]
 Usage = tuple[tuple[int, int], ...]  # (resource number, amount), sorted
 NO_USAGE: Final[Usage] = ()
+prices_max: Final = 1_000_000
 
 
 class Held(NamedTuple):
@@ -49,11 +50,27 @@ class Eater(NamedTuple):
     amount: int
 
 
+class Work:
+    """The budget of one answer: a case may ask for so many prices and no more, whatever its rules are."""
+
+    def __init__(self, prices: int = prices_max) -> None:
+        self._left = prices
+
+    def spend(self, prices: int) -> None:
+        """Raises:
+        TooManyCombinations: the budget ended.
+        """
+        self._left -= prices
+        if self._left < 0:
+            raise TooManyCombinations(prices_max=prices_max)
+
+
 class Market:
     """What is lawful in one case. `every`: keep dear tickets too (a basket's minimum may ask for them)."""
 
-    def __init__(self, case: Case, *, every: bool = False) -> None:
+    def __init__(self, case: Case, *, every: bool = False, work: Work | None = None) -> None:
         self.case = case
+        self.work = work or Work()
         self.facts = Facts(case.trip, case.travelers)
         self.people = range(len(case.travelers))
         self.every = every
@@ -284,7 +301,9 @@ class Market:
         known = self._chains.get(key)
         if known is None:
             joint = (part[0], self._role_move(part[0], part[1])) if part else None
+            self.work.spend(len(own[0]))
             known = self._chains[key] = chains(own[1], self.own[person], self._own_move, self.gated, joint)
+        self.work.spend(len(known))
         return known
 
     def tickets_of(

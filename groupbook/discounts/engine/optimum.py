@@ -10,7 +10,7 @@ from groupbook.discounts.engine.cases import Case
 from groupbook.discounts.engine.columns import Column, Columns, total_after
 from groupbook.discounts.engine.errors import NoOwnFare
 from groupbook.discounts.engine.groups import columns_of
-from groupbook.discounts.engine.market import Market
+from groupbook.discounts.engine.market import Market, Work
 from groupbook.discounts.engine.model import Model, build
 from groupbook.discounts.engine.orders import CodeSet, code_sets, has_gifts
 from groupbook.discounts.engine.search import Found, Values, search
@@ -61,7 +61,9 @@ def optimum(case: Case) -> Optimum:
     return Optimum(total, bound, bound == total, nodes, tuple(columns), best.codes)
 
 
-def solve(case: Case, alone: Sequence[int] | None = None, *, prove: bool = False) -> list[Solved]:
+def solve(
+    case: Case, alone: Sequence[int] | None = None, *, prove: bool = False, work: Work | None = None
+) -> list[Solved]:
     """Every set of codes, the empty one first. A set that cannot beat what is known may end with a bound only.
 
     Args:
@@ -69,14 +71,14 @@ def solve(case: Case, alone: Sequence[int] | None = None, *, prove: bool = False
     Raises:
         NoOwnFare: somebody has no fare that may be bought alone.
     """
-    market = Market(case)
+    market = Market(case, work=work)
     market.require_own_fares()
     solved: list[Solved] = []
     wide = market
     best: int | None = None
     for codes in code_sets(market):
         if codes.codes and wide is market:
-            wide = Market(case, every=True)  # a dearer ticket may reach a minimum
+            wide = Market(case, every=True, work=market.work)  # a dearer ticket may reach a minimum
         one = wide if codes.codes else market
         model = build(one, codes)
         # A later set must be able to tie: the tie-break looks at all of them.

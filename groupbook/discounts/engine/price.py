@@ -11,6 +11,7 @@ from groupbook.discounts.engine.cases import Case
 from groupbook.discounts.engine.choose import Assignment, chosen
 from groupbook.discounts.engine.columns import Column, Seat
 from groupbook.discounts.engine.explain import explained
+from groupbook.discounts.engine.market import Work
 from groupbook.discounts.engine.optimum import Solved, bound_of, solve
 from groupbook.discounts.engine.proof import Certificate, Plan
 from groupbook.discounts.engine.search import scale
@@ -86,8 +87,9 @@ def price(case: Case, *, explain: bool = True) -> Priced:
         NoOwnFare: somebody has no fare that may be bought alone.
         TooManyCombinations: more ways to combine personal rules, or to fill a listed one, than the budget.
     """
-    alone = alone_amounts(case)
-    solved = solve(case, alone, prove=True)
+    work = Work()
+    alone = alone_amounts(case, work)
+    solved = solve(case, alone, prove=True, work=work)
     assignment = chosen(case, solved, alone)
     rejected, unused = explained(case, solved, assignment, alone) if explain else ((), ())
     return Priced(

@@ -17,12 +17,16 @@ from typing import Final
 import highspy
 import numpy as np
 
+from groupbook.discounts.engine.errors import TooManyCombinations
 from groupbook.discounts.engine.model import UNBOUNDED, Applications, Excess, Listed, Model, Seats
 from groupbook.discounts.engine.orders import baskets, pieces_of
 from groupbook.discounts.engine.proof import Branch, Feature, Leaf, Tree
 from groupbook.kit.errors import InvariantBroken
 
 nodes_max: Final = 4_000
+entries_max: Final = 4_000_000  # of all relaxations together: a large model gets fewer nodes
+numbers_max: Final = 60_000
+iterations_max: Final = 100_000
 scale: Final = 1_000_000
 _EPSILON: Final = 1e-6
 Values = tuple[int, ...]
@@ -62,7 +66,13 @@ def search(
         prove: also keep the tree with its dual prices.
         ceiling: totals from here on are of no interest.
         nodes: how many relaxations may be solved before the search stops with a bound.
+    Raises:
+        TooManyCombinations: the model is too large to be solved even once.
     """
+    size = sum(map(len, model.entries))
+    if len(model.numbers) > numbers_max:
+        raise TooManyCombinations(numbers_max=numbers_max)
+    nodes = max(1, min(nodes, entries_max // max(1, size)))
     return _Search(model, value, prove, ceiling, nodes).run()
 
 
@@ -80,6 +90,7 @@ def _solver() -> highspy.Highs:
             ("solver", "simplex"),
             ("parallel", "off"),
             ("threads", 1),
+            ("simplex_iteration_limit", iterations_max),
         ):
             solver.setOptionValue(name, setting)
         _local.solver = solver
@@ -177,6 +188,11 @@ class _Search:
         return Branch(feature_of(self.model, at), edge, low, high)
 
     def _relaxed(self) -> tuple[highspy.HighsSolution, float | None]:
+        """The relaxation of this node and its value; None: it has no solution.
+
+        Raises:
+            TooManyCombinations: the solver's own budget ended.
+        """
         while True:
             self.left -= 1
             self.solver.run()
@@ -185,7 +201,7 @@ class _Search:
             if status == highspy.HighsModelStatus.kInfeasible:
                 return solution, None
             if status != highspy.HighsModelStatus.kOptimal:
-                raise InvariantBroken(solver_status=str(status))
+                raise TooManyCombinations(iterations_max=iterations_max)
             if not self._cut(solution.col_value):
                 return solution, self.solver.getObjectiveValue()
 

@@ -7,7 +7,6 @@ no discount; above it the discounted price does not fall under F.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import combinations
 from typing import Final, NamedTuple
 
 from groupbook.discounts.engine.cases import Facts
@@ -156,13 +155,34 @@ def compatible_sets(own: Sequence[SelfRule], joint: JointRule | None) -> list[tu
     """
     free = [rule for rule in own if joint is None or (rule.stacks(joint) and joint.stacks(rule))]
     free.sort(key=lambda rule: (rule.layer, rule.id))
-    apart = {(a.id, b.id) for a, b in combinations(free, 2) if not (a.stacks(b) and b.stacks(a))}
+    meets = _meetings(free)
     sets: list[tuple[SelfRule, ...]] = [()]
+    ending: dict[str, list[tuple[SelfRule, ...]]] = {}  # the sets whose last rule this is
     for rule in free:
-        sets += [(*chosen, rule) for chosen in sets if all((other.id, rule.id) not in apart for other in chosen)]
+        before = [chosen for other in meets[rule.id] for chosen in ending.get(other, ())]
+        ending[rule.id] = [(rule,)]
+        ending[rule.id] += [
+            (*chosen, rule) for chosen in before if all(other.id in meets[rule.id] for other in chosen)
+        ]
+        sets += ending[rule.id]
         if len(sets) > chains_max:
             raise TooManyCombinations(chains_max=chains_max)
     return sets
+
+
+def _meetings(rules: Sequence[SelfRule]) -> dict[str, set[str]]:
+    """Which personal rules may meet: each lets the other. Found by class, so that many that never meet cost little."""
+    by_class: dict[str, list[SelfRule]] = {}
+    for rule in rules:
+        by_class.setdefault(rule.rule_class, []).append(rule)
+    meets: dict[str, set[str]] = {}
+    for rule in rules:
+        named = by_class.keys() if "*" in rule.stacks_with else {*rule.stacks_with, "promo"} & by_class.keys()
+        others = [other for name in named for other in by_class[name]]
+        meets[rule.id] = {
+            other.id for other in others if other is not rule and rule.stacks(other) and other.stacks(rule)
+        }
+    return meets
 
 
 class Link(NamedTuple):
