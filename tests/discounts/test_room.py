@@ -124,7 +124,11 @@ def test_without_rules_everybody_pays_the_fare(database: Database) -> None:
 @pytest.mark.parametrize(
     ("document", "error", "pointer"),
     [
-        (rules("uk.child", "shop.pct10"), RulesUnsupported, "/rules/1/scope"),
+        (
+            {"rules": [{**RULES["uk.child"], "when": [{"fact": "party", "le": 4, "reason": "group_size"}]}]},
+            RulesUnsupported,
+            "/rules/0/when/0",
+        ),
         ({"rules": [{**RULES["uk.child"], "effect": {"bp": -1}}]}, CatalogueInvalid, "/rules/0/effect/bp"),
         ({"rules": [{"id": "x"}]}, CatalogueInvalid, "/rules/0"),
     ],
