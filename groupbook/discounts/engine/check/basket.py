@@ -130,11 +130,8 @@ def admissible(case: Case, in_force: Collection[str]) -> Iterator[Basket]:
 
 
 def _takes(code: OrderRule, family: str | None) -> bool:
-    """Whether a code covers a family. A pooled price has none: only a code for all families and all prices takes it."""
-    wanted = [families for families in (code.families, code.order.families or "*") if families != "*"]
-    if family is None:
-        return not wanted and code.order.cheapest_free_per is None
-    return all(family in families for families in wanted)
+    """Whether a code covers a family. A share of a pooled price has none: only a code for all families takes it."""
+    return all(families == "*" or family in families for families in (code.families, code.order.families or "*"))
 
 
 def _saved(rule: OrderRule, amounts: Sequence[int]) -> int:
