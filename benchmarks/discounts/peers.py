@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from benchmarks.discounts.programs import Program
+from groupbook.kit.errors import InvariantBroken
 
 ENVIRONMENT: Final = Path(sys.prefix) / "peers"  # made by `./run bench discounts` from requirements/bench.lock
 SECONDS_MAX: Final = 10.0
@@ -44,6 +45,10 @@ class Solver:
         self._process = subprocess.Popen(
             [str(python), str(script), kind], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
+        asked, answers = self._process.stdin, self._process.stdout
+        if asked is None or answers is None:
+            raise InvariantBroken(peer=kind)
+        self._asked, self._answers = asked, answers
         self.name: str = self._read()["name"]
 
     def __enter__(self) -> Self:
@@ -54,16 +59,14 @@ class Solver:
 
     def solve(self, program: Program) -> Run:
         asked = {"program": asdict(program), "seconds_max": SECONDS_MAX, "runs": RUNS, "patience": PATIENCE_SECONDS}
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(asked) + "\n")
-        self._process.stdin.flush()
+        self._asked.write(json.dumps(asked) + "\n")
+        self._asked.flush()
         answer = self._read()
         return Run.of(answer["total"], answer["proven"], answer["seconds"], answer["cpu"])
 
     def _read(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        line = self._answers.readline()
         if not line:
-            raise RuntimeError("a solver's process has ended")
+            raise InvariantBroken(ended=self._process.poll())
         read: dict[str, Any] = json.loads(line)
         return read
