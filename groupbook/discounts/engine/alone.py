@@ -7,6 +7,7 @@ from groupbook.discounts.engine.columns import Columns, total_after
 from groupbook.discounts.engine.errors import NoOwnFare
 from groupbook.discounts.engine.market import Market, Work
 from groupbook.discounts.engine.orders import code_sets
+from groupbook.discounts.engine.ties import taken
 
 
 def alone_amounts(case: Case, work: Work | None = None) -> list[int]:
@@ -33,6 +34,6 @@ def _alone(own: Case, work: Work | None) -> int:
         raise NoOwnFare(traveler=own.travelers[0].id)
     market = Market(own, every=bool(own.codes), work=work)
     market.require_own_fares()
-    columns = list(Columns(market))
+    columns = [one for one in Columns(market) if taken(tuple(market.capacities), one.usage) is not None]
     totals = [total_after(codes, [column]) for codes in code_sets(market) for column in columns]
     return min(total for total in totals if total is not None)

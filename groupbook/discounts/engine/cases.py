@@ -144,16 +144,20 @@ class Case:
             for family, amount in traveler.fares.items()
             if self.quota.get(family, seats[family]) >= seats[family]
         }
-        rules = tuple(
-            rule for rule in self.rules if self.quota.get(f"rule:{rule.id}", TRAVELERS_MAX) >= len(self.travelers)
-        )
-        exclusive = {rule.id for rule in self.rules if isinstance(rule, OrderRule) and rule.exclusive}
-        rivals = any(owner != traveler.id for _, owner in self.codes)
+        # A contested rule is nobody's, but the fares that exist only inside it stay inside it.
+        contested = {
+            f"rule:{rule.id}": 0
+            for rule in self.rules
+            if self.quota.get(f"rule:{rule.id}", TRAVELERS_MAX) < len(self.travelers)
+        }
+        orders = {rule.id: rule for rule in self.rules if isinstance(rule, OrderRule)}
+        exclusive = {id for id, rule in orders.items() if rule.exclusive}
+        rivals = any(owner != traveler.id for rule, owner in self.codes if rule in orders)
         codes = tuple(
             (rule, owner) for rule, owner in self.codes if owner == traveler.id and not (rivals and rule in exclusive)
         )
         person = traveler.model_copy(update={"fares": fares})
-        return Case(self.id, self.currency, self.trip, (person,), rules, codes, {})
+        return Case(self.id, self.currency, self.trip, (person,), self.rules, codes, contested)
 
 
 def parse_case(document: object, catalogue: Catalogue) -> Case:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import chain
-from math import floor
 from typing import Final
 
 from groupbook.discounts.engine.cases import Case
-from groupbook.discounts.engine.columns import Column, Columns, Prices, settled
+from groupbook.discounts.engine.columns import Column, Columns, settled
 from groupbook.discounts.engine.errors import TooManyCombinations
+from groupbook.discounts.engine.gap import Solved, every_within, prices_of
 from groupbook.discounts.engine.groups import columns_of
 from groupbook.discounts.engine.model import bound_first
-from groupbook.discounts.engine.optimum import Solved, best_of
-from groupbook.discounts.engine.orders import CodeSet, after_codes, baskets, eligible, pieces_of
-from groupbook.discounts.engine.search import scale, search
+from groupbook.discounts.engine.optimum import best_of
+from groupbook.discounts.engine.orders import CodeSet, after_codes
+from groupbook.discounts.engine.search import search
 from groupbook.discounts.engine.ties import Ties
 from groupbook.kit.errors import InvariantBroken
 
@@ -85,63 +84,17 @@ def _first(case: Case, solved: Solved, alone: Sequence[int]) -> Assignment | Non
     Raises:
         TooManyCombinations: there are more than the budget, which is small for a large party: a price is awaited.
     """
-    market, people = solved.market, len(case.travelers)
-    bounds = alone if people > 1 else None
-    fillings, transitions = budget if people <= people_exact_max else budget_large
-    prices = _prices(solved)
-    columns = list(Columns(market, bounds, prices, fillings=fillings))
-    ties = Ties(columns, market.capacities, people, transitions=transitions)
+    fillings, transitions = budget if len(case.travelers) <= people_exact_max else budget_large
     if not solved.codes.codes:
+        bounds = alone if len(case.travelers) > 1 else None
+        columns = Columns(solved.market, bounds, prices_of(solved), fillings=fillings)
+        ties = Ties(list(columns), solved.market.capacities, len(case.travelers), transitions=transitions)
         first = ties.best()
         return None if first is None else assigned(solved.codes, first, alone)
-    weight = _reduced(solved, prices)
-    every = (assigned(solved.codes, columns, alone) for columns in ties.every(weight, prices.gap))
+    within = every_within(solved, alone, fillings=fillings, transitions=transitions)
+    every = (assigned(solved.codes, columns, alone) for columns in within)
     lawful = (one for one in every if one is not None and one.total == solved.total)
     return min(lawful, key=lambda one: one.key, default=None)
-
-
-def _prices(solved: Solved) -> Prices:
-    """The root's dual prices: no column of an optimum costs more above them than the gap."""
-    root, market, codes = solved.found.root, solved.market, solved.codes
-    if root is None:
-        raise InvariantBroken(total=solved.total)
-    by_key = dict(root.resources)
-    resources = tuple(by_key.get(key, 0) for key in market.resources)
-    bound = Fraction(sum(root.people))
-    bound -= sum(price * limit for price, limit in zip(resources, market.capacities, strict=True))
-    slope, items, baskets_off = Fraction(scale), 0, 0
-    if codes.codes:
-        pieces, slack = pieces_of(codes)
-        slope = sum((price * piece.slope for price, piece in zip(root.pieces, pieces, strict=True)), Fraction(0))
-        bound -= sum(price * piece.less for price, piece in zip(root.pieces, pieces, strict=True)) + slack * scale
-        for price, (_, what, least) in zip(root.basket, baskets(codes), strict=True):
-            bound += price * least
-            items, baskets_off = (items + price, baskets_off) if what == "items" else (items, baskets_off + price)
-    # Each dual price may be off by half of its last place, some of them times an amount.
-    room = 2 * (len(root.people) + len(resources) + 1) + (solved.total * 4 if codes.codes else 0)
-    gap = solved.total * scale - floor(bound) + room
-    return Prices(root.people, resources, gap, floor(slope) - baskets_off, items)
-
-
-def _reduced(solved: Solved, prices: Prices) -> Callable[[Column], int]:
-    """What a column costs above the root's dual prices, codes included."""
-    codes, root = solved.codes, solved.found.root
-    pieces, _ = pieces_of(codes)
-    thetas = root.pieces if root else ()
-    slope = sum((price * piece.slope for price, piece in zip(thetas, pieces, strict=True)), Fraction(0))
-    minimums = list(zip(root.basket if root else (), baskets(codes), strict=True))
-
-    def weight(column: Column) -> int:
-        total = Fraction(-sum(prices.people[seat.person] for seat in column.seats))
-        total += sum(amount * prices.resources[number] for number, amount in column.usage)
-        for line in column.lines():
-            total += line.amount * (slope if codes.covers(line) else scale)
-            for price, (code, what, _) in minimums:
-                if eligible(code.rule, line):
-                    total -= price * (line.amount if what == "basket" else 1)
-        return floor(total)
-
-    return weight
 
 
 def _simple(best: Solved, alone: Sequence[int]) -> Assignment:
@@ -151,7 +104,8 @@ def _simple(best: Solved, alone: Sequence[int]) -> Assignment:
         found = search(bound_first(model), nodes=nodes_simple)
         if found.total is not None and found.total == found.bound:
             values, ties = found.known(), "applications"
-    assignment = assigned(best.codes, columns_of(model, values, Columns(best.market, alone)), alone, ties=ties)
+    columns = best.listed or columns_of(model, values, Columns(best.market, alone))
+    assignment = assigned(best.codes, columns, alone, ties=ties)
     if assignment is None:
         raise InvariantBroken(total=best.total)
     return assignment

@@ -172,7 +172,7 @@ class Columns:
         best: dict[object, Column] = {}
         for sizes in tiers(joint.rule, party):
             for counts, filling in self._fillings(joint, sizes):
-                if not self._complete(joint, counts, filling, sizes):
+                if not (is_complete(self.market, joint, counts, sizes) and self._linked(joint, filling)):
                     continue
                 column = self.application(joint, filling)
                 if column is None or not self._worth_all(column):
@@ -262,28 +262,13 @@ class Columns:
         number = self.market.resources.get(("quota", f"rule:{rule.id}"))
         return usage if number is None else tuple(one for one in usage if one[0] != number)
 
-    def _complete(
-        self, joint: Joint, counts: Mapping[str, int], filling: Filling, sizes: tuple[int, int] | None
-    ) -> bool:
-        rule = joint.rule
-        if any(counts[role.name] < role.min for role in joint.roles()):
-            return False
-        counted = sum(counts[name] for name in rule.counted_roles)
-        if (sizes and not sizes[0] <= counted <= sizes[1]) or (
-            rule.size and not rule.size.min <= counted <= rule.size.max
-        ):
-            return False
-        pooled = sum(counts[role.name] for role in joint.roles() if role.pool)
-        if isinstance(rule.pool, Bundle) and rule.pool.price_of(pooled) is None:
-            return False
-        if isinstance(rule.pool, PayFor) and pooled < rule.pool.n:
-            return False
-        if rule.app_when and not self.market.facts.with_application(counts).all_hold(rule.app_when):
-            return False
+    def _linked(self, joint: Joint, filling: Filling) -> bool:
+        if joint.rule.kin is None and joint.rule.household is None:
+            return True
         people: dict[str, list[int]] = {role.name: [] for role in joint.roles()}
         for person, (role, _) in filling.items():
             people[role.name].append(person)
-        return self.market.linked(rule, people)
+        return self.market.linked(joint.rule, people)
 
     # --- applications -----------------------------------------------------------------------------------------------
 
@@ -331,6 +316,24 @@ class Columns:
             weights = [1] * len(weights)
         parts = divide(Money(total, self.market.case.currency), weights)
         return {person: part.minor for person, part in zip(own, parts, strict=True)}
+
+
+def is_complete(market: Market, joint: Joint, counts: Mapping[str, int], sizes: tuple[int, int] | None) -> bool:
+    """Whether so many people in each role are an application: minimums, size, pool, and what it says of itself."""
+    rule = joint.rule
+    if any(counts[role.name] < role.min for role in joint.roles()):
+        return False
+    counted = sum(counts[name] for name in rule.counted_roles)
+    if sizes and not sizes[0] <= counted <= sizes[1]:
+        return False
+    if rule.size and not rule.size.min <= counted <= rule.size.max:
+        return False
+    pooled = sum(counts[role.name] for role in joint.roles() if role.pool)
+    if isinstance(rule.pool, Bundle) and rule.pool.price_of(pooled) is None:
+        return False
+    if isinstance(rule.pool, PayFor) and pooled < rule.pool.n:
+        return False
+    return sum(counts.values()) > 0 and market.facts.with_application(counts).all_hold(rule.app_when)
 
 
 def own_column(person: int, ticket: Ticket, usage: Usage) -> Column:

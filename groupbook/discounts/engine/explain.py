@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
 from groupbook.discounts.engine.cases import Case
 from groupbook.discounts.engine.choose import Assignment
-from groupbook.discounts.engine.columns import Columns
+from groupbook.discounts.engine.columns import is_complete
+from groupbook.discounts.engine.gap import Solved
 from groupbook.discounts.engine.kinds import homes_of, is_listed
 from groupbook.discounts.engine.market import Joint, Market
 from groupbook.discounts.engine.model import Must, build
-from groupbook.discounts.engine.optimum import Solved, value_of
+from groupbook.discounts.engine.optimum import value_of
 from groupbook.discounts.engine.orders import CodeSet, UsedCode
-from groupbook.discounts.engine.rules import JointRule, OrderRule, Rule, SelfRule
+from groupbook.discounts.engine.rules import Bundle, JointRule, OrderRule, Role, Rule, SelfRule
 from groupbook.discounts.engine.search import search
 
 Rejected = tuple[tuple[str, str, str], ...]
 UnusedRules = tuple[tuple[str, str, int], ...]
+fillings_tried_max: Final = 20_000
 
 
 def explained(
@@ -127,14 +131,49 @@ def _joint_reason(market: Market, rule: JointRule, by: str, holders: Sequence[in
     return None
 
 
-def _fillable(market: Market, joint: Joint) -> bool:
-    """Whether distinct people can fill the roles; fares and savings do not matter."""
+def _fillable(market: Market, joint: Joint, *, with_fares: bool = False) -> bool:
+    """Whether distinct people can fill the roles; savings do not matter, and fares only when asked for."""
     rule = joint.rule
+    if with_fares:
+        people = {
+            role.name: tuple(one for one in joint.people[role.name] if _priced(market, rule, role, one))
+            for role in joint.roles()
+        }
+        joint = replace(joint, people={**joint.people, **people})
     if rule.anchor is not None:
         return any(market.anchors_for(joint, role, one) for role in joint.roles() for one in joint.people[role.name])
     if is_listed(rule):
-        return any(True for _ in Columns(market).of(joint))
+        return _some_filling(market, joint)
     return any(_matched(home) for home in homes_of(market, joint))
+
+
+def _priced(market: Market, rule: JointRule, role: Role, person: int) -> bool:
+    """Whether this person has a fare that may stand in this role."""
+    if isinstance(rule.pool, Bundle) and role.pool:
+        return market.flat_ticket(person, rule) is not None
+    return any(True for _ in market.every_ticket(person, (rule, role, len(market.people))))
+
+
+def _some_filling(market: Market, joint: Joint) -> bool:
+    """A group that keeps every link, by trying; a party too large to try them all is taken to have one."""
+    rule, left = joint.rule, fillings_tried_max
+
+    def tries(person: int, filled: dict[str, list[int]]) -> bool:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            return True
+        if person == len(market.people):
+            return is_complete(market, joint, {name: len(people) for name, people in filled.items()}, None) and (
+                market.linked(rule, filled)
+            )
+        for role in joint.roles():
+            fits = person in joint.people[role.name] and len(filled[role.name]) < role.max
+            if fits and tries(person + 1, {**filled, role.name: [*filled[role.name], person]}):
+                return True
+        return tries(person + 1, filled)
+
+    return tries(0, {role.name: [] for role in joint.roles()})
 
 
 def _matched(joint: Joint) -> bool:
@@ -174,24 +213,11 @@ def _augment(joint: Joint, taken: dict[int, str], room: dict[str, int], role: st
     return find(role)
 
 
-def _has_fare(market: Market, joint: Joint) -> bool:
-    """Whether enough people for every role have a fare that the rule covers."""
-    for role in joint.roles():
-        covered = [
-            person
-            for person in joint.people[role.name]
-            if any(joint.rule.takes_family(family) for family, _ in market.fares[person])
-        ]
-        if len(covered) < max(role.min, joint.rule.anchor is not None):
-            return False
-    return True
-
-
 def _useless(market: Market, rule: Rule, by: str) -> str:
     """Why a rule that fits these people can be used by none of them after all."""
     if isinstance(rule, JointRule):
         joint = next(joint for joint in market.joints if joint.rule is rule and joint.by == by)
-        return "no_saving" if _has_fare(market, joint) else "fare_family"
+        return "no_saving" if _fillable(market, joint, with_fares=True) else "fare_family"
     return "no_saving" if isinstance(rule, OrderRule) else "composition"
 
 

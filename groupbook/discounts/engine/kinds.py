@@ -31,8 +31,11 @@ class Pool:
 
 
 class Kinds:
-    def __init__(self, market: Market) -> None:
+    """The types, classes and pools of a market. `apart`: the anchors of this (rule, by) are like no others."""
+
+    def __init__(self, market: Market, apart: tuple[str, str] | None = None) -> None:
         self.market = market
+        self._kept_apart = apart
         self.names: dict[int, Resource] = {number: key for key, number in market.resources.items()}
         self._joints: dict[str, list[Joint]] = {}
         for joint in market.joints:
@@ -60,7 +63,11 @@ class Kinds:
         entries = [(joint, one) for joint in joints for one in joint.people[anchor]]
         if rule.kin is not None or rule.household is not None:
             return self._linked_pools(joints, role)
-        shared = [joint for joint in joints if joint.by != "public" and len(joint.people[anchor]) > 1]
+        shared = [
+            joint
+            for joint in joints
+            if (rule.id, joint.by) == self._kept_apart or (joint.by != "public" and len(joint.people[anchor]) > 1)
+        ]
         groups = [[(joint, one) for one in joint.people[anchor]] for joint in shared]
         groups.append([(joint, one) for joint, one in entries if joint not in shared])
         return [self._merged_pool(group, role) for group in groups if group]
@@ -152,6 +159,8 @@ class Kinds:
                     found.update(person for people in joint.people.values() for person in people)
         for pool in self.pools:
             found.update(one for one, _ in pool.alone)
+            if any((pool.rule.id, by) == self._kept_apart for by, _ in pool.anchors):
+                found.update(anchor for _, anchor in pool.anchors)
             if pool.rule.kin is not None or pool.rule.household is not None:
                 found.update(pool.people)
                 found.update(anchor for _, anchor in pool.anchors)

@@ -103,7 +103,8 @@ def build(market: Market, codes: CodeSet | None = None, must: Must | None = None
     Raises:
         TooManyCombinations: a listed rule has more groups than the budget.
     """
-    return _Builder(Model(market, Kinds(market), codes or CodeSet()), must).build()
+    apart = (must.rule.id, must.by) if must is not None and must.by != "public" else None
+    return _Builder(Model(market, Kinds(market, apart), codes or CodeSet()), must).build()
 
 
 def bound_first(model: Model) -> Model:

@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from groupbook.discounts.engine.alone import alone_amounts
 from groupbook.discounts.engine.cases import Case
 from groupbook.discounts.engine.columns import Column, Columns, total_after
-from groupbook.discounts.engine.errors import NoOwnFare
+from groupbook.discounts.engine.errors import NoOwnFare, TooManyCombinations
+from groupbook.discounts.engine.gap import Solved, every_within
 from groupbook.discounts.engine.groups import columns_of
 from groupbook.discounts.engine.market import Market, Work
 from groupbook.discounts.engine.model import Model, build
 from groupbook.discounts.engine.orders import CodeSet, code_sets, has_gifts
-from groupbook.discounts.engine.search import Found, Values, search
-from groupbook.kit.errors import InvariantBroken
+from groupbook.discounts.engine.search import Values, nodes_max, search
 
-
-@dataclass(frozen=True)
-class Solved:
-    """One admissible set of codes: its programme, and what the search found."""
-
-    codes: CodeSet
-    market: Market
-    model: Model
-    found: Found
-
-    @property
-    def total(self) -> int:
-        """What the best assignment costs."""
-        if self.found.total is None:
-            raise InvariantBroken(codes=[code.by for code in self.codes.codes])
-        return self.found.total
+nodes_giving: Final = 50
 
 
 @dataclass(frozen=True)
@@ -55,7 +41,7 @@ def optimum(case: Case) -> Optimum:
     """
     solved = solve(case, alone_amounts(case) if has_gifts(case) else None)
     best = best_of(solved)
-    columns = columns_of(best.model, best.found.known(), Columns(best.market))
+    columns = best.listed or columns_of(best.model, best.found.known(), Columns(best.market))
     total, bound = best.total, bound_of(solved)
     nodes = sum(one.found.nodes for one in solved)
     return Optimum(total, bound, bound == total, nodes, tuple(columns), best.codes)
@@ -82,13 +68,31 @@ def solve(
         one = wide if codes.codes else market
         model = build(one, codes)
         # A later set must be able to tie: the tie-break looks at all of them.
-        found = search(model, value=value_of(model, alone), prove=prove, ceiling=None if best is None else best + 1)
+        nodes = nodes_giving if codes.gives else nodes_max
+        ceiling = None if best is None or codes.gives else best + 1
+        found = search(model, value=value_of(model, alone), prove=prove or codes.gives, ceiling=ceiling, nodes=nodes)
         if found.values is None and not codes.codes:
             raise NoOwnFare()
-        solved.append(Solved(codes, one, model, found))
+        answer = Solved(codes, one, model, found)
+        if codes.gives and found.total is not None and alone is not None:
+            answer = _exhausted(answer, alone)
+            found = answer.found
+        solved.append(answer)
         if found.total is not None:
             best = found.total if best is None else min(best, found.total)
     return solved
+
+
+def _exhausted(solved: Solved, alone: Sequence[int]) -> Solved:
+    """ "The cheapest is free" has only a loose bound in lines: look at every assignment that the gap allows."""
+    try:
+        every = every_within(solved, alone, fillings=20_000, transitions=300_000)
+        totals = ((total, columns) for columns in every if (total := total_after(solved.codes, columns)) is not None)
+        total, columns = min(totals, key=lambda one: one[0])
+    except TooManyCombinations:
+        return solved
+    found = replace(solved.found, total=total, bound=total, tree=None)
+    return replace(solved, found=found, listed=columns)
 
 
 def best_of(solved: Sequence[Solved]) -> Solved:

@@ -56,6 +56,11 @@ class CodeSet:
 
     codes: tuple[UsedCode, ...] = ()
 
+    @property
+    def gives(self) -> bool:
+        """Whether a code gives the cheapest line away."""
+        return any(code.rule.order.cheapest_free_per for code in self.codes)
+
     def covers(self, line: OrderLine) -> bool:
         """Whether any code of the set may take something off this line."""
         return any(eligible(code.rule, line) for code in self.codes)

@@ -11,8 +11,9 @@ from groupbook.discounts.engine.cases import Case
 from groupbook.discounts.engine.choose import Assignment, chosen
 from groupbook.discounts.engine.columns import Column, Seat
 from groupbook.discounts.engine.explain import explained
+from groupbook.discounts.engine.gap import Solved
 from groupbook.discounts.engine.market import Work
-from groupbook.discounts.engine.optimum import Solved, bound_of, solve
+from groupbook.discounts.engine.optimum import bound_of, solve
 from groupbook.discounts.engine.proof import Certificate, Plan
 from groupbook.discounts.engine.search import scale
 

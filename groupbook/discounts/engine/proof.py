@@ -54,7 +54,7 @@ class Leaf:
     """Dual prices, over the certificate's scale: people of any sign, resources >= 0, one per branch above (root first).
 
     A branch taken on its low side has a price <= 0, on its high side >= 0. With order codes: `pieces` are >= 0 and add
-    up to the scale, `basket` are >= 0, one per minimum row.
+    up to no more than the scale, `basket` are >= 0, one per minimum row.
     """
 
     people: tuple[int, ...]

@@ -254,8 +254,7 @@ class _Search:
 
     def _shares_vary(self, values: Values) -> bool:
         """Whether several groups share a price while single shares matter: other groups might give other totals."""
-        gifts = any(code.rule.order.cheapest_free_per for code in self.model.codes.codes)
-        return gifts and any(
+        return self.model.codes.gives and any(
             values[at] > 1 and self.model.offers[offer].rule.pool is not None
             for offer, at in enumerate(self.model.applications)
         )

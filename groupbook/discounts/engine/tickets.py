@@ -161,9 +161,7 @@ def compatible_sets(own: Sequence[SelfRule], joint: JointRule | None) -> list[tu
     for rule in free:
         before = [chosen for other in meets[rule.id] for chosen in ending.get(other, ())]
         ending[rule.id] = [(rule,)]
-        ending[rule.id] += [
-            (*chosen, rule) for chosen in before if all(other.id in meets[rule.id] for other in chosen)
-        ]
+        ending[rule.id] += [(*chosen, rule) for chosen in before if all(other.id in meets[rule.id] for other in chosen)]
         sets += ending[rule.id]
         if len(sets) > chains_max:
             raise TooManyCombinations(chains_max=chains_max)
