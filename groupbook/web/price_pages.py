@@ -17,7 +17,8 @@ from groupbook.offers.domain import Offer
 from groupbook.trips.domain import Member, Role, Trip, TripNotFound, TripOption
 from groupbook.web import price_words
 from groupbook.web.asking import Ask
-from groupbook.web.reading import leg_view, option_label, rule_names
+from groupbook.web.price_views import rule_names
+from groupbook.web.reading import leg_view, option_label
 from groupbook.web.render import Viewer
 from groupbook.web.trip_pages import seat_of, trip_id_of
 from groupbook.web.views import PriceView

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -22,11 +22,12 @@ from groupbook.kit.errors import GroupbookError
 from groupbook.kit.i18n import Words, format_clock, format_day
 from groupbook.kit.ids import OccasionId, OfferId, OptionId, TripId, from_wire, to_wire
 from groupbook.merchants import Merchant
-from groupbook.offers.domain import Leg, Offer, PersonPrice, Seat
+from groupbook.offers.domain import Leg, Offer, Seat
 from groupbook.payments.domain import PortionState
-from groupbook.trips.domain import OptionPrice, undo_seconds
-from groupbook.web import phrases, price_words
+from groupbook.trips.domain import undo_seconds
+from groupbook.web import phrases
 from groupbook.web.deps import WebDeps
+from groupbook.web.price_views import Prices, moves_view, own_price, read_prices, rule_names, told_quote
 from groupbook.web.price_words import RuleNames
 from groupbook.web.qr import qr_svg
 from groupbook.web.views import (
@@ -37,16 +38,13 @@ from groupbook.web.views import (
     CommentView,
     LegView,
     MemberView,
-    MovesView,
     NoticeView,
     OfferView,
     OptionView,
     PayerView,
-    PriceView,
     ProgressView,
     SeatView,
     TicketView,
-    ToldPrice,
     TripView,
 )
 
@@ -90,10 +88,7 @@ class _Around:
     merchant: Merchant
     now: datetime
     found: Mapping[OfferId, Offer]
-    prices: Mapping[OptionId, OptionPrice]
-    board: trips.Board
-    in_view: OptionId | None  # the option whose price is told more of
-    reckoning: trips.Reckoning | None
+    prices: Prices
     about: AboutYou | None
     occasion: str
     zone: str
@@ -111,7 +106,7 @@ def read_trip_page(
     """
     document = json.loads(trips.read_trip(deps.database, caller, trip_id))
     with deps.database.begin(caller.merchant_id) as session:
-        around = around_trip(session, caller, trip_id, document)
+        around = _around(session, caller, trip_id, document)
     booking = bookings.booking_of_trip(deps.database, caller, trip_id) if document["you"] else None
     people = _members(document, say)
     options = [_option(option, document, around, say) for option in document["options"]]
@@ -137,9 +132,7 @@ def read_trip_page(
         deadline_at=_instant(document["rule"]["deadline_at"]),
         zone=around.zone,
         leading_text=phrases.leading_text(leading, around.leading[1], say),
-        moves=replace(
-            _moves(document, around, booking, is_organizer=is_organizer, say=say), about=_about_option(options, around)
-        ),
+        moves=moves_view(around.prices, document, options, booking, say),
         decided=decided,
         undo_until=_undo_until(decision, around.now) if is_organizer and part == "decided" else None,
         booking=_booking(deps, caller, booking, people, around, say) if booking else None,
@@ -169,55 +162,32 @@ def _part(document: Mapping[str, Any], booking: Booking | None) -> str:
     return "booked" if state == "booked" else "decided"
 
 
-def around_trip(session: Session, caller: Caller, trip_id: TripId, document: Mapping[str, Any]) -> _Around:
+def _around(session: Session, caller: Caller, trip_id: TripId, document: Mapping[str, Any]) -> _Around:
     now = clock.now(session)
     merchant = merchants.read_merchant(session)
     offer_ids = [OfferId(from_wire("off", o["offer_id"])) for o in document["options"] if o["offer_id"]]
     found = offers.read_offers(session, offer_ids) if offer_ids else {}
     member = trips.member_of(session, trip_id, caller) if document["you"] else None
-    board, about, reckoning = trips.Board(()), None, None
+    prices, about = Prices(), None
     day = min((offer.outward.departs_local.date() for offer in found.values()), default=now.date())
     shows_votes = any(option["counts"] is not None for option in document["options"])
     leading = _leading(session, trip_id) if shows_votes else (None, "")
-    in_view = _in_view(document, leading[0])
     if member is not None and member.role != "viewer":
-        board = trips.price_board(session, trip_id, member.id, in_view, now=now)
+        prices = read_prices(session, trip_id, member, document, leading[0], now)
         about = _about(session, member.subject, day, found.values(), now)
-        if member.role == "organizer" and document["decision"] and in_view:
-            decided_at = datetime.fromisoformat(document["decision"]["decided_at"])
-            reckoning = trips.reckon(session, trip_id, in_view, since=decided_at, now=now)
     occasion = document["occasion_id"]
     zone = next((offer.outward.origin.zone for offer in found.values()), merchant.timezone)
     return _Around(
         merchant=merchant,
         now=now,
         found=found,
-        prices={price.option_id: price for price in board.prices},
-        board=board,
-        in_view=in_view,
-        reckoning=reckoning,
+        prices=prices,
         about=about,
         occasion=offers.read_occasion(session, OccasionId(from_wire("occ", occasion))).title if occasion else "",
         zone=zone,
         names=rule_names(session, day),
         leading=leading,
     )
-
-
-def _in_view(document: Mapping[str, Any], leading: str | None) -> OptionId | None:
-    """The option whose price is told more of: decided, else leading, else the first; None when nobody comes or goes."""
-    if document["state"] not in ("open", "locked", "decided") or document["is_frozen"]:
-        return None
-    decided = document["decision"]["option_id"] if document["decision"] else None
-    first = next((option["id"] for option in document["options"] if option["offer_id"]), None)
-    chosen = decided or leading or first
-    return OptionId(from_wire("opt", chosen)) if chosen else None
-
-
-def rule_names(session: Session, on: date) -> RuleNames:
-    """How the merchant calls the rules and cards of a day of travel."""
-    cards = {card.type: card.name for card in discounts.card_types(session, on)}
-    return RuleNames(discounts.rule_names(session, on), cards)
 
 
 def _leading(session: Session, trip_id: TripId) -> tuple[str | None, str]:
@@ -314,7 +284,7 @@ def _ways_in(deps: WebDeps, caller: Caller, trip_id: TripId, document: Mapping[s
 
 def _option(option: Mapping[str, Any], document: Mapping[str, Any], around: _Around, say: Words) -> OptionView:
     offer = around.found.get(OfferId(from_wire("off", option["offer_id"]))) if option["offer_id"] else None
-    price = around.prices.get(OptionId(from_wire("opt", option["id"])))
+    price = around.prices.of(OptionId(from_wire("opt", option["id"])))
     counts = option["counts"] or {"yes": None, "if_need_be": None, "no": None}
     legs = [leg_view(leg) for leg in offer.legs] if offer else _snapshot_legs(option["snapshot"])
     seats_left = offer.draft.seats_left if offer else None
@@ -323,7 +293,7 @@ def _option(option: Mapping[str, Any], document: Mapping[str, Any], around: _Aro
         id=option["id"],
         label=option_label(option["kind"], option["label"], legs, say),
         legs=legs,
-        price=_own_price(price, document["id"]),
+        price=own_price(price, document["id"]),
         from_price=offer.from_price if offer else None,
         mine=option["yours"],
         is_leading=around.leading[0] == option["id"] and document["state"] in ("open", "locked"),
@@ -334,52 +304,6 @@ def _option(option: Mapping[str, Any], document: Mapping[str, Any], around: _Aro
         on=legs[0].departs_at.astimezone(ZoneInfo(legs[0].zone)).date() if legs else None,
         **counts,
     )
-
-
-def _own_price(price: OptionPrice | None, trip: str) -> PriceView | None:
-    if price is None or price.yours is None:
-        return None
-    url = f"/t/{trip}/price?option={to_wire('opt', price.option_id)}"
-    return PriceView(price.yours, price.yours_full, price.total, price.yours_alone, url)
-
-
-def _moves(
-    document: Mapping[str, Any], around: _Around, booking: Booking | None, *, is_organizer: bool, say: Words
-) -> MovesView:
-    """How the price of the option in view moved, and how it would move on: the reader's own, and the group's total."""
-    reach, shift = around.board.reach, around.board.shift
-    mine = around.prices.get(around.in_view) if around.in_view else None
-    told = MovesView()
-    if reach is not None and mine is not None and mine.yours is not None:
-        text = price_words.reach_text(reach.people_more, mine.yours, reach.yours, reach.saving, say)
-        told = replace(told, reach=text)
-    if shift is not None:
-        shows_names = document["members"] is not None
-        joined, left = (shift.joined, shift.left) if shows_names else ((), ())
-        text = price_words.moved_text(joined, left, shift.before, shift.after, say)
-        told = replace(told, moved=text)
-    if is_organizer and around.reckoning is not None:
-        offer = next((o["offer_id"] for o in document["options"] if o["id"] == document["decision"]["option_id"]), None)
-        is_tried = booking is not None and to_wire("off", booking.offer_id) == offer
-        told = replace(told, reckoning=_reckoning(around.reckoning, booking if is_tried else None, say))
-    return told
-
-
-def _about_option(options: Sequence[OptionView], around: _Around) -> str:
-    """Which option the moves are about, where that is not plain."""
-    in_view = to_wire("opt", around.in_view) if around.in_view else None
-    priced = [option for option in options if option.price is not None]
-    return next((option.label for option in priced if option.id == in_view and len(priced) > 1), "")
-
-
-def _reckoning(found: trips.Reckoning, booking: Booking | None, say: Words) -> str:
-    """Against the last quote of this offer, if a booking was tried before; else against the decision."""
-    if booking is not None:
-        people = len(booking.portions)
-        return price_words.reckoning_text(found.total, booking.total, people, is_quote=True, say=say)
-    if (found.total, found.people) == (found.total_then, found.people_then):
-        return ""
-    return price_words.reckoning_text(found.total, found.total_then, found.people_then, is_quote=False, say=say)
 
 
 def option_label(kind: str, label: str, legs: Sequence[LegView], say: Words) -> str:
@@ -450,7 +374,7 @@ def _booking(
         state=booking.state.value,
         total=booking.total,
         pay=price.pay if price else None,
-        told=_told(booking, price, around.names, say),
+        told=told_quote(booking, price, around.names, say),
         deadline_at=booking.deadline_at,
         progress=ProgressView([phrases.portion_words(line.state, say).ring for line in booking.portions]),
         payers=payers,
@@ -472,14 +396,6 @@ def _was_authorized(deps: WebDeps, caller: Caller, booking: Booking) -> bool:
     with deps.database.begin(caller.merchant_id) as session:
         portions = payments.portions_of(session, booking.id)
     return any(portion.capture_before is not None or portion.card is not None for portion in portions)
-
-
-def _told(booking: Booking, price: PersonPrice | None, names: RuleNames, say: Words) -> ToldPrice:
-    """The quote as it was frozen, in the words of today."""
-    proof = price_words.proof_text(is_proven=booking.is_proven, bound=booking.bound, say=say)
-    if price is None:
-        return ToldPrice(proof=proof)
-    return price_words.told(price, names, say, people=len(booking.portions), proof=proof)
 
 
 def _payer(
