@@ -112,7 +112,7 @@ def _key(world: World, assignment: Assignment, codes: list[Code], pays: list[int
     inside = {place: one for one in joint for place in one.members}
     tickets = {place: one.tickets[at] for one in assignment for at, place in enumerate(one.members)}
     places = [_first(inside[place]) if place in inside else -1 for place in world.places]
-    names = [(rule["id"], by) for rule, by in world.items]
+    names: list[Any] = [(rule["id"], by) for rule, by in world.items]
     families = [list(world.people[at]["fares"]).index(tickets[at].base_family) for at in world.places]
     return (
         sum(len(one.members) for one in joint),

@@ -100,34 +100,35 @@ class Search:
 
     def _assignments(self, limit: Any) -> Iterator[Assignment]:
         """Every lawful assignment of at most `limit()`: the first person who is left gets everything they can be in."""
-        least: dict[frozenset[int], int] = {frozenset(): 0}
+        least: dict[tuple[frozenset[int], bool], int] = {(frozenset(), False): 0, (frozenset(), True): INFINITE}
 
-        def at_least(left: frozenset[int]) -> int:
-            """The cheapest split of `left` when nothing is scarce."""
-            if left not in least:
-                fitting = [one for one in self.starting[min(left)] if left.issuperset(one.members)]
-                least[left] = min(
-                    (one.cost + at_least(left.difference(one.members)) for one in fitting), default=INFINITE
-                )
-            return least[left]
+        def at_least(left: frozenset[int], is_owed: bool) -> int:
+            """The cheapest split of `left` when nothing is scarce, using the forced item if that is still owed."""
+            if (left, is_owed) not in least:
+                rest = [(one, left.difference(one.members)) for one in self._starting_in(left)]
+                costs = [one.cost + at_least(others, is_owed and not self._is_forced(one)) for one, others in rest]
+                least[left, is_owed] = min(costs, default=INFINITE)
+            return least[left, is_owed]
 
-        def go(left: frozenset[int], chosen: Assignment, cost: int) -> Iterator[Assignment]:
-            if cost + at_least(left) > limit():
+        def go(left: frozenset[int], chosen: Assignment, cost: int, is_owed: bool) -> Iterator[Assignment]:
+            if at_least(left, is_owed) >= INFINITE or cost + at_least(left, is_owed) > limit():
                 return
             if not left:
-                if self._uses_force(chosen):
-                    yield chosen
-                return
-            for one in self.starting[min(left)]:
-                if left.issuperset(one.members) and self._lawful((*chosen, one)):
-                    yield from go(left.difference(one.members), (*chosen, one), cost + one.cost)
+                yield chosen
+            for one in self._starting_in(left):
+                if self._lawful((*chosen, one)):
+                    owed = is_owed and not self._is_forced(one)
+                    yield from go(left.difference(one.members), (*chosen, one), cost + one.cost, owed)
 
-        return go(frozenset(self.world.places), (), 0)
+        is_code = self.forced is not None and self.rule_of[self.forced[0]]["scope"] == "order"
+        return go(frozenset(self.world.places), (), 0, self.forced is not None and not is_code)
 
-    def _uses_force(self, chosen: Assignment) -> bool:
-        if self.forced is None or self.rule_of[self.forced[0]]["scope"] == "order":
-            return True
-        return self.forced in used_items(chosen)
+    def _starting_in(self, left: frozenset[int]) -> list[Application]:
+        """What the first of those left can be in without anybody else."""
+        return [one for one in self.starting[min(left)] if left.issuperset(one.members)] if left else []
+
+    def _is_forced(self, one: Application) -> bool:
+        return self.forced in used_items((one,))
 
     def _lawful(self, chosen: Assignment) -> bool:
         """Nothing scarce is used too often, and no anchor rides on a ticket that cannot anchor."""
