@@ -2,7 +2,8 @@
 
 Promise: the lines of everybody add up to what they pay, the payments add up to the total, and nobody pays more than
 alone. What this engine cannot price exactly it refuses; it never guesses. Entitlements are read by their owner only;
-`subject` is a person's or a guest's id, opaque here. `discounts/engine/` is pure.
+the limits of a code hold however many ask at once, and each use counts once. `subject` is a person's or a guest's id,
+`reference` a booking's, both opaque here. `discounts/engine/` is pure.
 """
 
 from groupbook.discounts.domain import (

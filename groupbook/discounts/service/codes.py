@@ -18,6 +18,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from groupbook import people
+from groupbook.discounts import code_repository as codes
 from groupbook.discounts import repository
 from groupbook.discounts.domain import (
     CodeDraft,
@@ -63,7 +64,7 @@ def create_code(session: Session, draft: CodeDraft, *, now: datetime) -> Discoun
         raise CodeInvalid(pointer="/ends_at", reason="ends_before_start")
     _require_rule(session, draft.rule, now)
     _require_person(session, draft.owner)
-    code = repository.add_code(session, draft, now)
+    code = codes.add_code(session, draft, now)
     if code is None:
         raise CodeExists(pointer="/code")
     return code
@@ -95,7 +96,7 @@ def _require_person(session: Session, owner: UUID | None) -> None:
 
 def read_code(session: Session, id: CodeId) -> DiscountCode:
     """Raises CodeNotFound."""
-    code = repository.find_code(session, id)
+    code = codes.find_code(session, id)
     if code is None:
         raise CodeNotFound()
     return code
@@ -103,7 +104,7 @@ def read_code(session: Session, id: CodeId) -> DiscountCode:
 
 def list_codes(session: Session, cursor: str | None, limit: int) -> paging.Slice[DiscountCode]:
     """The merchant's codes, newest first."""
-    rows = repository.page_codes(session, paging.decode_cursor(cursor), limit + 1)
+    rows = codes.page_codes(session, paging.decode_cursor(cursor), limit + 1)
     return paging.page(rows, [row.id for row in rows], limit)
 
 
@@ -113,7 +114,7 @@ def disable_code(session: Session, id: CodeId, *, now: datetime) -> DiscountCode
     Raises:
         CodeNotFound
     """
-    repository.disable_code(session, id, now)
+    codes.disable_code(session, id, now)
     return read_code(session, id)
 
 
@@ -124,7 +125,7 @@ def list_redemptions(session: Session, id: CodeId, cursor: str | None, limit: in
         CodeNotFound
     """
     read_code(session, id)
-    rows = repository.page_redemptions(session, id, paging.decode_cursor(cursor), limit + 1)
+    rows = codes.page_redemptions(session, id, paging.decode_cursor(cursor), limit + 1)
     return paging.page(rows, [row.id for row in rows], limit)
 
 
@@ -140,18 +141,18 @@ def add_code(session: Session, subject: UUID, text: str, *, now: datetime) -> No
         CodeInvalid: they hold as many as we keep.
     """
     key = code_key(text)
-    code = repository.find_code_by_key(session, key) if _TEXT.fullmatch(key) else None
+    code = codes.find_code_by_key(session, key) if _TEXT.fullmatch(key) else None
     if code is None or not code.is_for(subject):
         raise CodeNotFound(pointer="/code")
-    state = code.state(now, uses_by_subject=repository.uses_by(session, code.id, subject))
+    state = code.state(now, uses_by_subject=codes.uses_by(session, code.id, subject))
     if state is CodeState.DISABLED:
         raise CodeNotFound(pointer="/code")
     if state is not CodeState.USABLE:
         raise CodeNotUsable(pointer="/code", reason=state.value)
-    held = {known.id for _, known, _ in repository.held_codes(session, [subject])}
+    held = {known.id for _, known, _ in codes.held_codes(session, [subject])}
     if len(held - {code.id}) >= codes_per_subject_max:
         raise CodeInvalid(pointer="/code", reason="too_many", codes_max=codes_per_subject_max)
-    repository.hold_code(session, subject, code.id, now)
+    codes.hold_code(session, subject, code.id, now)
 
 
 def remove_code(session: Session, subject: UUID, id: CodeId) -> None:
@@ -160,13 +161,13 @@ def remove_code(session: Session, subject: UUID, id: CodeId) -> None:
     Raises:
         CodeNotFound: they do not hold it.
     """
-    if not repository.drop_code(session, subject, id):
+    if not codes.drop_code(session, subject, id):
         raise CodeNotFound()
 
 
 def held_codes(session: Session, subjects: Collection[UUID]) -> dict[UUID, tuple[HeldCode, ...]]:
     """What these subjects entered, as it is now. Show each only to its holder."""
-    rows = repository.held_codes(session, subjects)
+    rows = codes.held_codes(session, subjects)
     if not rows:
         return {}
     now = clock.now(session)
@@ -177,7 +178,7 @@ def held_codes(session: Session, subjects: Collection[UUID]) -> dict[UUID, tuple
         found.setdefault(subject, []).append(
             HeldCode(code.id, draft.text, draft.rule, state, draft.ends_at, code.uses_left)
         )
-    return {subject: tuple(codes) for subject, codes in found.items()}
+    return {subject: tuple(held) for subject, held in found.items()}
 
 
 # --- a booking's ------------------------------------------------------------------------------------------------------
@@ -193,24 +194,24 @@ def reserve_codes(session: Session, reference: UUID, uses: Iterable[tuple[UUID, 
             A new price is made without it.
     """
     for subject, use in sorted(uses, key=lambda one: (one[1].code_id, one[0])):
-        code = repository.lock_code(session, use.code_id)
+        code = codes.lock_code(session, use.code_id)
         if code is None:
             raise CodeNotUsable(reason=CodeState.DISABLED.value)
-        if repository.counts_already(session, reference, subject, code.id):
+        if codes.counts_already(session, reference, subject, code.id):
             continue
-        state = code.state(now, uses_by_subject=repository.uses_by(session, code.id, subject))
+        state = code.state(now, uses_by_subject=codes.uses_by(session, code.id, subject))
         if state is not CodeState.USABLE:
             raise CodeNotUsable(reason=state.value)
-        repository.add_redemption(session, reference, subject, use, now)
+        codes.add_redemption(session, reference, subject, use, now)
 
 
 def redeem_codes(session: Session, reference: UUID, *, now: datetime) -> None:
     """What this reference reserved was really used. It counts as before; twice is once."""
-    repository.redeem(session, reference, now)
+    codes.redeem(session, reference, now)
 
 
 def release_codes(session: Session, reference: UUID, *, now: datetime) -> None:
     """Give back every use of this reference, reserved or redeemed. Twice is once."""
-    given_back = Counter(repository.release(session, reference, now))
+    given_back = Counter(codes.release(session, reference, now))
     for code_id in sorted(given_back):
-        repository.count(session, code_id, -given_back[code_id])
+        codes.count(session, code_id, -given_back[code_id])
