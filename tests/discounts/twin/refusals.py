@@ -51,13 +51,10 @@ def _roles(world: World, rule: Rule, by: str) -> str | None:
     if anchor and not fitting[anchor["name"]]:
         return "missing_anchor"
     riders = [role for role in rule["roles"] if role is not anchor]
-    if anchor and any(_others(fitting[role["name"]], fitting[anchor["name"]]) for role in riders):
-        riders = []
+    if anchor and not any(fitting[role["name"]] for role in riders):
+        return f"missing_{riders[0]['name']}"
     for role in riders:
-        found = fitting[role["name"]]
-        if anchor:
-            return f"missing_{role['name']}"
-        if len(found) < role["min"]:
+        if not anchor and len(fitting[role["name"]]) < role["min"]:
             if role.get("holds"):
                 return "missing_holder" if len(holders) < role["min"] else _ineligible(rule)
             return f"missing_{role['name']}"
@@ -69,10 +66,6 @@ def _roles(world: World, rule: Rule, by: str) -> str | None:
 
 def _ineligible(rule: Rule) -> str:
     return str(rule.get("who_reason", "holder_ineligible"))
-
-
-def _others(riders: list[int], anchors: list[int]) -> bool:
-    return any(rider != anchor for rider in riders for anchor in anchors)
 
 
 def _joint(world: World, rule: Rule, by: str) -> str:

@@ -45,15 +45,17 @@ def tickets(world: World, place: int, rule: Rule | None = None, role: Any = None
 
 
 def _flat(world: World, place: int, rule: Rule, role: Any) -> list[Ticket]:
-    """On a flat ticket nothing of one's own counts; the line shows the person's cheapest fare."""
+    """On a flat ticket nothing of one's own counts; the line shows the fare that would cost the person least."""
     fares = world.people[place]["fares"]
     lawful = [family for family in fares if family not in world.gated and in_families(rule, family)]
     if not lawful:
         return []
-    family = min(lawful, key=lambda name: fares[name])
-    base = price = fares[family]
+    price_of = dict(fares)
     if not role.get("pool", True):
-        price = after(world, rule, role.get("effect", {}), base, family, role["name"], 0)
+        effect = role.get("effect", {})
+        price_of = {name: after(world, rule, effect, fares[name], name, role["name"], 0) for name in lawful}
+    family = min(lawful, key=lambda name: price_of[name])
+    base, price = fares[family], price_of[family]
     lines = ((rule["id"], price - base),) if price != base else ()
     classes = frozenset({rule["class"]})
     return [Ticket(None, family, base, price, lines, (rule["id"],), classes, frozenset(), base - price)]
