@@ -25,6 +25,7 @@ from groupbook.discounts import endpoints as discounts_http
 from groupbook.house import House
 from groupbook.kit.errors import GroupbookError, InvariantBroken
 from groupbook.kit.http import Edge, Operation, problem, starlette_problem
+from groupbook.kit.i18n import DEFAULT_LOCALE, words
 from groupbook.merchants import endpoints as merchants_http
 from groupbook.notices import endpoints as notices_http
 from groupbook.offers import endpoints as offers_http
@@ -35,10 +36,11 @@ from groupbook.referrals import endpoints as referrals_http
 from groupbook.trips import endpoints as trips_http
 from groupbook.trips.live import Hub
 from groupbook.trips.stream import still_good
-from groupbook.web import dashboard, health, login, openapi, pages, sessions
+from groupbook.web import dashboard, health, login, openapi, pages, rule_pages, sessions, trial_pages
 from groupbook.web.deps import WebDeps
 from groupbook.web.middleware import BodyLimit, RequestLog
 from groupbook.web.render import STATIC
+from groupbook.web.rule_words import place_text
 from groupbook.webhooks import endpoints as webhooks_http
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -90,11 +92,12 @@ def _api(house: House, edge: Edge, hub: Hub) -> list[BaseRoute]:
         adopt=trips.adopt_guest,
         lifetimes=_lifetimes(house),
     )
+    discount_deps = discounts_http.DiscountDeps(database, sealer, partial(place_text, say=words(DEFAULT_LOCALE)))
     booking_deps = bookings_http.BookingDeps(database, house.runner, house.policy, settings.public_url)
     return [
         *merchants_http.routes(merchants_http.MerchantDeps(database, sealer), edge),
         *people_http.routes(people_deps, edge),
-        *discounts_http.routes(discounts_http.DiscountDeps(database, sealer), edge),
+        *discounts_http.routes(discount_deps, edge),
         *offers_http.routes(offers_http.OfferDeps(database), edge),
         *trips_http.routes(trips_http.TripDeps(database, sealer, hub, settings.public_url), edge),
         *bookings_http.routes(booking_deps, edge),
@@ -115,6 +118,8 @@ def _pages(house: House) -> list[BaseRoute]:
     return [
         *login.routes(login_deps),
         *dashboard.routes(house),
+        *rule_pages.routes(house),
+        *trial_pages.routes(house),
         *pages.routes(_web_deps(house)),
     ]
 

@@ -100,8 +100,9 @@ class DeskPages:
 class Form:
     """A posted form: single texts by name, empty when absent, cut where no honest form would be longer."""
 
-    def __init__(self, data: FormData) -> None:
+    def __init__(self, data: FormData, files: Mapping[str, bytes]) -> None:
         self._data = data
+        self._files = files
 
     def __getitem__(self, name: str) -> str:
         return self.text(name, field_characters_max)
@@ -113,11 +114,18 @@ class Form:
     def getlist(self, name: str) -> list[Any]:
         return self._data.getlist(name)
 
-    async def file(self, name: str) -> bytes:
+    def nth(self, name: str, at: int) -> str:
+        """One of several texts of a name, in the order of the page."""
+        values = self._data.getlist(name)
+        value = values[at] if at < len(values) else ""
+        return value[:field_characters_max].replace("\x00", "") if isinstance(value, str) else ""
+
+    def file(self, name: str) -> bytes:
         """What was uploaded under this name; empty when nothing was."""
-        value = self._data.get(name)
-        return await value.read() if isinstance(value, UploadFile) else b""
+        return self._files.get(name, b"")
 
 
 async def read_form(request: Request, *, files_max: int = 0, fields_max: int = 100) -> Form:
-    return Form(await request.form(max_files=files_max, max_fields=fields_max))
+    async with request.form(max_files=files_max, max_fields=fields_max) as data:
+        files = {name: await value.read() for name, value in data.items() if isinstance(value, UploadFile)}
+        return Form(data, files)

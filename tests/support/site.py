@@ -61,11 +61,20 @@ def receiver() -> Iterator[Receiver]:
         server.server_close()
 
 
-@contextmanager
-def served(saga: Saga) -> Iterator[str]:
-    """Run the site until the block ends; its address. The saga's `public_url` must be it for cookies to count."""
+def free_port() -> int:
+    """A port nobody listens on, for a saga that must know its address before it is served."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextmanager
+def served(saga: Saga, *, port: int = 0) -> Iterator[str]:
+    """Run the site until the block ends; its address. The saga's `public_url` must be it for forms to count."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
         config = uvicorn.Config(build_app(saga.house), log_level="warning", access_log=False, ws="none")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

@@ -58,7 +58,7 @@ def try_party(
         PartyTooLarge, TooManyCombinations, NoOwnFare: there is no exact answer, and no guess is given instead.
     """
     number, catalogue = _rules_for(session, on, version, draft)
-    case = {"rules": list(catalogue.executable), **party}
+    case = {**party, "rules": party.get("rules", list(catalogue.executable))}
     return Trial(number, case, price(parse_case(case, catalogue)).as_document(), titles_of(catalogue))
 
 
