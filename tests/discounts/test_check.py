@@ -381,3 +381,14 @@ def test_an_answer_that_is_not_lawful_is_refused(wrong: str) -> None:
     id, change, reason, pointer = BROKEN_ANSWERS[wrong]
     proof = HAND.get(id) or _one(0, None)
     _refused(id, change(_answer(id, proof)), reason, pointer)
+
+
+def test_the_free_one_of_three_is_the_cheapest() -> None:
+    """60.00, 50.00 and 40.00: 110.00 is proven; were the dearest free, the same prices would not hold."""
+    people = [{"id": f"p{at}", "age": 30, "fares": {"std": fare}} for at, fare in enumerate((6000, 5000, 4000))]
+    trip = {"date": "2026-11-24", "depart": "11:00"}
+    document = {"id": "three", "currency": "EUR", "trip": trip, "travellers": people, "rules": ["shop.3for2"]}
+    case = parse_case(document, CATALOGUE)
+    priced = price(case, explain=False)
+    assert priced.total == 11000
+    verify(case, replace(priced, proof=_one(11000, Leaf((6000, 5000, 0)))))
