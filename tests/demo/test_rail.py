@@ -145,7 +145,7 @@ def test_the_agencys_rules_can_be_priced() -> None:
     catalogue = parse_catalogue(rule_catalogue())
     require_supported(catalogue)
     assert {rule.id for rule in catalogue.rules} == {
-        f"kestrel.{name}" for name in ("infant", "child", "youth", "senior", "half")
+        f"kestrel.{name}" for name in ("infant", "child", "youth", "senior", "half", "together")
     }
 
 

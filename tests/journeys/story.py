@@ -181,18 +181,27 @@ class Story:
     def tell_about_me(self, friend: Friend, *, card: str | None, age: int) -> None:
         """Enter a card and an age: one's own price follows."""
         form = friend.view.locator("#about-you")
-        if not form.locator("form").is_visible():
+        if not form.locator("input[name=age]").is_visible():
             form.locator("summary").click()
         if card:
             form.locator("#f-card").select_option(card)
         form.locator("input[name=age]").fill(str(age))
-        form.locator("form button").click()
+        form.locator("form[action$=about-me] button").click()
         expect(form.locator("summary")).to_contain_text(re.compile("Your price counts|Votre prix"))
 
     def price_of(self, friend: Friend, option: int) -> int:
         """What this friend would pay for the option, in cents, as their screen says."""
         shown = friend.view.locator(".gb-option").nth(option).locator(".gb-price").first.inner_text()
         return cents(shown.split("\n")[-1] if "\n" in shown else shown)
+
+    def sees_why(self, friend: Friend, option: int, words: str) -> None:
+        """The page that explains this friend's price of the option, and back."""
+        friend.view.locator(".gb-option").nth(option).get_by_role("link", name=re.compile("^How this price")).click()
+        expect(friend.view.locator("main")).to_contain_text(words)
+        expect(friend.view.locator("main")).to_contain_text("No cheaper lawful combination exists.")
+        self.shot("3-price", friend)
+        friend.view.get_by_role("link", name="Back to the trip").click()
+        expect(friend.view.locator(".gb-option").nth(option)).to_be_visible()
 
     def vote(self, friend: Friend, option: int, choice: str) -> None:
         button = friend.view.locator(".gb-option").nth(option).locator(f"button[value={choice}]")

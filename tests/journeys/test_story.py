@@ -51,6 +51,8 @@ def walk(story: Story) -> None:
     story.tell_about_me(dev, card="kestrel.youth", age=22)
     assert story.price_of(dev, 1) < story.price_of(bo, 1)
     assert story.price_of(ana, 1) == story.price_of(bo, 1)
+    story.sees_why(dev, 1, "Your Kestrel Youth card saves")
+    expect(bo.view.locator("#reach")).to_contain_text("One more friend and you pay")
 
     story.vote(bo, 0, "if_need_be")
     for friend in everybody:
