@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from groupbook.discounts.engine.cases import Case
 from groupbook.discounts.engine.choose import Assignment
 from groupbook.discounts.engine.columns import is_complete
+from groupbook.discounts.engine.errors import TooManyCombinations
 from groupbook.discounts.engine.gap import Solved
 from groupbook.discounts.engine.kinds import homes_of, is_listed
-from groupbook.discounts.engine.market import Joint, Market
+from groupbook.discounts.engine.market import Joint, Market, pivoting_max
 from groupbook.discounts.engine.model import Must, build
 from groupbook.discounts.engine.optimum import value_of
 from groupbook.discounts.engine.orders import CodeSet, UsedCode
@@ -23,11 +24,18 @@ UnusedRules = tuple[tuple[str, str, int], ...]
 fillings_tried_max: Final = 20_000
 
 
-def explained(
-    case: Case, solved: Sequence[Solved], assignment: Assignment, alone: Sequence[int]
-) -> tuple[Rejected, UnusedRules]:
-    """(rejected, unused) of everything in the case that the assignment does not use."""
-    market = solved[0].market
+class Explanation(NamedTuple):
+    """What the assignment does not use. `complete`: nothing was left out because the budget ended."""
+
+    rejected: Rejected = ()
+    unused: UnusedRules = ()
+    complete: bool = True
+
+
+def explained(case: Case, solved: Sequence[Solved], assignment: Assignment, alone: Sequence[int]) -> Explanation:
+    """Why each card, code and public offer is of no use, or what using it would cost."""
+    market, complete = solved[0].market, True
+    market.work.pivoting = pivoting_max
     used = {(column.rule, column.by) for column in assignment.columns}
     used |= {(code.rule.id, code.by) for code in assignment.codes.codes}
     for column in assignment.columns:
@@ -41,19 +49,28 @@ def explained(
         for by in market.triggers(rule):
             if (rule.id, by) in used:
                 continue
-            reason, total = _reason(market, rule, by), None
-            if reason is None:
-                total = _total_using(solved, rule, by, alone)
-                reason = _useless(market, rule, by) if total is None else None
+            total: int | None = None
+            try:
+                reason = _reason(market, rule, by)
+                if reason is None:
+                    total = _total_using(solved, rule, by, alone)
+                    reason = _useless(market, rule, by) if total is None else None
+            except TooManyCombinations:
+                complete = False
+                continue
             if reason is not None:
                 rejected.append((rule.id, by, reason))
             elif total is not None:
                 unused.append((rule.id, by, total - assignment.total))
-    return tuple(sorted(rejected)), tuple(sorted(unused))
+    return Explanation(tuple(sorted(rejected)), tuple(sorted(unused)), complete)
 
 
 def _total_using(solved: Sequence[Solved], rule: Rule, by: str, alone: Sequence[int]) -> int | None:
-    """The least total when this has to be used, under whichever codes may be used with it."""
+    """The least total when this has to be used, under whichever codes may be used with it; None: it cannot be.
+
+    Raises:
+        TooManyCombinations: the budget ended before the least was proven.
+    """
     totals = []
     for one in solved:
         if isinstance(rule, OrderRule):
@@ -63,6 +80,8 @@ def _total_using(solved: Sequence[Solved], rule: Rule, by: str, alone: Sequence[
         else:
             model = build(one.market, one.codes, Must(rule, by))
         found = search(model, value=value_of(model, alone))
+        if found.total != found.bound:
+            raise TooManyCombinations(pivoting_max=pivoting_max)
         if found.total is not None:
             totals.append(found.total)
     return min(totals, default=None)

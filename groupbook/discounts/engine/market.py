@@ -19,6 +19,7 @@ Resource = tuple[str, ...]
 Usage = tuple[tuple[int, int], ...]  # (resource number, amount), sorted
 NO_USAGE: Final[Usage] = ()
 prices_max: Final = 1_000_000
+pivoting_max: Final = 20_000_000
 
 
 class Held(NamedTuple):
@@ -51,17 +52,22 @@ class Eater(NamedTuple):
 
 
 class Work:
-    """The budget of one answer: a case may ask for so many prices and no more, whatever its rules are."""
+    """The budget of one answer: so many prices and so much pivoting and no more, whatever the rules are.
 
-    def __init__(self, prices: int = prices_max) -> None:
-        self._left = prices
+    pivoting: simplex iterations times rows, which is about what they cost. It is not a clock, so that the same case
+    always has the same answer.
+    """
+
+    def __init__(self, prices: int = prices_max, pivoting: int = pivoting_max) -> None:
+        self._prices = prices
+        self.pivoting = pivoting
 
     def spend(self, prices: int) -> None:
         """Raises:
         TooManyCombinations: the budget ended.
         """
-        self._left -= prices
-        if self._left < 0:
+        self._prices -= prices
+        if self._prices < 0:
             raise TooManyCombinations(prices_max=prices_max)
 
 

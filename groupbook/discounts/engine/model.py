@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from groupbook.discounts.engine.columns import Column, Columns
+from groupbook.discounts.engine.errors import TooManyCombinations
 from groupbook.discounts.engine.kinds import Kinds, Pool, is_listed
 from groupbook.discounts.engine.market import Joint, Market, Resource
 from groupbook.discounts.engine.offers import Offer, cost_in, offers_of
@@ -21,6 +22,7 @@ from groupbook.discounts.engine.rules import Bundle, JointRule, Role, Rule, Self
 from groupbook.discounts.engine.tickets import Ticket
 
 UNBOUNDED: Final = 1e30
+numbers_max: Final = 50_000
 Entries = list[tuple[int, float]]
 
 
@@ -82,6 +84,7 @@ class Model:
     piece_rows: list[int] = field(default_factory=list)
     basket_rows: list[int] = field(default_factory=list)
     covers_anything: bool = False
+    must: bool = False
     applications: list[int] = field(default_factory=list)  # offer -> its number
     seats: list[dict[int, list[int]]] = field(default_factory=list)  # offer -> type -> their numbers
 
@@ -90,11 +93,26 @@ class Model:
         return len(self.rows) - 1
 
     def add(self, number: Number, cost: int, entries: Entries, upper: float = UNBOUNDED) -> int:
+        if len(self.cost) >= numbers_max:
+            raise TooManyCombinations(numbers_max=numbers_max)
         self.numbers.append(number)
         self.cost.append(cost)
         self.entries.append(entries)
         self.upper.append(upper)
         return len(self.cost) - 1
+
+    def plain(self) -> tuple[int, ...] | None:
+        """Everybody alone with nothing scarce; None when somebody has no such ticket or something must be used."""
+        if self.must:
+            return None
+        values = [0] * len(self.numbers)
+        seated: set[int] = set()
+        for at, number in sorted(enumerate(self.numbers), key=lambda one: self.cost[one[0]]):
+            free = len(self.entries[at]) == 1  # it takes from no row but that of its type
+            if isinstance(number, Seats) and number.role is None and free and number.type not in seated:
+                seated.add(number.type)
+                values[at] = len(self.kinds.types[number.type])
+        return tuple(values) if len(seated) == len(self.kinds.types) else None
 
 
 def build(market: Market, codes: CodeSet | None = None, must: Must | None = None) -> Model:
@@ -143,6 +161,7 @@ class _Builder:
         for people in self.kinds.types:
             model.add_row(len(people), len(people))
         if self.must is not None:
+            model.must = True
             self.must_row = model.add_row(1, UNBOUNDED)
         self._quota_rows()
         for pool in self.kinds.pools:
@@ -373,7 +392,7 @@ def merged(entries: Entries) -> Entries:
     rows = [row for row, _ in entries]
     if len(set(rows)) == len(rows):
         return entries
-    total: dict[int, float] = {}
-    for row, amount in entries:
-        total[row] = total.get(row, 0.0) + amount
-    return list(total.items())
+    met: dict[int, float] = {}
+    for row, entry in entries:
+        met[row] = met.get(row, 0.0) + entry
+    return list(met.items())

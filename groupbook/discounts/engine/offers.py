@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 from groupbook.discounts.engine.market import Joint, Market
 from groupbook.discounts.engine.rules import Bundle, Effect, JointRule, NthOff, PayFor, Role
 from groupbook.discounts.engine.tickets import Ticket, move_of
+from groupbook.kit.errors import InvariantBroken
 
 Copy = Literal["plain", "flat", "free", "paid", "less"]
 
@@ -189,6 +190,7 @@ def cost_in(market: Market, offer: Offer, part: Part, ticket: Ticket) -> int | N
 
 def nth_price(market: Market, rule: JointRule, ticket: Ticket) -> int:
     """What somebody pays who comes late enough in a "from the n-th person on" offer."""
-    assert isinstance(rule.pool, NthOff)
+    if not isinstance(rule.pool, NthOff):
+        raise InvariantBroken(rule=rule.id)
     move = move_of(rule, Effect(bp=rule.pool.bp), market.facts, None)
     return ticket.price if move is None else move(ticket.price, ticket.family, 0)

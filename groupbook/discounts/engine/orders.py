@@ -160,7 +160,8 @@ def _pieces(rule: OrderRule) -> tuple[list[Piece], Fraction]:
         return [Piece(Fraction(0), Fraction(0)), Piece(Fraction(1), Fraction(off))], Fraction(0)
     step = Fraction(rule.round.step if rule.round else 1)
     mode = rule.round.mode if rule.round else "nearest"
-    room = {"nearest": step / 2, "down": step, "up": Fraction(0)}[mode]
+    # Prices are whole ten-thousandths before rounding, and halves go up.
+    room = {"nearest": step / 2 - Fraction(1, 10_000), "down": step - Fraction(1, 10_000), "up": Fraction(0)}[mode]
     return [Piece(1 - Fraction(order.bp or 0, 10_000), Fraction(0)), *capped], room
 
 

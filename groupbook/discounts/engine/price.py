@@ -10,7 +10,7 @@ from groupbook.discounts.engine.alone import alone_amounts
 from groupbook.discounts.engine.cases import Case
 from groupbook.discounts.engine.choose import Assignment, chosen
 from groupbook.discounts.engine.columns import Column, Seat
-from groupbook.discounts.engine.explain import explained
+from groupbook.discounts.engine.explain import Explanation, explained
 from groupbook.discounts.engine.gap import Solved
 from groupbook.discounts.engine.market import Work
 from groupbook.discounts.engine.optimum import bound_of, solve
@@ -41,7 +41,8 @@ class Application:
 class Priced:
     """The optimum of one case. All amounts are minor units of `currency`.
 
-    `settled_by` says how far ties were broken: "all" seven steps, or "total" when the party was too large for more.
+    ties: how far the tie-break went: "all" seven steps; for a large party also "applications" (three) or "total" (one).
+    explained: false when the budget ended before every unused rule was priced; those are not listed then.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Priced:
     unused: tuple[tuple[str, str, int], ...]
     proof: Certificate
     ties: str = "all"
+    explained: bool = True
 
     def as_document(self) -> dict[str, Any]:
         """The answer in the schema of the cases."""
@@ -72,7 +74,7 @@ class Priced:
             "applications": [[one.rule, one.by, list(one.members), one.anchor] for one in self.applications],
             "rejected": [list(one) for one in self.rejected],
             "unused": [list(one) for one in self.unused],
-            "proof": {**self.proof.as_document(), "ties": self.ties},
+            "proof": {**self.proof.as_document(), "ties": self.ties, "explained": self.explained},
         }
 
 
@@ -92,17 +94,18 @@ def price(case: Case, *, explain: bool = True) -> Priced:
     alone = alone_amounts(case, work)
     solved = solve(case, alone, prove=True, work=work)
     assignment = chosen(case, solved, alone)
-    rejected, unused = explained(case, solved, assignment, alone) if explain else ((), ())
+    explanation = explained(case, solved, assignment, alone) if explain else Explanation()
     return Priced(
         id=case.id,
         currency=case.currency,
         total=assignment.total,
         people=_people(case, assignment, alone),
         applications=_applications(case, assignment),
-        rejected=rejected,
-        unused=unused,
+        rejected=explanation.rejected,
+        unused=explanation.unused,
         proof=_proof(solved, assignment.total),
         ties=assignment.ties,
+        explained=explanation.complete,
     )
 
 

@@ -18,15 +18,13 @@ import highspy
 import numpy as np
 
 from groupbook.discounts.engine.errors import TooManyCombinations
+from groupbook.discounts.engine.market import pivoting_max
 from groupbook.discounts.engine.model import UNBOUNDED, Applications, Excess, Listed, Model, Seats
 from groupbook.discounts.engine.orders import baskets, pieces_of
 from groupbook.discounts.engine.proof import Branch, Feature, Leaf, Tree
 from groupbook.kit.errors import InvariantBroken
 
 nodes_max: Final = 4_000
-entries_max: Final = 4_000_000  # of all relaxations together: a large model gets fewer nodes
-numbers_max: Final = 60_000
-iterations_max: Final = 100_000
 scale: Final = 1_000_000
 _EPSILON: Final = 1e-6
 Values = tuple[int, ...]
@@ -67,12 +65,8 @@ def search(
         ceiling: totals from here on are of no interest.
         nodes: how many relaxations may be solved before the search stops with a bound.
     Raises:
-        TooManyCombinations: the model is too large to be solved even once.
+        TooManyCombinations: the budget ended before anything was found.
     """
-    size = sum(map(len, model.entries))
-    if len(model.numbers) > numbers_max:
-        raise TooManyCombinations(numbers_max=numbers_max)
-    nodes = max(1, min(nodes, entries_max // max(1, size)))
     return _Search(model, value, prove, ceiling, nodes).run()
 
 
@@ -90,7 +84,6 @@ def _solver() -> highspy.Highs:
             ("solver", "simplex"),
             ("parallel", "off"),
             ("threads", 1),
-            ("simplex_iteration_limit", iterations_max),
         ):
             solver.setOptionValue(name, setting)
         _local.solver = solver
@@ -111,6 +104,8 @@ class _Search:
         self.prove = prove
         self.best = ceiling
         self.values: Values | None = None
+        if value is None and ceiling is None and (plain := model.plain()) is not None:
+            self._consider(plain)
         self.left = nodes
         self.nodes_max = nodes
         self.slack = float(pieces_of(model.codes)[1]) if model.codes.codes else 0.0
@@ -127,6 +122,8 @@ class _Search:
     def run(self) -> Found:
         self.solver = _load(self.model)
         tree = self._node(0.0)
+        if self.open and self.values is None and self.best is None:
+            raise TooManyCombinations(pivoting_max=pivoting_max)
         bound = self.best
         if self.open:
             least = self._rounded(min(self.open))
@@ -139,10 +136,11 @@ class _Search:
 
     def _node(self, above: float) -> Tree | None:
         """Solve a node and what is under it. `above`: the bound of the node it hangs on."""
-        if self.left <= 0:
+        relaxed = self._relaxed()
+        if relaxed is None:
             self.open.append(above)
             return None
-        solution, bound = self._relaxed()
+        solution, bound = relaxed
         leaf = self._leaf(solution, feasible=bound is not None) if self.prove else None
         if not self.path:
             self.root, self.root_bound = leaf, bound
@@ -187,23 +185,25 @@ class _Search:
             return None
         return Branch(feature_of(self.model, at), edge, low, high)
 
-    def _relaxed(self) -> tuple[highspy.HighsSolution, float | None]:
-        """The relaxation of this node and its value; None: it has no solution.
-
-        Raises:
-            TooManyCombinations: the solver's own budget ended.
-        """
-        while True:
+    def _relaxed(self) -> tuple[highspy.HighsSolution, float | None] | None:
+        """The relaxation of this node and its value (None: it has no solution); None when the budget has ended."""
+        work, rows = self.model.market.work, len(self.model.rows)
+        while self.left > 0 and work.pivoting > 0:
             self.left -= 1
+            self.solver.setOptionValue("simplex_iteration_limit", work.pivoting // rows + 1)
             self.solver.run()
+            work.pivoting -= max(1, self.solver.getInfo().simplex_iteration_count) * rows
             status = self.solver.getModelStatus()
+            if status == highspy.HighsModelStatus.kIterationLimit:
+                return None
             solution = self.solver.getSolution()
             if status == highspy.HighsModelStatus.kInfeasible:
                 return solution, None
             if status != highspy.HighsModelStatus.kOptimal:
-                raise TooManyCombinations(iterations_max=iterations_max)
+                raise InvariantBroken(solver_status=str(status))
             if not self._cut(solution.col_value):
                 return solution, self.solver.getObjectiveValue()
+        return None
 
     def _cut(self, numbers: list[float]) -> bool:
         """No application holds more of a type than there are: rows for that only where the relaxation forgets it."""
@@ -356,7 +356,8 @@ def feature_of(model: Model, at: int) -> Feature:
     if isinstance(number, Listed):
         people = tuple(seat.person for seat in number.column.seats)
         return Feature(number.column.rule, (number.column.by or "",), people=people)
-    assert isinstance(number, Seats)
+    if not isinstance(number, Seats):
+        raise InvariantBroken(number=at)
     people = model.kinds.types[number.type]
     role = None if number.role is None else number.role.name
     if number.offer is not None:
