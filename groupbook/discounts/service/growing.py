@@ -12,9 +12,12 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from groupbook.discounts.domain import DiscountError, NextStep, PartyPrice, PartyRequest, PartyTraveler
-from groupbook.discounts.engine.rules import JointRule, OrderRule, Rule, StatedFact
+from groupbook.discounts.engine import Catalogue, optimum
+from groupbook.discounts.engine.rules import JointRule, OrderRule, Rule
 from groupbook.discounts.service.catalogues import rules_on
-from groupbook.discounts.service.pricing import price_parties, priced_kept_max
+from groupbook.discounts.service.entitlements import entitlements_of
+from groupbook.discounts.service.offering import offered_codes
+from groupbook.discounts.service.pricing import case_of, price_parties, priced_kept_max
 from groupbook.kit.money import total
 
 people_more_max: Final = 8
@@ -45,9 +48,11 @@ def next_step(
         if known is not None and known[0] is price:
             _KNOWN.move_to_end(key)
             return known[1]
-    rules = rules_on(session, request.on)[0].rules
-    counts = any(_counts_people(rule) for rule in rules if not isinstance(rule, StatedFact))
-    step = _search(session, request, price, more_max) if counts and request.travelers else None
+    catalogue = rules_on(session, request.on)[0]
+    counts = any(_counts_people(rule) for rule in catalogue.executable.values())
+    # From a price that is not proven the lowest, a lower one may be luck of the search and no merit of the newcomer.
+    can_tell = counts and price.proof.optimal and bool(request.travelers)
+    step = _search(session, catalogue, request, price, more_max) if can_tell else None
     with _known_lock:
         _KNOWN[key] = (price, step)
         if len(_KNOWN) > priced_kept_max:
@@ -62,20 +67,48 @@ def _counts_people(rule: Rule) -> bool:
     return any(one.fact in ("party", "party_count") for clause in rule.when for one in clause.walk())
 
 
-def _search(session: Session, request: PartyRequest, price: PartyPrice, more_max: int) -> NextStep | None:
-    """One more at a time: the first that helps is the answer, and most often the first step is near."""
+def _search(
+    session: Session, catalogue: Catalogue, request: PartyRequest, price: PartyPrice, more_max: int
+) -> NextStep | None:
+    """One more at a time; the first that helps is the answer, and it is always a whole price that was made.
+
+    The least total is much quicker to have than everybody's part of it, so a whole price is made for the next friend,
+    and after that only where the total grows by less than it did for the one before: there a step of the group lies.
+    Newcomers pay no more than alone, so while the total grows by that much, nobody here saves.
+    """
     fares = _usual_fares(request.travelers)
-    for people_more in range(1, more_max + 1):
-        newcomers = [PartyTraveler(subject, fares) for subject in _NEWCOMERS[:people_more]]
-        grown = replace(request, travelers=(*request.travelers, *newcomers))
-        answer = price_parties(session, [grown], explain=False)[0]
-        if isinstance(answer, DiscountError):
-            return None  # too large a party for an exact price: nothing is promised
-        pays = {one.subject: answer.people[one.subject].pay for one in request.travelers}
-        saving = price.total - total(pays.values(), request.currency)
-        if saving.minor > 0:
-            return NextStep(people_more, saving, pays)
+    newcomers = [PartyTraveler(subject, fares) for subject in _NEWCOMERS[:more_max]]
+    stated = entitlements_of(session, [one.subject for one in (*request.travelers, *newcomers)])
+
+    def least(travelers: Sequence[PartyTraveler]) -> int:
+        offered = offered_codes(travelers, stated, catalogue)
+        return optimum(case_of(replace(request, travelers=tuple(travelers)), stated, catalogue, offered)).total
+
+    try:
+        alone = growth = least(newcomers[:1]) if newcomers else 0
+        before = price.total.minor
+        for people_more in range(1, more_max + 1):
+            grown = (*request.travelers, *newcomers[:people_more])
+            now = least(grown)
+            is_step, growth, before = now - before < growth, now - before, now
+            if is_step and now < price.total.minor + people_more * alone:
+                step = _step(session, replace(request, travelers=grown), price, people_more)
+                if step is not None:
+                    return step
+    except DiscountError:
+        pass  # too many combinations for an exact price: nothing is promised
     return None
+
+
+def _step(session: Session, grown: PartyRequest, price: PartyPrice, people_more: int) -> NextStep | None:
+    """What those who are here pay in the grown party; None when they save nothing together."""
+    answer = price_parties(session, [grown], explain=False)[0]
+    if isinstance(answer, DiscountError):
+        raise answer
+    present = grown.travelers[: len(grown.travelers) - people_more]
+    pays = {one.subject: answer.people[one.subject].pay for one in present}
+    saving = price.total - total(pays.values(), grown.currency)
+    return NextStep(people_more, saving, pays) if saving.minor > 0 else None
 
 
 def _usual_fares(travelers: Sequence[PartyTraveler]) -> Mapping[str, int]:

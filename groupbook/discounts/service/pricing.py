@@ -27,7 +27,7 @@ from groupbook.discounts.domain import (
     Unused,
     age_on,
 )
-from groupbook.discounts.engine import Case, HeldCard, Priced, Traveler, Trip, price
+from groupbook.discounts.engine import Case, Catalogue, HeldCard, Priced, Traveler, Trip, price
 from groupbook.discounts.service.catalogues import NO_RULES, parsed
 from groupbook.discounts.service.entitlements import entitlements_of
 from groupbook.discounts.service.offering import Offered, offered_codes, used_codes
@@ -106,15 +106,7 @@ def _price_once(
             _PRICED.move_to_end(key)
             return known
     try:
-        case = Case(
-            id="party",
-            currency=request.currency,
-            trip=_trip(request.facts),
-            travelers=tuple(_traveler(one, stated[one.subject], request.on) for one in request.travelers),
-            rules=tuple(catalogue.executable.values()),
-            codes=tuple((one.rule, one.owner) for one in offered.codes),
-            quota=dict(offered.quota),
-        )
+        case = case_of(request, stated, catalogue, offered)
         answer = _party_price(price(case, explain=explain), case, offered, rules[1] if rules else None)
     except DiscountError as error:
         return error
@@ -123,6 +115,19 @@ def _price_once(
         if len(_PRICED) > priced_kept_max:
             _PRICED.popitem(last=False)
     return answer
+
+
+def case_of(request: PartyRequest, stated: Mapping[UUID, Entitlements], catalogue: Catalogue, offered: Offered) -> Case:
+    """What the engine is asked for a party."""
+    return Case(
+        id="party",
+        currency=request.currency,
+        trip=_trip(request.facts),
+        travelers=tuple(_traveler(one, stated[one.subject], request.on) for one in request.travelers),
+        rules=tuple(catalogue.executable.values()),
+        codes=tuple((one.rule, one.owner) for one in offered.codes),
+        quota=dict(offered.quota),
+    )
 
 
 def _trip(facts: TripFacts) -> Trip:
