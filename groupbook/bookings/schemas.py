@@ -9,7 +9,10 @@ from groupbook.payments import PaymentPage
 
 
 class LineOut(Wire):
-    """One step of a price: `fare:<family>`, a rule's id, or `settle`."""
+    """One step of a price: `fare:<family>`, a rule's id, or `settle`.
+
+    To a member, what somebody else's card or code brings is `company` or `shared_code`, without its name.
+    """
 
     what: str
     delta: MoneyWire
