@@ -171,7 +171,7 @@ def is_refused(case: Case, priced: Priced) -> bool:
     return False
 
 
-@settings(LAWS, max_examples=40, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(LAWS, max_examples=20, suppress_health_check=[HealthCheck.filter_too_much])
 @given(cases(least=2, most=5, orders=False), st.data())
 def test_a_dearer_answer_cannot_be_proven(case: Case, data: st.DataObject) -> None:
     """What is right for the party with one rule less is wrong for the party, whatever its own proof says."""
