@@ -104,7 +104,15 @@ async def check_rules(call: Call[DiscountDeps], body: CheckRules) -> RulesCheckO
     auth="merchant",
     tags=["rules"],
     scope=READ,
-    errors=[CatalogueNotFound, CatalogueRefused, TrialAmbiguous, PartyTooLarge, TooManyCombinations, NoOwnFare],
+    errors=[
+        CatalogueNotFound,
+        CatalogueRefused,
+        TrialAmbiguous,
+        PartyTooLarge,
+        TooManyCombinations,
+        NoOwnFare,
+        service.TrialsBusy,
+    ],
 )
 async def try_rules(call: Call[DiscountDeps], body: TryRules) -> TrialOut:
     """The price of a made-up party under your rules, or under a draft of them. Nothing is stored."""
@@ -112,19 +120,16 @@ async def try_rules(call: Call[DiscountDeps], body: TryRules) -> TrialOut:
         raise TrialAmbiguous(pointer="/rules")
     draft = None if body.rules is None else {"rules": body.rules}
     try:
-        trial = await in_session(
+        rules = await in_session(
             call,
-            lambda session, now: service.try_party(
-                session, body.party(), on=body.trip.date, version=body.version, draft=draft
-            ),
+            lambda session, now: service.trial_rules(session, on=body.trip.date, version=body.version, draft=draft),
         )
+        trial = await call.run(service.try_party, rules, body.party())
     except (CatalogueInvalid, RulesUnsupported) as error:
         raise CatalogueRefused(_told(call, error.problems)) from error
     except CaseInvalid as error:
         told = _told(call, error.problems)
-        raise InvalidRequest(
-            [one.model_copy(update={"pointer": _ours(one.pointer)}) for one in told],
-        ) from error
+        raise InvalidRequest([one.model_copy(update={"pointer": _ours(one.pointer)}) for one in told]) from error
     return TrialOut.of(trial, body.currency)
 
 

@@ -72,11 +72,12 @@ class DeskPages:
             return None if staff is None else Desk(caller, staff.name, merchants.read_merchant(session))
 
     async def _step(self, desk: Desk, step: Callable[[Session], R]) -> R:
-        def use_case() -> R:
-            with self._house.database.begin(desk.merchant.id) as session:
-                return step(session)
+        return await run_in_threadpool(self._now, desk, step)
 
-        return await run_in_threadpool(use_case)
+    def _now(self, desk: Desk, step: Callable[[Session], R]) -> R:
+        """`_step` for who is in the thread pool already."""
+        with self._house.database.begin(desk.merchant.id) as session:
+            return step(session)
 
     def _render(
         self, request: Request, desk: Desk, page: str, context: Mapping[str, Any], *, status: int = 200

@@ -213,6 +213,9 @@ PROBLEMS: Final[Mapping[str, Advice]] = MappingProxyType(
         "trial_ambiguous": Advice(
             "A made-up party is to be priced by a stored version and by a draft at once.", "Send one of the two."
         ),
+        "trials_busy": Advice(
+            "Other made-up parties are being priced, and only a few are at once.", "Wait as long as `Retry-After` says."
+        ),
         "too_many_combinations": Advice(
             "The rules allow more combinations than we can prove the cheapest of.",
             "Fewer stackable rules, or a smaller party.",

@@ -224,7 +224,7 @@ def fields_of(case: Mapping[str, Any]) -> PartyFields:
     codes = [CodeFields(one["rule"], str(names.index(one["owner"]) + 1)) for one in case.get("codes", ())[:codes_max]]
     return PartyFields(
         currency=currency,
-        date=trip["date"],
+        date=str(trip["date"]),
         tags=", ".join(trip.get("tags", ())),
         public_holiday=trip.get("public_holiday", False),
         same_train=trip.get("same_train", True),

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -31,6 +31,8 @@ from groupbook.discounts import (
     TooManyCombinations,
     Trial,
     TrialChoices,
+    TrialRules,
+    TrialsBusy,
 )
 from groupbook.house import House
 from groupbook.kit import clock
@@ -68,8 +70,9 @@ class Chosen:
 class View:
     """What the page shows besides the form: an answer, or what is wrong."""
 
-    errors: dict[str, str]
+    errors: dict[str, str] = field(default_factory=dict)
     trouble: str = ""
+    is_text: bool = False  # the case was written as JSON
     draft_problems: list[Place] | None = None
     case_text: str = ""
     case_problems: list[Place] | None = None
@@ -92,48 +95,55 @@ class TrialPages(DeskPages):
         if request.method == "GET":
             chosen = Chosen(request.query_params.get("rules", "")[:20])
             wanted = request.query_params.get("preset", "")
-            return await self._step(desk, lambda session: self._begin(session, request, desk, chosen, wanted, say))
+            return await run_in_threadpool(self._begin, request, desk, chosen, wanted, say)
         form = await read_form(request, fields_max=200)
         chosen = Chosen(form["rules"], form.text("draft", text_characters_max))
-        return await self._step(desk, lambda session: self._go_on(session, request, desk, form, chosen, say))
+        return await run_in_threadpool(self._go_on, request, desk, form, chosen, say)
 
-    def _begin(
-        self, session: Session, request: Request, desk: Desk, chosen: Chosen, wanted: str, say: Words
-    ) -> Response:
-        today = clock.now(session).date()
-        view = View(errors={})
-        choices = _choices(session, chosen, today, view, say)
+    def _begin(self, request: Request, desk: Desk, chosen: Chosen, wanted: str, say: Words) -> Response:
+        today = self._now(desk, clock.now).date()
+        choices = _choices(self._rules(desk, chosen, today, View(), say))
         party = trial_form.preset(wanted, choices, currency=desk.merchant.currency, today=today)
-        return self._show(session, request, desk, chosen, party, choices, view)
+        return self._show(request, desk, chosen, party, choices, View())
 
-    def _go_on(
-        self, session: Session, request: Request, desk: Desk, form: Form, chosen: Chosen, say: Words
-    ) -> Response:
-        today = clock.now(session).date()
-        act, view, party = form["act"], View(errors={}), _read_fields(form)
-        if act == "add":
-            party = _with_one_more(party)
-        elif act.startswith("remove-"):
-            party = replace(party, people=_without(party.people, act.removeprefix("remove-")))
-        elif act == "json":
-            view.case_text = form.text("case", case_characters_max)
-            party = _price_json(session, chosen, view, party, today, say)
-        else:
-            _price_fields(session, chosen, view, party, today, say)
-        choices = _choices(session, chosen, day_of(party.date) or today, view, say)
-        return self._show(session, request, desk, chosen, party, choices, view)
+    def _go_on(self, request: Request, desk: Desk, form: Form, chosen: Chosen, say: Words) -> Response:
+        today = self._now(desk, clock.now).date()
+        act, view, party = form["act"], View(), _read_fields(form)
+        if act == "add" or act.startswith("remove-"):
+            party = _with_one_more(party) if act == "add" else _without(party, act.removeprefix("remove-"))
+            rules = self._rules(desk, chosen, day_of(party.date) or today, View(), say)
+            return self._show(request, desk, chosen, party, _choices(rules), view)
+        case = _case_of_text(form, view, say) if act == "json" else _case_of_fields(party, view, say)
+        rules = self._rules(desk, chosen, _day_of_case(case) or today, view, say)
+        if rules is not None and not view.errors:
+            _price(rules, case, view, say)
+        if view.answer is not None and act == "json":
+            party = trial_form.fields_of(case)
+        return self._show(request, desk, chosen, party, _choices(rules), view)
+
+    def _rules(self, desk: Desk, chosen: Chosen, on: date, view: View, say: Words) -> TrialRules | None:
+        """The rules to try; None, and what is wrong with them told in the view, when there are none."""
+        draft = read_draft(chosen.draft, say) if chosen.rules == DRAFT else None
+        if draft is not None and draft.error:
+            view.errors["draft"] = draft.error
+            return None
+        document = None if draft is None else draft.document
+        try:
+            return self._now(
+                desk, lambda session: discounts.trial_rules(session, on=on, version=chosen.version, draft=document)
+            )
+        except CatalogueNotFound:
+            view.errors["rules"] = say(
+                "No rules are in force on the day of travel. Choose a version, or paste a draft."
+            )
+        except (CatalogueInvalid, RulesUnsupported) as error:
+            view.draft_problems = places(error.problems, chosen.draft, say)
+        return None
 
     def _show(
-        self,
-        session: Session,
-        request: Request,
-        desk: Desk,
-        chosen: Chosen,
-        party: PartyFields,
-        choices: TrialChoices,
-        view: View,
+        self, request: Request, desk: Desk, chosen: Chosen, party: PartyFields, choices: TrialChoices, view: View
     ) -> Response:
-        versions = discounts.list_versions(session, clock.now(session).date())
+        versions = self._now(desk, lambda session: discounts.list_versions(session, clock.now(session).date()))
         currencies = dict.fromkeys([party.currency, desk.merchant.currency, *choices.currencies])
         context = {
             "here": "rules",
@@ -184,93 +194,60 @@ def _with_one_more(party: PartyFields) -> PartyFields:
     return replace(party, people=(*party.people, PersonFields(free, "30")))
 
 
-def _without(people: tuple[PersonFields, ...], number: str) -> tuple[PersonFields, ...]:
-    kept = tuple(one for at, one in enumerate(people, 1) if str(at) != number)
-    return kept or people
+def _without(party: PartyFields, number: str) -> PartyFields:
+    kept = tuple(one for at, one in enumerate(party.people, 1) if str(at) != number)
+    return replace(party, people=kept or party.people)
+
+
+def _case_of_fields(party: PartyFields, view: View, say: Words) -> Mapping[str, Any]:
+    reading = trial_form.case_of(party, say)
+    view.errors |= reading.errors
+    return reading.case
+
+
+def _case_of_text(form: Form, view: View, say: Words) -> Mapping[str, Any]:
+    """A case as it was written."""
+    view.is_text, view.case_text = True, form.text("case", case_characters_max)
+    try:
+        case = read_json(view.case_text)
+    except NotJson as error:
+        view.errors["case"] = not_json_text(error, say)
+        return {}
+    if not isinstance(case, dict):
+        view.errors["case"] = say("A case is an object in braces.")
+        return {}
+    return case
+
+
+def _day_of_case(case: Mapping[str, Any]) -> date | None:
+    trip = case.get("trip")
+    return day_of(str(trip.get("date", ""))) if isinstance(trip, Mapping) else None
 
 
 # --- pricing --------------------------------------------------------------------------------------------------------
 
 
-def _draft(chosen: Chosen, view: View, say: Words) -> Mapping[str, Any] | None:
-    """The draft to try, or None; what is wrong with it is told beside its field."""
-    if chosen.rules != DRAFT:
-        return None
-    draft = read_draft(chosen.draft, say)
-    if draft.error:
-        view.errors["draft"] = draft.error
-    return draft.document
-
-
-def _choices(session: Session, chosen: Chosen, on: date, view: View, say: Words) -> TrialChoices:
+def _choices(rules: TrialRules | None) -> TrialChoices:
     """What the form offers; nothing while the rules themselves are wrong."""
-    if chosen.rules == DRAFT and (view.errors.get("draft") or view.draft_problems):
-        return _NO_CHOICES
-    draft = read_draft(chosen.draft, say).document if chosen.rules == DRAFT else None
-    if draft is not None and "rules" not in draft:
-        return _NO_CHOICES
-    try:
-        return discounts.trial_choices(session, on=on, version=chosen.version, draft=draft)
-    except (CatalogueNotFound, CatalogueInvalid, RulesUnsupported):
-        return _NO_CHOICES
+    return _NO_CHOICES if rules is None else discounts.trial_choices(rules)
 
 
-def _price_fields(session: Session, chosen: Chosen, view: View, party: PartyFields, today: date, say: Words) -> None:
-    reading = trial_form.case_of(party, say)
-    view.errors |= reading.errors
-    draft = _draft(chosen, view, say)
-    if not view.errors:
-        _price(session, chosen, view, reading.case, draft, today, say)
-
-
-def _price_json(
-    session: Session, chosen: Chosen, view: View, party: PartyFields, today: date, say: Words
-) -> PartyFields:
-    """Price a case as it was written; the form above then shows what of it it has fields for."""
-    draft = _draft(chosen, view, say)
-    try:
-        case = read_json(view.case_text)
-    except NotJson as error:
-        view.errors["case"] = not_json_text(error, say)
-        return party
-    if not isinstance(case, dict):
-        view.errors["case"] = say("A case is an object in braces.")
-        return party
-    if not view.errors:
-        _price(session, chosen, view, case, draft, today, say, is_text=True)
-    return party if view.answer is None else trial_form.fields_of(case)
-
-
-def _price(
-    session: Session,
-    chosen: Chosen,
-    view: View,
-    case: Mapping[str, Any],
-    draft: Mapping[str, Any] | None,
-    today: date,
-    say: Words,
-    *,
-    is_text: bool = False,
-) -> None:
-    trip = case.get("trip")
-    on = day_of(str(trip.get("date", ""))) if isinstance(trip, Mapping) else None
+def _price(rules: TrialRules, case: Mapping[str, Any], view: View, say: Words) -> None:
     started = time.perf_counter()
     try:
-        trial = discounts.try_party(session, case, on=on or today, version=chosen.version, draft=draft)
+        trial = discounts.try_party(rules, case)
+    except TrialsBusy:
+        view.trouble = say("Other parties are being priced. Try again in a moment.")
     except DiscountError as error:
-        _refuse(view, error, chosen, say, is_text=is_text)
-    except CatalogueNotFound:
-        view.errors["rules"] = say("No rules are in force on the day of travel. Choose a version, or paste a draft.")
+        _refuse(view, error, say)
     else:
         view.answer = answer_of(trial, say, milliseconds=(time.perf_counter() - started) * 1_000)
 
 
-def _refuse(view: View, error: DiscountError, chosen: Chosen, say: Words, *, is_text: bool) -> None:
-    """Put what is wrong where it is wrong: the draft, the written case, or a field of the form."""
+def _refuse(view: View, error: DiscountError, say: Words) -> None:
+    """Put what is wrong where it is wrong: the written case, or a field of the form."""
     match error:
-        case CatalogueInvalid() | RulesUnsupported():
-            view.draft_problems = places(error.problems, chosen.draft if chosen.rules == DRAFT else None, say)
-        case CaseInvalid() if is_text:
+        case CaseInvalid() if view.is_text:
             view.case_problems = places(error.problems, view.case_text, say)
         case CaseInvalid():
             view.errors |= trial_form.errors_of(error.problems, partial(place_text, say=say))

@@ -35,12 +35,22 @@ from groupbook.discounts.service.entitlements import (
 from groupbook.discounts.service.growing import next_step, people_more_max
 from groupbook.discounts.service.pricing import assumed_age, price_parties, price_party, priced_kept_max
 from groupbook.discounts.service.telling import rule_names
-from groupbook.discounts.service.trying import Trial, TrialChoices, trial_choices, try_party
+from groupbook.discounts.service.trying import (
+    Trial,
+    TrialChoices,
+    TrialRules,
+    TrialsBusy,
+    trial_choices,
+    trial_rules,
+    try_party,
+)
 
 __all__ = [
     "CatalogueCheck",
     "Trial",
     "TrialChoices",
+    "TrialRules",
+    "TrialsBusy",
     "VersionPair",
     "add_code",
     "assumed_age",
@@ -72,6 +82,7 @@ __all__ = [
     "seal_card_numbers",
     "set_entitlements",
     "trial_choices",
+    "trial_rules",
     "try_party",
     "version_pair",
     "withdraw_version",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
@@ -15,6 +16,7 @@ from groupbook.discounts.domain import CardType, CatalogueNotFound
 from groupbook.discounts.engine import Catalogue, parse_case, parse_catalogue, price, require_supported
 from groupbook.discounts.engine.rules import StatedFact
 from groupbook.discounts.service.catalogues import parsed, row_of, types_of
+from groupbook.kit.errors import TooMany
 
 
 @dataclass(frozen=True)
@@ -38,63 +40,78 @@ class TrialChoices:
     currencies: tuple[str, ...]
 
 
-def try_party(
-    session: Session,
-    party: Mapping[str, Any],
-    *,
-    on: date,
-    version: int | None = None,
-    draft: Mapping[str, Any] | None = None,
-) -> Trial:
-    """Price a made-up party. Nothing is stored, and nobody's entitlements are read.
+@dataclass(frozen=True)
+class TrialRules:
+    """The rules to try: those of a version, or of a draft."""
 
-    Args:
-        party: a case: `id`, `currency`, `trip`, the people, `codes`, `quota`. Without `rules` every rule is in play.
-        on: the day whose rules count, when neither a version nor a draft is given.
+    version: int | None
+    catalogue: Catalogue
+
+
+class TrialsBusy(TooMany):
+    """As many parties as may be tried at once are being priced; nothing was."""
+
+    code = "trials_busy"
+
+
+def trial_rules(
+    session: Session, *, on: date, version: int | None = None, draft: Mapping[str, Any] | None = None
+) -> TrialRules:
+    """The rules of a version or of a draft; of neither, those in force on a day.
+
     Raises:
         CatalogueNotFound: there is no such version, or none in force on that day.
         CatalogueInvalid, RulesUnsupported: the draft would be refused.
-        CaseInvalid: a field of the party is broken, an unknown rule or owner of a code.
-        PartyTooLarge, TooManyCombinations, NoOwnFare: there is no exact answer, and no guess is given instead.
     """
-    number, catalogue = _rules_for(session, on, version, draft)
-    case = {**party, "rules": party.get("rules", list(catalogue.executable))}
-    return Trial(number, case, price(parse_case(case, catalogue)).as_document(), titles_of(catalogue))
-
-
-def trial_choices(
-    session: Session, *, on: date, version: int | None = None, draft: Mapping[str, Any] | None = None
-) -> TrialChoices:
-    """What the rules know that `try_party` would take.
-
-    Raises:
-        CatalogueNotFound, CatalogueInvalid, RulesUnsupported: as there.
-    """
-    number, catalogue = _rules_for(session, on, version, draft)
-    rules = catalogue.executable.values()
-    named = Counter(family for rule in rules if rule.families != "*" for family in rule.families if not rule.gated)
-    return TrialChoices(
-        version=number,
-        cards=types_of(catalogue),
-        codes={rule.id: rule.title or rule.id for rule in rules if rule.trigger.code},
-        families=tuple(family for family, _ in named.most_common()),
-        currencies=tuple(dict.fromkeys(rule.currency for rule in rules if rule.currency != "any")),
-    )
-
-
-def _rules_for(
-    session: Session, on: date, version: int | None, draft: Mapping[str, Any] | None
-) -> tuple[int | None, Catalogue]:
     if draft is not None:
         catalogue = parse_catalogue(draft)
         require_supported(catalogue)
-        return None, catalogue
+        return TrialRules(None, catalogue)
     if version is not None:
-        return version, parsed(session, row_of(session, version).id)
+        return TrialRules(version, parsed(session, row_of(session, version).id))
     found = repository.catalogue_in_force(session, on)
     if found is None:
         raise CatalogueNotFound(on=on.isoformat())
-    return found[1], parsed(session, found[0])
+    return TrialRules(found[1], parsed(session, found[0]))
+
+
+def try_party(rules: TrialRules, party: Mapping[str, Any]) -> Trial:
+    """Price a made-up party. Pure: nothing is stored, nobody's entitlements are read; no transaction waits for it.
+
+    Args:
+        party: a case: `id`, `currency`, `trip`, the people, `codes`, `quota`. Without `rules` every rule is in play.
+    Raises:
+        CaseInvalid: a field of the party is broken, an unknown rule or owner of a code.
+        PartyTooLarge, TooManyCombinations, NoOwnFare: there is no exact answer, and no guess is given instead.
+        TrialsBusy: others are being tried.
+    """
+    case = {**party, "rules": party.get("rules", list(rules.catalogue.executable))}
+    read = parse_case(case, rules.catalogue)
+    if not _turns.acquire(timeout=turn_seconds_max):
+        raise TrialsBusy(retry_after_seconds=turn_seconds_max)
+    try:
+        answer = price(read).as_document()
+    finally:
+        _turns.release()
+    return Trial(rules.version, case, answer, titles_of(rules.catalogue))
+
+
+# One merchant's curiosity must not take every thread of the process.
+_turns: Final = threading.BoundedSemaphore(2)
+turn_seconds_max: Final = 5
+
+
+def trial_choices(rules: TrialRules) -> TrialChoices:
+    """What the rules know that `try_party` would take."""
+    executable = rules.catalogue.executable.values()
+    named = Counter(family for rule in executable if rule.families != "*" for family in rule.families if not rule.gated)
+    return TrialChoices(
+        version=rules.version,
+        cards=types_of(rules.catalogue),
+        codes={rule.id: rule.title or rule.id for rule in executable if rule.trigger.code},
+        families=tuple(family for family, _ in named.most_common()),
+        currencies=tuple(dict.fromkeys(rule.currency for rule in executable if rule.currency != "any")),
+    )
 
 
 def titles_of(catalogue: Catalogue) -> dict[str, str]:
