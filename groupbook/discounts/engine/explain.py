@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final, NamedTuple
 
 from groupbook.discounts.engine.cases import Case
@@ -14,10 +15,11 @@ from groupbook.discounts.engine.gap import Solved
 from groupbook.discounts.engine.kinds import homes_of, is_listed
 from groupbook.discounts.engine.market import Joint, Market, pivoting_max
 from groupbook.discounts.engine.model import Must, build
-from groupbook.discounts.engine.optimum import value_of
+from groupbook.discounts.engine.optimum import least_listed, nodes_giving, value_of
 from groupbook.discounts.engine.orders import CodeSet, UsedCode
 from groupbook.discounts.engine.rules import Bundle, JointRule, OrderRule, Role, Rule, SelfRule
-from groupbook.discounts.engine.search import search
+from groupbook.discounts.engine.search import is_possible, nodes_max, search
+from groupbook.discounts.engine.ties import Chosen
 
 Rejected = tuple[tuple[str, str, str], ...]
 UnusedRules = tuple[tuple[str, str, int], ...]
@@ -79,12 +81,29 @@ def _total_using(solved: Sequence[Solved], rule: Rule, by: str, alone: Sequence[
             model = one.model
         else:
             model = build(one.market, one.codes, Must(rule, by))
-        found = search(model, value=value_of(model, alone))
+        found = search(model, value=value_of(model, alone), nodes=nodes_giving if one.codes.gives else nodes_max)
+        if found.total is not None and one.codes.gives:
+            uses = partial(_uses, one.market, rule.id, by)
+            within = replace(one, found=replace(found, root=one.found.root))
+            listed = least_listed(within, alone, uses)
+            totals += [] if listed is None else [listed[0]]
+            continue
         if found.total != found.bound:
             raise TooManyCombinations(pivoting_max=pivoting_max)
         if found.total is not None:
             totals.append(found.total)
     return min(totals, default=None)
+
+
+def _uses(market: Market, rule: str, by: str, columns: Chosen) -> bool:
+    """Whether an assignment uses a rule by this card, code or offer. A code of the order is used by all of them."""
+    for column in columns:
+        if (column.rule, column.by) == (rule, by):
+            return True
+        for seat in column.seats:
+            if market.own_by[seat.person].get(rule) == by and seat.ticket.uses(rule):
+                return True
+    return any(one.id == rule for one, _ in market.order_rules())
 
 
 def _reason(market: Market, rule: Rule, by: str) -> str | None:
@@ -248,6 +267,6 @@ def _order_reason(market: Market, rule: OrderRule, by: str) -> str | None:
     model = build(Market(market.case, every=True, work=market.work), codes)
     if not model.covers_anything:
         return "fare_family"
-    if search(model, nodes=1).root_bound is None:
+    if not is_possible(model):
         return "min_basket"
     return None if any(model.covered) else "no_saving"

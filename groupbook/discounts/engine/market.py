@@ -19,7 +19,7 @@ Resource = tuple[str, ...]
 Usage = tuple[tuple[int, int], ...]  # (resource number, amount), sorted
 NO_USAGE: Final[Usage] = ()
 prices_max: Final = 1_000_000
-pivoting_max: Final = 20_000_000
+pivoting_max: Final = 5_000_000
 
 
 class Held(NamedTuple):
@@ -54,8 +54,8 @@ class Eater(NamedTuple):
 class Work:
     """The budget of one answer: so many prices and so much pivoting and no more, whatever the rules are.
 
-    pivoting: simplex iterations times rows, which is about what they cost. It is not a clock, so that the same case
-    always has the same answer.
+    pivoting: simplex iterations times rows, and so much for every number of a model that is built: about what they
+    cost. It is not a clock, so that the same case always has the same answer.
     """
 
     def __init__(self, prices: int = prices_max, pivoting: int = pivoting_max) -> None:

@@ -15,14 +15,15 @@ from typing import Final, NamedTuple
 from groupbook.discounts.engine.columns import Column, Columns
 from groupbook.discounts.engine.errors import TooManyCombinations
 from groupbook.discounts.engine.kinds import Kinds, Pool, is_listed
-from groupbook.discounts.engine.market import Joint, Market, Resource
+from groupbook.discounts.engine.market import Joint, Market, Resource, pivoting_max
 from groupbook.discounts.engine.offers import Offer, cost_in, offers_of
 from groupbook.discounts.engine.orders import CodeSet, OrderLine, baskets, eligible, pieces_of
 from groupbook.discounts.engine.rules import Bundle, JointRule, Role, Rule, SelfRule
 from groupbook.discounts.engine.tickets import Ticket
 
 UNBOUNDED: Final = 1e30
-numbers_max: Final = 50_000
+numbers_max: Final = 20_000
+building: Final = 40  # what one number costs of the budget of pivoting
 Entries = list[tuple[int, float]]
 
 
@@ -119,8 +120,10 @@ def build(market: Market, codes: CodeSet | None = None, must: Must | None = None
     """The programme of a case, for one set of codes, perhaps with one rule that has to be used.
 
     Raises:
-        TooManyCombinations: a listed rule has more groups than the budget.
+        TooManyCombinations: the programme is too large, or the budget of the answer has ended.
     """
+    if market.work.pivoting <= 0:
+        raise TooManyCombinations(pivoting_max=pivoting_max)
     apart = (must.rule.id, must.by) if must is not None and must.by != "public" else None
     return _Builder(Model(market, Kinds(market, apart), codes or CodeSet()), must).build()
 
@@ -177,6 +180,7 @@ class _Builder:
             self._riders(pool)
         if model.codes.codes:
             self._codes()
+        self.market.work.pivoting -= building * len(model.numbers)
         return model
 
     # --- scarce things ----------------------------------------------------------------------------------------------

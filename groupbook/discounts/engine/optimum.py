@@ -16,6 +16,7 @@ from groupbook.discounts.engine.market import Market, Work
 from groupbook.discounts.engine.model import Model, build
 from groupbook.discounts.engine.orders import CodeSet, code_sets, has_gifts
 from groupbook.discounts.engine.search import Values, nodes_max, search
+from groupbook.discounts.engine.ties import Chosen
 
 nodes_giving: Final = 50
 
@@ -69,13 +70,13 @@ def solve(
         model = build(one, codes)
         # A later set must be able to tie: the tie-break looks at all of them.
         nodes = nodes_giving if codes.gives else nodes_max
-        ceiling = None if best is None or codes.gives else best + 1
+        ceiling = None if best is None else best + 1
         found = search(model, value=value_of(model, alone), prove=prove or codes.gives, ceiling=ceiling, nodes=nodes)
         if found.values is None and not codes.codes:
             raise NoOwnFare()
         answer = Solved(codes, one, model, found)
-        if codes.gives and found.total is not None and alone is not None:
-            answer = _exhausted(answer, alone)
+        if codes.gives and found.total != found.bound and alone is not None:
+            answer = _exhausted(answer, alone, best if found.total is None else found.total)
             found = answer.found
         solved.append(answer)
         if found.total is not None:
@@ -83,16 +84,34 @@ def solve(
     return solved
 
 
-def _exhausted(solved: Solved, alone: Sequence[int]) -> Solved:
+def _exhausted(solved: Solved, alone: Sequence[int], known: int | None) -> Solved:
     """ "The cheapest is free" has only a loose bound in lines: look at every assignment that the gap allows."""
+    if known is None:
+        return solved
     try:
-        every = every_within(solved, alone, fillings=20_000, transitions=300_000)
-        totals = ((total, columns) for columns in every if (total := total_after(solved.codes, columns)) is not None)
-        total, columns = min(totals, key=lambda one: one[0])
+        listed = least_listed(replace(solved, found=replace(solved.found, total=known)), alone)
     except TooManyCombinations:
         return solved
-    found = replace(solved.found, total=total, bound=total, tree=None)
-    return replace(solved, found=found, listed=columns)
+    if listed is None:
+        return replace(solved, found=replace(solved.found, total=None, values=None, bound=known + 1, tree=None))
+    total, columns = listed
+    return replace(solved, found=replace(solved.found, total=total, bound=total, tree=None), listed=columns)
+
+
+def least_listed(
+    solved: Solved, alone: Sequence[int], wanted: Callable[[Chosen], bool] = lambda columns: True
+) -> tuple[int, Chosen] | None:
+    """The cheapest wanted assignment that costs no more than `solved.total`, by looking at all; None: there is none.
+
+    Raises:
+        TooManyCombinations: there are more than the budget.
+    """
+    totals = (
+        (total, columns)
+        for columns in every_within(solved, alone, fillings=20_000, transitions=300_000)
+        if wanted(columns) and (total := total_after(solved.codes, columns)) is not None
+    )
+    return min(totals, key=lambda one: one[0], default=None)
 
 
 def best_of(solved: Sequence[Solved]) -> Solved:

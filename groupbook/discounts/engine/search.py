@@ -70,6 +70,13 @@ def search(
     return _Search(model, value, prove, ceiling, nodes).run()
 
 
+def is_possible(model: Model) -> bool:
+    """Whether the relaxation has any solution; where it has none, the case has none."""
+    solver = _load(model)
+    solver.run()
+    return bool(solver.getModelStatus() != highspy.HighsModelStatus.kInfeasible)
+
+
 _local = threading.local()
 
 
@@ -122,7 +129,7 @@ class _Search:
     def run(self) -> Found:
         self.solver = _load(self.model)
         tree = self._node(0.0)
-        if self.open and self.values is None and self.best is None:
+        if self.open and self.values is None and not (self.model.codes.codes or self.model.must):
             raise TooManyCombinations(pivoting_max=pivoting_max)
         bound = self.best
         if self.open:
