@@ -4,8 +4,9 @@ Errors of this room (kit.errors draws the tree they hang in):
 
     GroupbookError
     ├── Invalid     catalogue_invalid, rules_unsupported, case_invalid, party_too_large, too_many_combinations,
-    │               no_own_fare, proof_broken, cards_invalid, code_invalid
-    ├── Conflict    code_exists, code_not_usable
+    │               no_own_fare, proof_broken, cards_invalid, code_invalid, trial_ambiguous
+    ├── Conflict    catalogue_in_force, code_exists, code_not_usable
+    ├── TooMany     trials_busy
     └── NotFound    catalogue_not_found, code_not_found
 """
 
