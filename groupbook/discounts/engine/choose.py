@@ -23,6 +23,7 @@ from groupbook.kit.errors import InvariantBroken
 people_exact_max: Final = 12
 budget: Final = (200_000, 4_000_000)
 budget_large: Final = (2_000, 10_000)
+budget_codes: Final = (10_000, 50_000)
 nodes_simple: Final = 200
 
 
@@ -85,6 +86,8 @@ def _first(case: Case, solved: Solved, alone: Sequence[int]) -> Assignment | Non
         TooManyCombinations: there are more than the budget, which is small for a large party: a price is awaited.
     """
     fillings, transitions = budget if len(case.travelers) <= people_exact_max else budget_large
+    if solved.codes.codes:
+        fillings, transitions = budget_codes
     if not solved.codes.codes:
         bounds = alone if len(case.travelers) > 1 else None
         columns = Columns(solved.market, bounds, prices_of(solved), fillings=fillings)

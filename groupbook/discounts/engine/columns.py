@@ -136,8 +136,14 @@ class Columns:
         """
         if joint.rule.anchor is not None:
             yield from self._anchored(joint)
-        else:
+        elif self._may_fill(joint):
             yield from self._filled(joint)
+
+    def _may_fill(self, joint: Joint) -> bool:
+        """Whether there are enough people at all: most rules of a catalogue ask for more than a party has."""
+        counted = {person for name in joint.rule.counted_roles for person in joint.people[name]}
+        enough = joint.rule.size is None or len(counted) >= joint.rule.size.min
+        return enough and all(len(joint.people[role.name]) >= role.min for role in joint.roles())
 
     def _worth(self, person: int, price: int, usage: Usage) -> bool:
         return self.prices is None or self.prices.of(person, price, usage) <= self.prices.gap
@@ -218,6 +224,7 @@ class Columns:
                         states[key] = (value, reduced + adds, {**filling, person: (roles[index], ticket)})
             if limit is not None:
                 states = {key: state for key, state in states.items() if state[1] <= limit}
+            self.market.work.spend(len(states))
             if len(states) > self._fillings_max:
                 raise TooManyCombinations(fillings_max=self._fillings_max, rule=rule.id)
         for (mask, counts, _, _), (_, _, filling) in states.items():

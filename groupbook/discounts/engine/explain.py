@@ -15,7 +15,7 @@ from groupbook.discounts.engine.gap import Solved
 from groupbook.discounts.engine.kinds import homes_of, is_listed
 from groupbook.discounts.engine.market import Joint, Market, pivoting_max
 from groupbook.discounts.engine.model import Must, build
-from groupbook.discounts.engine.optimum import least_listed, nodes_giving, value_of
+from groupbook.discounts.engine.optimum import least_listed, value_of
 from groupbook.discounts.engine.orders import CodeSet, UsedCode
 from groupbook.discounts.engine.rules import Bundle, JointRule, OrderRule, Role, Rule, SelfRule
 from groupbook.discounts.engine.search import is_possible, nodes_max, search
@@ -24,6 +24,7 @@ from groupbook.discounts.engine.ties import Chosen
 Rejected = tuple[tuple[str, str, str], ...]
 UnusedRules = tuple[tuple[str, str, int], ...]
 fillings_tried_max: Final = 20_000
+nodes_using: Final = 500
 
 
 class Explanation(NamedTuple):
@@ -37,7 +38,7 @@ class Explanation(NamedTuple):
 def explained(case: Case, solved: Sequence[Solved], assignment: Assignment, alone: Sequence[int]) -> Explanation:
     """Why each card, code and public offer is of no use, or what using it would cost."""
     market, complete = solved[0].market, True
-    market.work.pivoting = pivoting_max
+    market.work.renew()
     used = {(column.rule, column.by) for column in assignment.columns}
     used |= {(code.rule.id, code.by) for code in assignment.codes.codes}
     for column in assignment.columns:
@@ -81,7 +82,7 @@ def _total_using(solved: Sequence[Solved], rule: Rule, by: str, alone: Sequence[
             model = one.model
         else:
             model = build(one.market, one.codes, Must(rule, by))
-        found = search(model, value=value_of(model, alone), nodes=nodes_giving if one.codes.gives else nodes_max)
+        found = search(model, value=value_of(model, alone), nodes=nodes_using if one.codes.gives else nodes_max)
         if found.total is not None and one.codes.gives:
             uses = partial(_uses, one.market, rule.id, by)
             within = replace(one, found=replace(found, root=one.found.root))

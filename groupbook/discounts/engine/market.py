@@ -59,8 +59,12 @@ class Work:
     """
 
     def __init__(self, prices: int = prices_max, pivoting: int = pivoting_max) -> None:
-        self._prices = prices
-        self.pivoting = pivoting
+        self._full = (prices, pivoting)
+        self._prices, self.pivoting = self._full
+
+    def renew(self) -> None:
+        """A second helping, for the explanation: it may end early without harm."""
+        self._prices, self.pivoting = self._full
 
     def spend(self, prices: int) -> None:
         """Raises:

@@ -108,7 +108,7 @@ def least_listed(
     """
     totals = (
         (total, columns)
-        for columns in every_within(solved, alone, fillings=20_000, transitions=300_000)
+        for columns in every_within(solved, alone, fillings=10_000, transitions=50_000)
         if wanted(columns) and (total := total_after(solved.codes, columns)) is not None
     )
     return min(totals, key=lambda one: one[0], default=None)

@@ -116,10 +116,12 @@ class _Search:
         self.left = nodes
         self.nodes_max = nodes
         self.slack = float(pieces_of(model.codes)[1]) if model.codes.codes else 0.0
-        self.step = 1 if model.codes.codes else gcd(*model.cost) or 1
+        # Every total is a multiple of this. A proof is checked against all prices, not only those worth considering.
+        self.step = 1 if prove or model.codes.codes else gcd(*model.cost) or 1
         self.low = [0] * len(model.cost)
         self.high = list(model.upper)
         self.cuts: set[tuple[int, int]] = set()
+        self.counted = False  # whether some node was settled by trying every number, which no dual price proves
         self.open: list[float] = []  # bounds of what the budget left unsolved
         self.root: Leaf | None = None
         self.root_bound: float | None = None
@@ -137,6 +139,7 @@ class _Search:
             bound = least if bound is None else min(bound, least)
         total = self.best if self.values is not None else None
         solved = self.nodes_max - self.left
+        tree = None if self.counted else tree
         return Found(self.values, total, bound, solved, self.root, self.root_bound, tree)
 
     # --- one node ---------------------------------------------------------------------------------------------------
@@ -164,6 +167,7 @@ class _Search:
             if at is None:
                 if self._shares_vary(values):
                     self.open.append(bound)
+                self.counted = True
                 return leaf
         return self._branched(at, numbers[at], bound)
 
@@ -194,7 +198,7 @@ class _Search:
 
     def _relaxed(self) -> tuple[highspy.HighsSolution, float | None] | None:
         """The relaxation of this node and its value (None: it has no solution); None when the budget has ended."""
-        work, rows = self.model.market.work, len(self.model.rows)
+        work, rows, unsure = self.model.market.work, len(self.model.rows), False
         while self.left > 0 and work.pivoting > 0:
             self.left -= 1
             self.solver.setOptionValue("simplex_iteration_limit", work.pivoting // rows + 1)
@@ -207,7 +211,12 @@ class _Search:
             if status == highspy.HighsModelStatus.kInfeasible:
                 return solution, None
             if status != highspy.HighsModelStatus.kOptimal:
-                raise InvariantBroken(solver_status=str(status))
+                if unsure:
+                    return None
+                # Numerically lost on the warm way: once more from the start, then the node stays open.
+                unsure = True
+                self.solver.clearSolver()
+                continue
             if not self._cut(solution.col_value):
                 return solution, self.solver.getObjectiveValue()
         return None
