@@ -158,11 +158,18 @@ def _full(case: Case) -> tuple[int | None, bool]:
 
 @dataclass(frozen=True)
 class Difference:
-    """A party on which ours and a peer did not both prove one total."""
+    """A party on which ours and HiGHS did not both prove one total, and what CP-SAT says of the same programme."""
 
     case: str
-    ours: int | None
-    peer: int | None
+    ours: Run
+    highs: Run
+    cpsat: Run
+
+    @property
+    def against_ours(self) -> bool:
+        """Whether ours is unproven, or not what CP-SAT proves (or, where that has no proof, HiGHS)."""
+        judge = self.cpsat if self.cpsat.proven else self.highs
+        return not self.ours.proven or (judge.proven and judge.total != self.ours.total)
 
 
 def compare(field: Field, instances: int) -> Iterator[Difference | None]:
@@ -172,12 +179,11 @@ def compare(field: Field, instances: int) -> Iterator[Difference | None]:
         rules, spread = dice.choice(RULE_SETS), dice.choice(SPREADS)
         size = dice.choice((2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24))
         document = party(rules, size, spread, 1_000 + number)
-        case = parse_case(document, catalogue())
-        priced = offers.priced(case)
+        priced = offers.priced(parse_case(document, catalogue()))
         classes = programs.alike if number % 2 else programs.singles
-        peer = field.highs.solve(programs.program(priced, classes(priced)))
-        total, proven = _optimum(case)
-        same = proven and peer.proven and total == peer.total
+        written = programs.program(priced, classes(priced))
+        ours, peer = _timed(document, _optimum), field.highs.solve(written)
+        same = ours.proven and peer.proven and ours.total == peer.total
         if same and brute.assignments(priced) <= _BRUTE_INSTANCES_MAX:
-            same = brute.cheapest(priced) == total
-        yield None if same else Difference(str(document["id"]), total, peer.total)
+            same = brute.cheapest(priced) == ours.total
+        yield None if same else Difference(str(document["id"]), ours, peer, field.cpsat.solve(written))

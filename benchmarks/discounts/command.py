@@ -53,12 +53,17 @@ def run(chosen: argparse.Namespace) -> bool:
 
 
 def compare(field: campaign.Field, instances: int) -> bool:
-    apart = [found for found in campaign.compare(field, instances) if found is not None]
-    verdict = "met" if not apart else "MISSED"
-    print(f"\nO3   {len(apart)} disagreements with HiGHS on {instances} random parties, goal 0: {verdict}")
-    for found in apart[:20]:
-        print(f"     {found.case}: ours {found.ours}, HiGHS {found.peer}")
-    return not apart
+    differ = [found for found in campaign.compare(field, instances) if found is not None]
+    against = sum(one.against_ours for one in differ)
+    verdict = "met" if not against else "MISSED"
+    print(f"\nO3   {against} disagreements on {instances} random parties, goal 0: {verdict}")
+    for one in differ[:20]:
+        said = ", ".join(
+            f"{name} {run.total}{'' if run.proven else ' (unproven)'}"
+            for name, run in (("ours", one.ours), (field.highs.name, one.highs), (field.cpsat.name, one.cpsat))
+        )
+        print(f"     {one.case}: {said}{'' if one.against_ours else '; CP-SAT settles it for ours'}")
+    return not against
 
 
 def calibrate() -> float:

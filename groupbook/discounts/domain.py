@@ -3,7 +3,7 @@
 Errors of this room (kit.errors draws the tree they hang in):
 
     GroupbookError
-    ├── Invalid     catalogue_invalid, rules_unsupported, case_invalid, party_too_large, too_many_combinations,
+    ├── Invalid     catalogue_invalid, rules_unsupported, case_invalid, too_many_combinations,
     │               no_own_fare, proof_broken, cards_invalid, code_invalid, trial_ambiguous
     ├── Conflict    catalogue_in_force, code_exists, code_not_usable
     ├── TooMany     trials_busy
@@ -25,7 +25,6 @@ from groupbook.discounts.engine.errors import (
     CatalogueInvalid,
     DiscountError,
     NoOwnFare,
-    PartyTooLarge,
     Problem,
     RulesUnsupported,
     TooManyCombinations,
@@ -396,7 +395,6 @@ __all__ = [
     "NoOwnFare",
     "PartyPrice",
     "PartyRequest",
-    "PartyTooLarge",
     "PartyTraveler",
     "PersonPrice",
     "Problem",

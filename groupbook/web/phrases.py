@@ -77,7 +77,6 @@ def unbookable_text(reason: str | None, seats_left: int | None, say: Words) -> s
     return {
         "offer_not_bookable": say("Vote only"),
         "not_an_offer": say("Vote only"),
-        "party_too_large": say("Too many for one booking"),
         "too_many_combinations": say("Too many for one booking"),
     }.get(reason or "", say("No price now"))
 
@@ -149,7 +148,6 @@ def error_text(error: GroupbookError, say: Words) -> str:
         "code_not_usable": _code_text(error, say),
         "code_invalid": say("You have entered as many codes as we keep. Remove one first."),
         "age_invalid": say("Please give your age in years, between 0 and 120."),
-        "party_too_large": say("The group is too large for one booking."),
         "share_not_allowed": say("The organizer does not allow sharing."),
         "outcome_unknown": say("We do not know yet whether it worked. Wait a moment and look again."),
     }

@@ -201,9 +201,6 @@ PROBLEMS: Final[Mapping[str, Advice]] = MappingProxyType(
         ),
         "discount_invalid": Advice("A discount, card or rule is not valid.", "`params` says which."),
         "no_own_fare": Advice("A traveler has no fare of their own in this offer.", "Send a full fare for everybody."),
-        "party_too_large": Advice(
-            "The party is larger than we price at once.", "At most 60 people travel in one trip."
-        ),
         "proof_broken": Advice(
             "The proof does not show that this price is lawful and the cheapest.", "`params` says what is wrong."
         ),

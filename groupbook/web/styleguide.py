@@ -93,8 +93,11 @@ TOLD = ToldPrice(
     ("Your Senior card cannot be combined with Advantage Young; using it instead would cost the group €15.60 more.",
      "Your code LANTERNS needs a larger order."), "No cheaper lawful combination exists.",
 )  # fmt: skip
-ABOUT = AboutYou((CardChoice("advantage_young", "Advantage Young"), CardChoice("senior", "Senior", True)), 27,
-                 codes=(CodeView("cod_1", "FRIENDS10"), CodeView("cod_2", "SPRING-26", "expired")))
+ABOUT = AboutYou(
+    (CardChoice("advantage_young", "Advantage Young"), CardChoice("senior", "Senior", True)),
+    27,
+    codes=(CodeView("cod_1", "FRIENDS10"), CodeView("cod_2", "SPRING-26", "expired")),
+)
 SOON = datetime(2027, 7, 1, 18, 0, tzinfo=UTC)
 TRIP = TripView(
     "trip_1", "/t/trip_1", "Marseille with the gang", "open", BO, "Ana", GROUP, 5,

@@ -25,7 +25,6 @@ from groupbook.discounts import (
     CatalogueNotFound,
     DiscountError,
     NoOwnFare,
-    PartyTooLarge,
     Problem,
     RulesUnsupported,
     TooManyCombinations,
@@ -257,8 +256,6 @@ def _refuse(view: View, error: DiscountError, say: Words) -> None:
                 "%(name)s has no fare to buy alone, so nothing bounds what they would pay.",
                 name=error.params.get("traveler", say("Somebody")),
             )
-        case PartyTooLarge():
-            view.trouble = say("The party is too large for an exact answer, and no guess is given instead.")
         case TooManyCombinations():
             view.trouble = say("The rules combine in too many ways for an exact answer, and no guess is given instead.")
         case _:

@@ -100,7 +100,7 @@ def test_a_broken_case_is_refused_with_a_pointer() -> None:
         parse_case({**CASES[0], "travellers": []}, CATALOGUE)
 
 
-# --- a party that fills an offer more than once ------------------------------------------------------------------------
+# --- a party that fills an offer more than once -----------------------------------------------------------------------
 
 
 def test_twelve_people_are_split_into_groups() -> None:

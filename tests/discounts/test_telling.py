@@ -85,8 +85,7 @@ def test_the_next_step_is_the_smallest_group_that_pays_less(database: Database) 
 
 def test_three_by_groupsave_have_no_next_step_and_one_needs_two_more(database: Database) -> None:
     put(database, rules("uk.groupsave"))
-    for fares, people_more in (({"ana": 3000}, 2), ({"ana": 3000, "ben": 3000, "cem": 3000}, None)):
-        request = ask(**fares)
+    for request, people_more in ((ask(ana=3000), 2), (ask(ana=3000, ben=3000, cem=3000), None)):
         priced = price(database, request, explain=False)
         with database.begin(KESTREL) as session:
             step = discounts.next_step(session, request, priced)

@@ -52,12 +52,6 @@ class CaseInvalid(_Problems):
     code = "case_invalid"
 
 
-class PartyTooLarge(DiscountError):
-    """More travelers share offers than the exact search covers. No guess is given instead."""
-
-    code = "party_too_large"
-
-
 class TooManyCombinations(DiscountError):
     """The budget of the exact search was reached before a proof. No guess is given instead."""
 

@@ -191,6 +191,9 @@ class _Search:
             self.edges.pop()
             self.low[at], self.high[at] = before
             self.solver.changeColBounds(at, float(before[0]), float(before[1]))
+        kind = self.model.numbers[at]
+        if isinstance(kind, Applications) and self.model.offers[kind.offer].rule.household:
+            self.counted = True  # a feature cannot say in which household
         low, high = halves[False], halves[True]
         if not self.prove or low is None or high is None:
             return None

@@ -54,7 +54,7 @@ def price_party(
         travelers: in the party's order, which breaks ties: earlier members first.
         explain: also why a card did not help and what an unused one would cost.
     Raises:
-        PartyTooLarge, TooManyCombinations: no exact answer within the budget, and no guess is given instead.
+        TooManyCombinations: no exact answer within the budget, and no guess is given instead.
         NoOwnFare: a traveler has no fare that may be bought alone.
     """
     request = PartyRequest(facts, tuple(travelers), currency, on)

@@ -82,7 +82,7 @@ def try_party(rules: TrialRules, party: Mapping[str, Any]) -> Trial:
         party: a case: `id`, `currency`, `trip`, the people, `codes`, `quota`. Without `rules` every rule is in play.
     Raises:
         CaseInvalid: a field of the party is broken, an unknown rule or owner of a code.
-        PartyTooLarge, TooManyCombinations, NoOwnFare: there is no exact answer, and no guess is given instead.
+        TooManyCombinations, NoOwnFare: there is no exact answer, and no guess is given instead.
         TrialsBusy: others are being tried.
     """
     case = {**party, "rules": party.get("rules", list(rules.catalogue.executable))}
