@@ -164,12 +164,15 @@ class Difference:
     ours: Run
     highs: Run
     cpsat: Run
+    enumerated: int | None  # None: too many assignments
 
     @property
     def against_ours(self) -> bool:
         """Whether ours is unproven, or not what CP-SAT proves (or, where that has no proof, HiGHS)."""
+        if not self.ours.proven or self.enumerated not in (None, self.ours.total):
+            return True
         judge = self.cpsat if self.cpsat.proven else self.highs
-        return not self.ours.proven or (judge.proven and judge.total != self.ours.total)
+        return judge.proven and judge.total != self.ours.total
 
 
 def compare(field: Field, instances: int) -> Iterator[Difference | None]:
@@ -183,7 +186,8 @@ def compare(field: Field, instances: int) -> Iterator[Difference | None]:
         classes = programs.alike if number % 2 else programs.singles
         written = programs.program(priced, classes(priced))
         ours, peer = _timed(document, _optimum), field.highs.solve(written)
-        same = ours.proven and peer.proven and ours.total == peer.total
-        if same and brute.assignments(priced) <= _BRUTE_INSTANCES_MAX:
-            same = brute.cheapest(priced) == ours.total
-        yield None if same else Difference(str(document["id"]), ours, peer, field.cpsat.solve(written))
+        few = brute.assignments(priced) <= _BRUTE_INSTANCES_MAX
+        enumerated = brute.cheapest(priced) if few else None
+        same = ours.proven and peer.proven and ours.total == peer.total and enumerated in (None, ours.total)
+        name = str(document["id"])
+        yield None if same else Difference(name, ours, peer, field.cpsat.solve(written), enumerated)
