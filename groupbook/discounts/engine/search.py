@@ -120,7 +120,7 @@ class _Search:
         self.step = 1 if prove or model.codes.codes else gcd(*model.cost) or 1
         self.low = [0] * len(model.cost)
         self.high = list(model.upper)
-        self.cuts: set[tuple[int, int]] = set()
+        self.cuts: dict[tuple[int, int], list[tuple[int, float]]] = {}  # (offer, type) -> the row added for it
         self.counted = False  # whether some node was settled by trying every number, which no dual price proves
         self.open: list[float] = []  # bounds of what the budget left unsolved
         self.root: Leaf | None = None
@@ -236,10 +236,10 @@ class _Search:
                 people = len(model.kinds.types[type])
                 taken = sum(numbers[seat] for seat in seats)
                 if taken > people * applications + _EPSILON and (offer, type) not in self.cuts:
-                    self.cuts.add((offer, type))
-                    index = np.array([at, *seats], dtype=np.int32)
-                    entries = np.array([-float(people), *([1.0] * len(seats))])
-                    self.solver.addRow(-UNBOUNDED, 0.0, len(index), index, entries)
+                    row = [(at, -float(people)), *((seat, 1.0) for seat in seats)]
+                    self.cuts[(offer, type)] = row
+                    index = np.array([number for number, _ in row], dtype=np.int32)
+                    self.solver.addRow(-UNBOUNDED, 0.0, len(row), index, np.array([entry for _, entry in row]))
                     added = True
         return added
 
@@ -315,10 +315,12 @@ class _Search:
     def _ray(self) -> tuple[list[float], list[float]]:
         _, found, ray = self.solver.getDualRay()  # type: ignore[attr-defined]  # its stubs leave it out
         count = len(self.model.rows)
-        rows = [float(one) for one in ray] if found else []
-        rows = rows[:count] + [0.0] * (count - len(rows))
+        rows = [float(one) for one in ray] if found else [0.0] * (count + len(self.cuts))
         reduced = [-sum(rows[row] * amount for row, amount in entries) for entries in self.model.entries]
-        return rows, reduced
+        for price, cut in zip(rows[count:], self.cuts.values(), strict=True):
+            for number, entry in cut:
+                reduced[number] -= price * entry
+        return rows[:count], reduced
 
 
 def _load(model: Model) -> highspy.Highs:
