@@ -64,7 +64,7 @@ MUTANTS = {
     ),
     "no quotas": ("market.py", "for key, limit in self.case.quota.items():", "for key, limit in ():"),
     "no companion limits": ("market.py", "limit = min(capacity, others)", "limit = others"),
-    "no validity dates": ("market.py", "if valid is not None and (", "if False and ("),
+    "no validity dates": ("terms.py", "if valid is not None and (", "if False and ("),
     "minimum size off by one": (
         "rules.py",
         """        if self.anchor != (self.capacity is not None):""",

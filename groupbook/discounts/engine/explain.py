@@ -15,7 +15,7 @@ from groupbook.discounts.engine.gap import Solved
 from groupbook.discounts.engine.kinds import homes_of, is_listed
 from groupbook.discounts.engine.market import Joint, Market, pivoting_max
 from groupbook.discounts.engine.model import Must, build
-from groupbook.discounts.engine.optimum import least_listed, value_of
+from groupbook.discounts.engine.optimum import bound_of, least_listed, value_of
 from groupbook.discounts.engine.orders import CodeSet, UsedCode
 from groupbook.discounts.engine.rules import Bundle, JointRule, OrderRule, Role, Rule, SelfRule
 from groupbook.discounts.engine.search import is_possible, nodes_max, search
@@ -39,6 +39,7 @@ def explained(case: Case, solved: Sequence[Solved], assignment: Assignment, alon
     """Why each card, code and public offer is of no use, or what using it would cost."""
     market, complete = solved[0].market, True
     market.work.renew()
+    least = bound_of(solved)
     used = {(column.rule, column.by) for column in assignment.columns}
     used |= {(code.rule.id, code.by) for code in assignment.codes.codes}
     for column in assignment.columns:
@@ -56,7 +57,7 @@ def explained(case: Case, solved: Sequence[Solved], assignment: Assignment, alon
             try:
                 reason = _reason(market, rule, by)
                 if reason is None:
-                    total = _total_using(solved, rule, by, alone)
+                    total = _total_using(solved, rule, by, alone, least)
                     reason = _useless(market, rule, by) if total is None else None
             except TooManyCombinations:
                 complete = False
@@ -68,7 +69,7 @@ def explained(case: Case, solved: Sequence[Solved], assignment: Assignment, alon
     return Explanation(tuple(sorted(rejected)), tuple(sorted(unused)), complete)
 
 
-def _total_using(solved: Sequence[Solved], rule: Rule, by: str, alone: Sequence[int]) -> int | None:
+def _total_using(solved: Sequence[Solved], rule: Rule, by: str, alone: Sequence[int], least: int) -> int | None:
     """The least total when this has to be used, under whichever codes may be used with it; None: it cannot be.
 
     Raises:
@@ -82,7 +83,8 @@ def _total_using(solved: Sequence[Solved], rule: Rule, by: str, alone: Sequence[
             model = one.model
         else:
             model = build(one.market, one.codes, Must(rule, by))
-        found = search(model, value=value_of(model, alone), nodes=nodes_using if one.codes.gives else nodes_max)
+        nodes = nodes_using if one.codes.gives else nodes_max
+        found = search(model, value=value_of(model, alone), nodes=nodes, least=least)
         if found.total is not None and one.codes.gives:
             uses = partial(_uses, one.market, rule.id, by)
             within = replace(one, found=replace(found, root=one.found.root))
@@ -109,7 +111,7 @@ def _uses(market: Market, rule: str, by: str, columns: Chosen) -> bool:
 
 def _reason(market: Market, rule: Rule, by: str) -> str | None:
     """The first reason, in the order of refusal, why a rule cannot be used here; None when it can."""
-    general = market.problem(rule)
+    general = market.terms.problem(rule)
     if general is not None:
         return general
     holders = market.holders(rule, by) if by != "public" else []

@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 from groupbook.discounts.engine.cases import Case, Facts, card_problem, fits
 from groupbook.discounts.engine.errors import NoOwnFare, TooManyCombinations
 from groupbook.discounts.engine.rules import Bundle, JointRule, Kin, OrderRule, Role, Rule, SelfRule
-from groupbook.discounts.engine.tickets import Chain, Move, Ticket, chains, move_of
+from groupbook.discounts.engine.terms import terms_of
+from groupbook.discounts.engine.tickets import Chain, Ticket
 
 Resource = tuple[str, ...]
 Usage = tuple[tuple[int, int], ...]  # (resource number, amount), sorted
@@ -98,11 +99,10 @@ class Market:
         for person, one in enumerate(case.travelers):
             kinds.setdefault((self.facts.ages[person], one.tags, self._usable[person]), []).append(person)
         self._kinds = list(kinds.values())
-        self._problems: dict[str, str | None] = {}
+        self.terms = terms_of(case, self.facts)
+        self.gated = self.terms.gated
         # A rule that nobody brings in is not even looked at.
-        self.in_force = [rule for rule in case.rules if self._is_brought(rule) and self.problem(rule) is None]
-        gates = [rule for rule in case.rules if rule.gated and rule.families != "*"]
-        self.gated = frozenset(family for rule in gates for family in rule.families)
+        self.in_force = [rule for rule in case.rules if self._is_brought(rule) and self.terms.problem(rule) is None]
         self.fares = [tuple(one.fares.items()) for one in case.travelers]
         self._fitting: dict[tuple[str, str], tuple[int, ...]] = {}
         self.own, self.own_by = self._own_rules()
@@ -122,8 +122,6 @@ class Market:
         for eater in self.eaters:
             self._eaters_of.setdefault(eater.person, []).append(eater)
         self._quotas = bool(case.quota)
-        self._chains: dict[object, list[Chain]] = {}
-        self._moves: dict[tuple[str, str], Move | None] = {}
         self._tickets: dict[tuple[object, ...], tuple[Ticket, ...]] = {}
 
     # --- eligibility ------------------------------------------------------------------------------------------------
@@ -135,23 +133,6 @@ class Market:
         if trigger.code:
             return any(id == rule.id for id, _ in self.case.codes)
         return any(kind in self._held for kind in trigger.cards)
-
-    def problem(self, rule: Rule) -> str | None:
-        """Why a rule is not available on this trip at all, in the order of refusal; None when it is."""
-        if rule.id not in self._problems:
-            self._problems[rule.id] = self._general_problem(rule)
-        return self._problems[rule.id]
-
-    def _general_problem(self, rule: Rule) -> str | None:
-        on = self.case.trip.date
-        valid = rule.valid
-        if valid is not None and (
-            (valid.starts_on is not None and on < valid.starts_on) or (valid.ends_on is not None and on > valid.ends_on)
-        ):
-            return "not_in_force"
-        if rule.currency not in ("any", self.case.currency):
-            return "currency"
-        return self.facts.first_failing(rule.when)
 
     def fits(self, person: int, role: Role | SelfRule) -> bool:
         return fits(role.who, self.case.travelers[person], self.facts.ages[person], self._usable[person])
@@ -306,15 +287,10 @@ class Market:
                 yield ticket
 
     def _chains_of(self, person: int, part: tuple[JointRule, Role, int] | None) -> list[Chain]:
-        own = self._chain_keys[person]
-        key = (own, (part[0].id, part[1].name) if part else None)
-        known = self._chains.get(key)
-        if known is None:
-            joint = (part[0], self._role_move(part[0], part[1])) if part else None
-            self.work.spend(len(own[0]))
-            known = self._chains[key] = chains(own[1], self.own[person], self._own_move, self.gated, joint)
-        self.work.spend(len(known))
-        return known
+        named = self._chain_keys[person]
+        found = self.terms.chains(self.own[person], named, (part[0], part[1]) if part else None)
+        self.work.spend(len(named[0]) + len(found))
+        return found
 
     def tickets_of(
         self, person: int, part: tuple[JointRule, Role, int] | None, *, using: str | None = None
@@ -367,18 +343,6 @@ class Market:
             flat = self.flat_ticket(person, joint.rule) if using is None else None
             return () if flat is None else (flat,)
         return self.tickets_of(person, (joint.rule, role, size), using=using)
-
-    def _own_move(self, rule: SelfRule) -> Move | None:
-        key = (rule.id, "")
-        if key not in self._moves:
-            self._moves[key] = move_of(rule, rule.effect, self.facts, None)
-        return self._moves[key]
-
-    def _role_move(self, rule: JointRule, role: Role) -> Move | None:
-        key = (rule.id, role.name)
-        if key not in self._moves:
-            self._moves[key] = move_of(rule, role.effect, self.facts, role.name)
-        return self._moves[key]
 
     # --- links ------------------------------------------------------------------------------------------------------
 

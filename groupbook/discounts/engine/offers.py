@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from groupbook.discounts.engine.market import Joint, Market
-from groupbook.discounts.engine.rules import Bundle, Effect, JointRule, NthOff, PayFor, Role
-from groupbook.discounts.engine.tickets import Ticket, move_of
+from groupbook.discounts.engine.rules import Bundle, JointRule, NthOff, PayFor, Role
+from groupbook.discounts.engine.tickets import Ticket
 from groupbook.kit.errors import InvariantBroken
 
 Copy = Literal["plain", "flat", "free", "paid", "less"]
@@ -192,5 +192,5 @@ def nth_price(market: Market, rule: JointRule, ticket: Ticket) -> int:
     """What somebody pays who comes late enough in a "from the n-th person on" offer."""
     if not isinstance(rule.pool, NthOff):
         raise InvariantBroken(rule=rule.id)
-    move = move_of(rule, Effect(bp=rule.pool.bp), market.facts, None)
+    move = market.terms.nth_move(rule, rule.pool)
     return ticket.price if move is None else move(ticket.price, ticket.family, 0)

@@ -56,6 +56,7 @@ def search(
     prove: bool = False,
     ceiling: int | None = None,
     nodes: int = nodes_max,
+    least: int = 0,
 ) -> Found:
     """The cheapest whole numbers.
 
@@ -64,10 +65,11 @@ def search(
         prove: also keep the tree with its dual prices.
         ceiling: totals from here on are of no interest.
         nodes: how many relaxations may be solved before the search stops with a bound.
+        least: no total is below this, as the caller has proven.
     Raises:
         TooManyCombinations: the budget ended before anything was found.
     """
-    return _Search(model, value, prove, ceiling, nodes).run()
+    return _Search(model, value, prove, ceiling, nodes, least).run()
 
 
 def is_possible(model: Model) -> bool:
@@ -105,6 +107,7 @@ class _Search:
         prove: bool,
         ceiling: int | None,
         nodes: int,
+        least: int,
     ) -> None:
         self.model = model
         self.value = value
@@ -114,6 +117,7 @@ class _Search:
         if value is None and ceiling is None and (plain := model.plain()) is not None:
             self._consider(plain)
         self.left = nodes
+        self.least = least
         self.nodes_max = nodes
         self.slack = float(pieces_of(model.codes)[1]) if model.codes.codes else 0.0
         # Every total is a multiple of this. A proof is checked against all prices, not only those worth considering.
@@ -245,7 +249,7 @@ class _Search:
 
     def _rounded(self, bound: float) -> int:
         """The least possible total above a bound."""
-        return ceil((bound - self.slack - 1e-5) / self.step) * self.step
+        return max(self.least, ceil((bound - self.slack - 1e-5) / self.step) * self.step)
 
     def _fractional(self, numbers: list[float]) -> int | None:
         """The number to branch on: applications before seats, the most undecided first; None when all are whole."""
