@@ -1,7 +1,8 @@
 """Discounts: rule catalogues, what travelers are entitled to, and the cheapest lawful price of a party.
 
 Promise: the lines of everybody add up to what they pay, the payments add up to the total, and nobody pays more than
-alone. What this engine cannot price exactly it refuses; it never guesses. Entitlements are read by their owner only;
+alone. The total carries a proof; where a budget ends before it, the price says so and gives the bound, and a rule that
+cannot be priced exactly is refused. Nothing is called optimal that is not. Entitlements are read by their owner only;
 the limits of a code hold however many ask at once, and each use counts once. `subject` is a person's or a guest's id,
 `reference` a booking's, both opaque here. `discounts/engine/` is pure.
 """
