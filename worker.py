@@ -16,13 +16,14 @@ from celery.signals import setup_logging
 from groupbook import bookings, notices, referrals, webhooks
 from groupbook.config import Settings
 from groupbook.house import forget_person
-from groupbook.kit import broker, logs
+from groupbook.kit import alarms, broker, logs
 from groupbook.kit.facts import Listeners
 from groupbook.main import assemble
 
 # Fact -> who hears of it, in floors from low to high. A listener is a step: it composes and calls nobody outside.
 _MERCHANT = ("webhooks", webhooks.note_event)
 _PEOPLE = ("notices", notices.note)
+_ALARM = ("alarms", alarms.note)
 _HOLD = ("bookings", bookings.on_hold)
 _ORDER = ("bookings", bookings.on_order)
 _PORTION = ("bookings", bookings.on_portion)
@@ -30,12 +31,18 @@ LISTENERS: Listeners = {
     "person.erased": [("house", forget_person)],
     "hold.placed": [_HOLD],
     "hold.refused": [_HOLD],
+    "hold.extended": [_HOLD],
+    "hold.extend_refused": [_HOLD],
     "hold.expired": [_HOLD],
     "hold.released": [_HOLD],
+    "offer.rechecked": [_ORDER],
+    "order.pending": [_ORDER],
     "order.confirmed": [_ORDER],
+    "order.amended": [_ORDER],
+    "order.amend_refused": [_ORDER],
     "order.rejected": [_ORDER],
     "order.canceled": [_ORDER],
-    "order.discrepant": [_ORDER],
+    "order.discrepant": [_ORDER, _ALARM],
     "portion.authorizing": [_PORTION],
     "portion.observed": [_PORTION],
     "portion.authorized": [_PORTION, _MERCHANT],
@@ -46,9 +53,19 @@ LISTENERS: Listeners = {
     "portion.captured": [_PORTION, _MERCHANT],
     "portion.capture_failed": [_PORTION],
     "portion.voided": [_PORTION, _MERCHANT],
-    "portion.refunded": [_PORTION, _MERCHANT],
-    "portion.refund_failed": [_PORTION],
-    "payment.discrepant": [_PORTION],
+    "portion.refunded": [_PORTION, _PEOPLE, _MERCHANT],
+    "portion.saved": [_PORTION],
+    "portion.dropped": [_PORTION],
+    "portion.asked_again": [_PORTION],
+    "portion.covered": [_PORTION],
+    "portion.waived": [_PORTION],
+    "portion.disputed": [_PORTION],
+    "portion.dispute_won": [_PORTION],
+    "portion.dispute_lost": [_PORTION],
+    "portion.refund_failed": [_PORTION, _ALARM, _MERCHANT],
+    "payment.discrepant": [_PORTION, _ALARM],
+    "reconciliation.difference": [("bookings", bookings.on_reconciliation), _ALARM, _MERCHANT],
+    "reconciliation.resolved": [_MERCHANT],
     "trip.started": [_MERCHANT],
     "trip.decided": [_PEOPLE, _MERCHANT],
     "trip.undecided": [_MERCHANT],
@@ -62,7 +79,9 @@ LISTENERS: Listeners = {
     "booking.confirmed": [("referrals", referrals.on_booking_confirmed), _PEOPLE, _MERCHANT],
     "booking.aborted": [_PEOPLE, _MERCHANT],
     "booking.canceled": [_PEOPLE, _MERCHANT],
+    "booking.amended": [_MERCHANT],
     "booking.parked": [_MERCHANT],
+    "intent.parked": [_MERCHANT],
 }
 
 # Rows besides intents and facts that are woken after a commit, by the name their room nudges with.
@@ -78,9 +97,10 @@ def make_app(settings: Settings) -> Celery:
     @cache
     def work() -> broker.Work:
         house = assemble(settings, nudger=broker.CeleryNudger(app), name="groupbook-worker")
+        deliverer = house.deliverer(LISTENERS)
         return broker.Work(
-            runner=house.runner,
-            deliverer=house.deliverer(LISTENERS),
+            runner=house.worker_runner(deliverer),
+            deliverer=deliverer,
             merchants=house.merchant_ids,
             jobs=house.jobs,
             sweeps=house.sweeps,

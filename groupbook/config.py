@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from functools import cached_property
-from urllib.parse import urlsplit
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -37,17 +38,33 @@ class Settings(BaseSettings):
     demo_staff_password: SecretStr = SecretStr("")
 
     smtp_url: SecretStr = Field(
-        default=SecretStr(""), description="smtp://user:password@host:587 (STARTTLS) or smtps://…"
+        default=SecretStr(""),
+        description="smtp://user:password@host:587 (STARTTLS), smtps://… or file:///folder, which sends nothing",
     )
-    mail_from: str = Field(default="", description="the sender of our e-mails")
+    smtp_ca_file: str = Field(default="", description="certificates to trust instead of the system's")
+    smtp_timeout_seconds: float = 10.0
+    mail_from: str = Field(default="", description='the sender of our e-mails: trips@example.org, "Trips" <…>')
 
     # What is allowed
+    addresses_per_merchant_max: int = Field(
+        default=1_000, ge=1, description="how many e-mail addresses a merchant's customers may give in a day"
+    )
     test_mode: bool = Field(default=False, description="serves the style guide and lets webhooks reach loopback")
 
     # Budgets, in seconds
     provider_timeout_seconds: float = 20.0
     merchant_timeout_seconds: float = 20.0
     lease_seconds: float = 120.0
+    calls_at_once: int = Field(default=8, description="how many calls of one booking may be under way in a worker")
+    provider_endpoint_requests_per_second: float = Field(
+        default=25.0, gt=0, description="what the payment provider allows per endpoint of one account"
+    )
+    provider_account_requests_per_second: int = Field(
+        default=100, gt=0, description="and for all of its endpoints together; a sandbox allows 25"
+    )
+    idempotency_lock_seconds: float = Field(
+        default=60.0, gt=0, description="how long a request may take before its repetition is let in beside it"
+    )
     retry_seconds_min: float = 2.0
     retry_seconds_max: float = 600.0
     sweep_seconds: float = 15.0
@@ -55,6 +72,16 @@ class Settings(BaseSettings):
     confirm_budget_seconds: float = Field(default=900.0, description="how long the merchant may take to confirm")
     settle_budget_seconds: float = Field(default=6 * 3600.0, description="how long capturing or voiding may take")
     second_look_seconds: float = Field(default=330.0, description="when a voided attempt is looked at again")
+    operator_alone_max: int = Field(
+        default=100_000,
+        ge=0,
+        description="minor units of its currency that one operator may give back of a booking; more needs a second one",
+    )
+    call_alarm_seconds: float = Field(default=3600.0, description="how long an outside call may be owed unalarmed")
+    fact_alarm_seconds: float = Field(default=300.0, description="how long a fact may wait for its listeners unalarmed")
+    missed_events_seconds: float = Field(
+        default=300.0, description="how often the provider's own list of messages is read for what never came"
+    )
     session_days: float = 30.0
     embed_session_seconds: float = Field(default=8 * 3600.0, description="life of a bearer in a frame")
 
@@ -63,6 +90,12 @@ class Settings(BaseSettings):
         """Scheme, host and port as a browser writes them in `Origin`."""
         parts = urlsplit(self.public_url)
         return f"{parts.scheme}://{parts.netloc}"
+
+    @cached_property
+    def mail_folder(self) -> Path | None:
+        """Where e-mails are kept instead of sent; None when they are sent, or not written at all."""
+        parts = urlsplit(self.smtp_url.get_secret_value())
+        return Path(unquote(parts.path)) if parts.scheme == "file" and parts.path else None
 
     @cached_property
     def payment_origins(self) -> tuple[str, ...]:

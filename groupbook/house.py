@@ -13,21 +13,26 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from groupbook import bookings, discounts, merchants, notices, offers, payments, people, referrals, trips, webhooks
-from groupbook.bookings.domain import Policy
+from groupbook.bookings.domain import Policy, check_settings
 from groupbook.config import Settings
-from groupbook.kit import clock, idempotency
+from groupbook.kit import alarms, clock, idempotency
 from groupbook.kit.database import Database, Nudger
 from groupbook.kit.facts import Deliverer, Fact, Listeners
-from groupbook.kit.ids import DeliveryId, MerchantId, NoticeId, PersonId, to_wire
-from groupbook.kit.intents import IntentHandler, Runner, RunnerSettings
+from groupbook.kit.ids import DeliveryId, MerchantId, NoticeId, PersonId
+from groupbook.kit.intents import IntentHandler
+from groupbook.kit.pace import Pace
+from groupbook.kit.runner import Runner, RunnerSettings
 from groupbook.kit.sealing import Sealer
 from groupbook.notices.ports import Messenger
 from groupbook.offers import AdapterOf
 from groupbook.offers.ports import AdapterFactory
 from groupbook.payments import Providers
-from groupbook.payments.ports import ProviderFactory
+from groupbook.payments.ports import Onboarding, ProviderFactory
 from groupbook.people.ports import SocialNetwork
 from groupbook.webhooks.ports import Sender
+
+# Listeners that move a booking: they hear of a call's outcome in the transaction that records it.
+HEARD_AT_ONCE = ("bookings",)
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class Outside:
     merchants: Mapping[str, AdapterFactory]
     messengers: Sequence[Messenger]
     sender: Sender
+    setups: Mapping[str, Onboarding] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -53,12 +59,27 @@ class House:
     providers: Providers
     runner: Runner
     webhooks: webhooks.WebhookDeps
+    letters: notices.NoticeDeps
     policy: Policy
+    handlers: Mapping[str, IntentHandler] = field(repr=False)
+    runner_settings: RunnerSettings
+    pace: Pace
     sweeps: Mapping[str, Callable[[UUID], object]] = field(repr=False)
     jobs: Mapping[str, Callable[[UUID, UUID], object]] = field(repr=False)
 
     def deliverer(self, listeners: Listeners) -> Deliverer:
-        return Deliverer(self.database, listeners)
+        return Deliverer(self.database, listeners, at_once=HEARD_AT_ONCE)
+
+    def worker_runner(self, deliverer: Deliverer) -> Runner:
+        """A runner that goes on with what its recordings owe, for the saga hears of them in the same transaction."""
+        return Runner(
+            self.database,
+            self.handlers,
+            self.runner_settings,
+            deliverer=deliverer,
+            guard=bookings.lock_first,
+            pace=self.pace,
+        )
 
     def merchant_ids(self) -> list[UUID]:
         return [merchant.id for merchant in merchants.all_merchants(self.database)]
@@ -75,9 +96,16 @@ class House:
         self.database.close()
 
 
-def build(settings: Settings, outside: Outside, *, nudger: Nudger | None = None, name: str = "groupbook") -> House:
-    """Put the rooms together."""
-    database = Database(settings.database_url, nudger=nudger, name=name)
+def build(
+    settings: Settings,
+    outside: Outside,
+    *,
+    nudger: Nudger | None = None,
+    name: str = "groupbook",
+    database: Database | None = None,
+) -> House:
+    """Put the rooms together, on the settings' database or on one that is brought."""
+    database = database or Database(settings.database_url, nudger=nudger, name=name)
     sealer = Sealer(settings.secret_key.get_secret_value())
     adapter_of = offers.connected_adapters(outside.merchants, sealer)
     providers = Providers(
@@ -86,19 +114,27 @@ def build(settings: Settings, outside: Outside, *, nudger: Nudger | None = None,
         factories=outside.providers,
         timeout_seconds=settings.provider_timeout_seconds,
         inflight_seconds=settings.second_look_seconds,
+        setups=outside.setups,
     )
     handlers: dict[str, IntentHandler] = {
-        **offers.intent_handlers(database, adapter_of, timeout_seconds=settings.merchant_timeout_seconds),
+        **offers.intent_handlers(
+            database,
+            adapter_of,
+            timeout_seconds=settings.merchant_timeout_seconds,
+            inflight_seconds=settings.second_look_seconds,
+        ),
         **payments.intent_handlers(providers),
     }
-    runner = Runner(
-        database,
-        handlers,
-        RunnerSettings(
-            lease_seconds=settings.lease_seconds,
-            retry_seconds_min=settings.retry_seconds_min,
-            retry_seconds_max=settings.retry_seconds_max,
-        ),
+    runner_settings = RunnerSettings(
+        lease_seconds=settings.lease_seconds,
+        retry_seconds_min=settings.retry_seconds_min,
+        retry_seconds_max=settings.retry_seconds_max,
+        calls_at_once=settings.calls_at_once,
+    )
+    pace = Pace(
+        payments.ENDPOINTS,
+        per_second=settings.provider_endpoint_requests_per_second,
+        account_per_second=settings.provider_account_requests_per_second,
     )
     hooks = webhooks.WebhookDeps(
         database=database,
@@ -110,9 +146,17 @@ def build(settings: Settings, outside: Outside, *, nudger: Nudger | None = None,
     letters = notices.NoticeDeps(
         database=database,
         messengers=outside.messengers,
-        trip_link=lambda trip_id: f"{settings.public_url}/t/{to_wire('trip', trip_id)}",
+        sealer=sealer,
+        public_url=settings.public_url,
         lease_seconds=settings.lease_seconds,
+        addresses_per_merchant_max=settings.addresses_per_merchant_max,
     )
+    policy = Policy(
+        collection_window_seconds=settings.collection_window_seconds,
+        confirm_budget_seconds=settings.confirm_budget_seconds,
+        settle_budget_seconds=settings.settle_budget_seconds,
+    )
+    check_settings({}, policy)  # a house that contradicts itself does not start
     return House(
         settings=settings,
         database=database,
@@ -120,14 +164,22 @@ def build(settings: Settings, outside: Outside, *, nudger: Nudger | None = None,
         outside=outside,
         adapter_of=adapter_of,
         providers=providers,
-        runner=runner,
+        runner=Runner(database, handlers, runner_settings, pace=pace),
+        handlers=handlers,
+        runner_settings=runner_settings,
+        pace=pace,
         webhooks=hooks,
-        policy=Policy(
-            collection_window_seconds=settings.collection_window_seconds,
-            confirm_budget_seconds=settings.confirm_budget_seconds,
-            settle_budget_seconds=settings.settle_budget_seconds,
-        ),
-        sweeps=_sweeps(database, sealer, hooks, letters),
+        letters=letters,
+        policy=policy,
+        sweeps={
+            **_sweeps(database, providers, hooks, letters),
+            "read_missed_events": lambda merchant_id: payments.read_missed_events(
+                providers, MerchantId(merchant_id), every_seconds=settings.missed_events_seconds
+            ),
+            "raise_alarms": alarms.Overdue(
+                database, call_seconds=settings.call_alarm_seconds, fact_seconds=settings.fact_alarm_seconds
+            ).look,
+        },
         jobs={
             webhooks.NUDGE: lambda merchant_id, row_id: webhooks.deliver(
                 hooks, MerchantId(merchant_id), DeliveryId(row_id)
@@ -138,7 +190,7 @@ def build(settings: Settings, outside: Outside, *, nudger: Nudger | None = None,
 
 
 def _sweeps(
-    database: Database, sealer: Sealer, hooks: webhooks.WebhookDeps, letters: notices.NoticeDeps
+    database: Database, providers: Providers, hooks: webhooks.WebhookDeps, letters: notices.NoticeDeps
 ) -> Mapping[str, Callable[[UUID], object]]:
     """What each room looks after by itself, merchant by merchant: deadlines, expiries, retries, old rows."""
 
@@ -153,12 +205,14 @@ def _sweeps(
         "decide_trips": lambda merchant_id: trips.decide_due(database, MerchantId(merchant_id)),
         "expire_holds": step(lambda session: offers.expire_holds(session, clock.now(session))),
         "look_at_payments": step(lambda session: payments.sweep(session, now=clock.now(session))),
+        "compare_with_provider": lambda merchant_id: payments.reconcile_due(providers, MerchantId(merchant_id)),
         "move_bookings": lambda merchant_id: bookings.sweep(database, merchant_id),
         "deliver_webhooks": lambda merchant_id: webhooks.sweep(hooks, MerchantId(merchant_id)),
+        "write_reminders": lambda merchant_id: notices.remind(database, MerchantId(merchant_id)),
         "send_notices": lambda merchant_id: notices.sweep(letters, MerchantId(merchant_id)),
-        "seal_card_numbers": step(lambda session: discounts.seal_card_numbers(session, sealer)),
         "forget_sessions": step(people.sweep),
         "forget_keys": step(idempotency.purge),
+        "forget_addresses": step(notices.forget_addresses),
         "forget_visits": step(lambda session: referrals.sweep(session, clock.now(session))),
     }
 

@@ -22,6 +22,7 @@ def outside(settings: Settings) -> Outside:
             name: network for name, make in registry.SOCIAL_NETWORKS.items() if (network := make(settings)) is not None
         },
         providers=registry.PAYMENT_PROVIDERS,
+        setups=registry.PAYMENT_SETUPS,
         merchants=registry.MERCHANT_ADAPTERS,
         messengers=[
             messenger for connect in registry.MESSENGERS.values() if (messenger := connect(settings)) is not None

@@ -47,7 +47,7 @@ def seed_demo(house: House, plan: DemoPlan) -> MerchantId:
             livemode=False,
             timezone=plan.timezone,
             currency=plan.currency,
-            capabilities=Capabilities(hold_seconds_max=hold_seconds_max),
+            capabilities=Capabilities(holds=True, hold_seconds_max=hold_seconds_max),
         ).id
     with house.database.begin(merchant_id) as session:
         merchants.create_api_key(session, house.sealer, name="Demo", secret=plan.api_key)

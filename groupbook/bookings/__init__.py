@@ -5,82 +5,183 @@ hold and no live order; whatever the order in which news arrives, it ends in the
 budgets, or is parked with an alert. Every piece of news leads to one function, `progress`, which reads the truth of the
 rooms below under the booking's lock and takes the next step of a pure machine.
 
-    open_booking(database, caller, trip_id, *, policy, now) -> BookingId            use case, organizer
+    open_booking(database, caller, trip_id, *, policy, choices) -> BookingId        use case, organizer
     cancel_booking(database, caller, booking_id, *, now) -> None                    use case, organizer or merchant
     read_booking(database, caller, booking_id, *, now) -> BookingView               what this caller may see
     booking_of_trip(database, caller, trip_id, *, now) -> BookingView | None
-    ask_to_pay, withdraw_ask, take_over(database, caller, …)                        paying for each other
+    leave_booking(database, caller, booking_id) -> None                             before the freeze
+    preview_leave(database, caller, booking_id) -> LeavePreview                     what that would do, to the cent
+    amend_booking(database, caller, booking_id, change) -> AmendmentId              one booked member, after it
+    read_policy, change_policy, booking_limits(database, caller, house_policy, …)   settings, and what they leave open
+    ask_to_pay, withdraw_ask, take_over, hand_back(database, caller, …)             paying for each other
+    hand_over, open_handover, take_place, keep_place(database, …)                   a place for a friend, by a link
+    give, take_back(database, caller, …)                                            a part for a friend, a sponsor
+    propose_split, answer_split(database, caller, …)                                a sum shared by parts
     list_bookings(database, caller, …) -> Slice[BookingView]                        the merchant's own
-    read_timeline(database, merchant_id, booking_id) -> list[Step]
+    read_story(database, merchant_id, booking_id) -> BookingStory                   steps, events, calls, answers, money
     read_tickets(database, caller, booking_id, *, now) -> list[TicketView]
+    read_receipt(database, caller, booking_id) -> Receipt                           a payer's own
     trip_of_booking(session, booking_id) -> TripId                                  step
+    awaited(session); awaited_of(session, booking_id)                               steps: who has not paid yet
     progress(session, booking_id) -> None                                           step; level-triggered, idempotent
     sweep(database, merchant_id) -> int                                             deadlines and budgets
-    parked_bookings, resume_booking(database, merchant_id, …)                       the operator
-Facts: booking.started, booking.opened, booking.confirmed, booking.aborted, booking.canceled, booking.parked
+    list_parked, resume_booking, plan_cancel, force_cancel, mend_refund(database, merchant_id, …) the operator
+Facts: booking.started, booking.opened, booking.confirmed, booking.aborted, booking.amended, booking.canceled,
+    booking.parked
 """
 
 from groupbook.bookings.domain import (
     BookingNotFound,
     BookingState,
     BookingView,
+    Choices,
+    Limits,
     PayRequestView,
     Policy,
     PortionLine,
-    Step,
     TicketView,
 )
-from groupbook.bookings.listeners import forget, on_hold, on_order, on_portion
+from groupbook.bookings.listeners import forget, lock_first, on_hold, on_order, on_portion, on_reconciliation
+from groupbook.bookings.receipts import Movement, MovementKind, Receipt, ReceiptItem, ReceiptNotFound
+from groupbook.bookings.rescue import Act, Cancellation
 from groupbook.bookings.service import (
+    Awaited,
+    Change,
+    Handover,
+    LeavePreview,
+    OfferedPlace,
+    PlaceAddress,
+    amend_booking,
+    answer_split,
     ask_to_pay,
+    awaited,
+    awaited_of,
+    booking_limits,
     booking_of_trip,
     cancel_booking,
+    change_policy,
+    find_place,
+    force_cancel,
+    give,
+    hand_back,
+    hand_over,
+    has_receipt,
+    is_standing,
+    keep_place,
+    leave_booking,
     list_bookings,
+    list_parked,
     may_pay,
+    mend_refund,
     open_booking,
-    parked_bookings,
+    open_handover,
+    plan_cancel,
+    preview_leave,
     progress,
+    propose_split,
     read_booking,
+    read_handover,
+    read_policy,
+    read_receipt,
+    read_story,
     read_tickets,
-    read_timeline,
     refresh_payment,
     resume_booking,
     start_payment,
     sweep,
+    take_back,
     take_over,
+    take_place,
     trip_of_booking,
     withdraw_ask,
 )
+from groupbook.bookings.service.operating import Canceled, Mended, ParkedBooking, Resumed, WaitingForAPerson
+from groupbook.bookings.service.story import BookingStory, Entry, EntryKind, PortionStory, Stopped, error_code
+from groupbook.bookings.sharing import LOST_DISCOUNT, LostDiscount
 
 __all__ = [
+    "LOST_DISCOUNT",
+    "Act",
+    "Awaited",
     "BookingNotFound",
     "BookingState",
+    "BookingStory",
     "BookingView",
+    "Canceled",
+    "Cancellation",
+    "Change",
+    "Choices",
+    "Entry",
+    "EntryKind",
+    "Handover",
+    "LeavePreview",
+    "Limits",
+    "LostDiscount",
+    "Mended",
+    "Movement",
+    "MovementKind",
+    "OfferedPlace",
+    "ParkedBooking",
     "PayRequestView",
+    "PlaceAddress",
     "Policy",
     "PortionLine",
-    "Step",
+    "PortionStory",
+    "Receipt",
+    "ReceiptItem",
+    "ReceiptNotFound",
+    "Resumed",
+    "Stopped",
     "TicketView",
+    "WaitingForAPerson",
+    "amend_booking",
+    "answer_split",
     "ask_to_pay",
+    "awaited",
+    "awaited_of",
+    "booking_limits",
     "booking_of_trip",
     "cancel_booking",
+    "change_policy",
+    "error_code",
+    "find_place",
+    "force_cancel",
     "forget",
+    "give",
+    "hand_back",
+    "hand_over",
+    "has_receipt",
+    "is_standing",
+    "keep_place",
+    "leave_booking",
     "list_bookings",
+    "list_parked",
+    "lock_first",
     "may_pay",
+    "mend_refund",
     "on_hold",
     "on_order",
     "on_portion",
+    "on_reconciliation",
     "open_booking",
-    "parked_bookings",
+    "open_handover",
+    "plan_cancel",
+    "preview_leave",
     "progress",
+    "propose_split",
     "read_booking",
+    "read_handover",
+    "read_policy",
+    "read_receipt",
+    "read_story",
     "read_tickets",
-    "read_timeline",
     "refresh_payment",
     "resume_booking",
     "start_payment",
     "sweep",
+    "take_back",
     "take_over",
+    "take_place",
     "trip_of_booking",
     "withdraw_ask",
 ]

@@ -1,35 +1,45 @@
-"""The booking's machine, pure: no database, no clock, no network.
+"""What a booking is, as values: its states, its policy, its errors, and what each caller may see of it.
 
-Two functions carry the room. `news` looks at the truth of the rooms below (a `Snapshot`) and says what has happened
-that this booking must answer; `TABLE` says where that leads and which effects follow. Because `news` reads levels and
-not edges, a lost, doubled or late message changes nothing.
-
-    placing ──► open ──► freezing ──► confirming ──► capturing ──► booked ──► unwinding ──► refunding ──► refunded
-       │         │  ◄──────┘ │            │   └► tombstoning ┘└────────────────►┘
-       └► aborted◄── voiding ◄───────────────────────┘                any of them ──► parked ──► where it was
+How it moves is in `machine`.
 
 Errors of this room (kit.errors draws the tree they hang in):
 
     GroupbookError
-    ├── NotFound     booking_not_found, pay_request_not_found
+    ├── Invalid      policy_invalid, amendment_incomplete, contribution_invalid, split_invalid
+    ├── NotFound     booking_not_found, pay_request_not_found, contribution_not_found, split_not_found,
+    │                handover_not_found, receipt_not_found
     ├── Forbidden    not_organizer, not_your_booking
-    └── Conflict     booking_closed, nothing_decided, nobody_travels, not_payable_now, not_parked
+    ├── Gone         portion_gone, handover_over
+    └── Conflict     booking_closed, nothing_decided, nobody_travels, not_payable_now, not_traveling, amendment_open,
+                     cancel_unsafe, split_changed, already_traveling
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from types import MappingProxyType
-from typing import Final
+from typing import Any, Final, Literal, get_args
+from uuid import UUID
 
-from groupbook.kit.errors import Conflict, Forbidden, InvariantBroken, NotFound
-from groupbook.kit.ids import AttemptId, BookingId, MemberId, OfferId, PayRequestId, PortionId, QuoteId, TripId
+from groupbook.bookings.sharing import LOST_DISCOUNT, LostDiscount
+from groupbook.kit.errors import Conflict, Forbidden, Gone, Invalid, NotFound
+from groupbook.kit.ids import (
+    AttemptId,
+    BookingId,
+    ContributionId,
+    MemberId,
+    OfferId,
+    PayRequestId,
+    PortionId,
+    QuoteId,
+    SplitId,
+    TripId,
+)
 from groupbook.kit.money import Money
-from groupbook.offers.domain import HoldState, OrderState, PersonPrice, Seat
-from groupbook.payments.domain import CLOSED, SETTLED, TAKEN, PortionState
+from groupbook.offers.domain import PersonPrice, Seat
+from groupbook.payments.domain import SETTLED, TAKEN, PortionState
 
 
 class BookingNotFound(NotFound):
@@ -38,6 +48,48 @@ class BookingNotFound(NotFound):
 
 class PayRequestNotFound(NotFound):
     code = "pay_request_not_found"
+
+
+class ContributionNotFound(NotFound):
+    code = "contribution_not_found"
+
+
+class ContributionInvalid(Invalid):
+    """An amount that cannot be given, or towards somebody who does not travel; `reason` says which."""
+
+    code = "contribution_invalid"
+
+
+class SplitNotFound(NotFound):
+    code = "split_not_found"
+
+
+class SplitInvalid(Invalid):
+    """Fewer than two members, somebody who does not travel, parts out of range, or too many splits not answered yet."""
+
+    code = "split_invalid"
+
+
+class SplitChanged(Conflict):
+    """The amount is another than the one they saw, or the split is over: it has to be asked for again."""
+
+    code = "split_changed"
+
+
+class HandoverNotFound(NotFound):
+    code = "handover_not_found"
+
+
+class HandoverOver(Gone):
+    """Somebody took the place, it was taken back, or the time is over."""
+
+    code = "handover_over"
+
+
+class AlreadyTraveling(Conflict):
+    """They are in the party already, and a place is for somebody else."""
+
+    code = "already_traveling"
 
 
 class NotOrganizer(Forbidden):
@@ -66,15 +118,42 @@ class NobodyTravels(Conflict):
     code = "nobody_travels"
 
 
-class NotParked(Conflict):
-    code = "not_parked"
+class CancelUnsafe(Conflict):
+    """An operator may not end the booking here: `reason` says what is in between."""
+
+    code = "cancel_unsafe"
 
 
 class NotPayableNow(Conflict):
     code = "not_payable_now"
 
 
-# --- the machine ------------------------------------------------------------------------------------------------------
+class PortionGone(Gone):
+    """Its traveler has left the booking: nobody owes it any more, and an old link to it leads nowhere."""
+
+    code = "portion_gone"
+
+
+class NotTraveling(Conflict):
+    """They are not in the party of this booking (any more)."""
+
+    code = "not_traveling"
+
+
+class AmendmentOpen(Conflict):
+    """One change at a time: the one before is still being made."""
+
+    code = "amendment_open"
+
+
+class AmendmentIncomplete(Invalid):
+    """A replacement without the member who comes in, or a surcharge without its amount."""
+
+    code = "amendment_incomplete"
+
+
+class PolicyInvalid(Invalid):
+    code = "policy_invalid"
 
 
 class BookingState(StrEnum):
@@ -84,7 +163,9 @@ class BookingState(StrEnum):
     CONFIRMING = "confirming"  # the merchant is asked to sell
     TOMBSTONING = "tombstoning"  # the merchant did not answer in time: make sure it never will
     CAPTURING = "capturing"
+    RECOVERING = "recovering"  # somebody's money did not come, though the order stands: the ladder
     BOOKED = "booked"
+    AMENDING = "amending"  # a change of one booked member: who comes in pays first
     VOIDING = "voiding"
     ABORTED = "aborted"  # nobody was charged
     UNWINDING = "unwinding"  # the order is taken back
@@ -93,129 +174,52 @@ class BookingState(StrEnum):
     PARKED = "parked"  # a person must look; nothing moves until then
 
 
-class BookingEvent(StrEnum):
-    HOLD_PLACED = "hold_placed"
-    HOLD_REFUSED = "hold_refused"
-    HOLD_LOST = "hold_lost"
-    CANCEL_ASKED = "cancel_asked"
-    ALL_SETTLED = "all_settled"
-    DEADLINE_REACHED = "deadline_reached"
-    LOOKED_COMPLETE = "looked_complete"
-    LOOKED_EARLY = "looked_early"  # somebody's authorization is gone and there is still time
-    LOOKED_SHORT = "looked_short"
-    ORDER_CONFIRMED = "order_confirmed"
-    ORDER_REJECTED = "order_rejected"
-    CONFIRM_BUDGET_OUT = "confirm_budget_out"
-    ORDER_CANCELED = "order_canceled"
-    ORDER_STANDS = "order_stands"  # the merchant will not take it back
-    ALL_CAPTURED = "all_captured"
-    CAPTURE_FAILED = "capture_failed"
-    ALL_VOIDED = "all_voided"
-    ALL_REFUNDED = "all_refunded"
-    BROKEN = "broken"  # a truth that must not be: captured without an order, an order behind a tombstone
-    BUDGET_OUT = "budget_out"
-
-
-class Effect(StrEnum):
-    """What a step of the machine makes the rooms below do, in the same transaction."""
-
-    ASK_PORTIONS = "ask_portions"
-    LOOK = "look"
-    CONFIRM = "confirm"
-    CAPTURE = "capture"
-    VOID = "void"
-    RELEASE_HOLD = "release_hold"
-    CANCEL_ORDER = "cancel_order"
-    UNWIND = "unwind"
-    ISSUE_TICKETS = "issue_tickets"
-    REDEEM_CODES = "redeem_codes"
-    RELEASE_CODES = "release_codes"
-    THAW = "thaw"
-
-
-def _table() -> Mapping[tuple[BookingState, BookingEvent], tuple[BookingState, tuple[Effect, ...]]]:
-    s, e, x = BookingState, BookingEvent, Effect
-    undo, over = (x.VOID, x.RELEASE_HOLD), (x.THAW, x.RELEASE_CODES)
-    table: dict[tuple[BookingState, BookingEvent], tuple[BookingState, tuple[Effect, ...]]] = {
-        (s.PLACING, e.HOLD_PLACED): (s.OPEN, (x.ASK_PORTIONS,)),
-        (s.PLACING, e.HOLD_REFUSED): (s.ABORTED, over),
-        (s.PLACING, e.CANCEL_ASKED): (s.VOIDING, undo),
-        (s.PLACING, e.BUDGET_OUT): (s.VOIDING, undo),
-        (s.OPEN, e.ALL_SETTLED): (s.FREEZING, (x.LOOK,)),
-        (s.OPEN, e.DEADLINE_REACHED): (s.FREEZING, (x.LOOK,)),
-        (s.OPEN, e.CANCEL_ASKED): (s.VOIDING, undo),
-        (s.OPEN, e.HOLD_LOST): (s.VOIDING, undo),
-        (s.FREEZING, e.LOOKED_COMPLETE): (s.CONFIRMING, (x.CONFIRM,)),
-        (s.FREEZING, e.LOOKED_EARLY): (s.OPEN, ()),
-        (s.FREEZING, e.LOOKED_SHORT): (s.VOIDING, undo),
-        (s.FREEZING, e.HOLD_LOST): (s.VOIDING, undo),
-        # The provider could not be read inside the budget: never confirm on a stale belief.
-        (s.FREEZING, e.BUDGET_OUT): (s.VOIDING, undo),
-        (s.CONFIRMING, e.ORDER_CONFIRMED): (s.CAPTURING, (x.CAPTURE,)),
-        (s.CONFIRMING, e.ORDER_REJECTED): (s.VOIDING, undo),
-        (s.CONFIRMING, e.CONFIRM_BUDGET_OUT): (s.TOMBSTONING, (x.CANCEL_ORDER,)),
-        (s.TOMBSTONING, e.ORDER_CANCELED): (s.VOIDING, undo),
-        (s.TOMBSTONING, e.ORDER_CONFIRMED): (s.CAPTURING, (x.CAPTURE,)),
-        (s.CAPTURING, e.ALL_CAPTURED): (s.BOOKED, (x.ISSUE_TICKETS, x.REDEEM_CODES)),
-        (s.CAPTURING, e.CAPTURE_FAILED): (s.UNWINDING, (x.CANCEL_ORDER,)),
-        (s.BOOKED, e.CANCEL_ASKED): (s.UNWINDING, (x.CANCEL_ORDER,)),
-        (s.UNWINDING, e.ORDER_CANCELED): (s.REFUNDING, (x.UNWIND,)),
-        (s.REFUNDING, e.ALL_REFUNDED): (s.REFUNDED, over),
-        (s.VOIDING, e.ALL_VOIDED): (s.ABORTED, over),
-    }
-    for state in BookingState:
-        if state not in (s.ABORTED, s.REFUNDED, s.PARKED):
-            table[state, e.BROKEN] = (s.PARKED, ())
-    for state in (s.TOMBSTONING, s.CAPTURING, s.VOIDING, s.UNWINDING, s.REFUNDING):
-        table[state, e.BUDGET_OUT] = (s.PARKED, ())
-    table[s.UNWINDING, e.ORDER_STANDS] = (s.PARKED, ())
-    return MappingProxyType(table)
-
-
-TABLE: Final = _table()
 ENDED: Final = frozenset({BookingState.ABORTED, BookingState.REFUNDED})
 # A trip has at most one of these at a time.
 CURRENT: Final = frozenset(BookingState) - ENDED
-# The merchant's and the provider's answers are awaited; the budget of the state runs.
-BUDGETED: Final = frozenset(
-    {
-        BookingState.PLACING,
-        BookingState.FREEZING,
-        BookingState.TOMBSTONING,
-        BookingState.CAPTURING,
-        BookingState.VOIDING,
-        BookingState.UNWINDING,
-        BookingState.REFUNDING,
-    }
-)
+# Where somebody may still be asked for money: before the freeze, on the ladder, and for a change of a booked place.
+COLLECTING: Final = frozenset({BookingState.OPEN, BookingState.RECOVERING, BookingState.AMENDING})
+STOOD: Final = frozenset({BookingState.BOOKED, BookingState.AMENDING})  # everybody has paid and has a ticket
 
 
-def effects_on_entry(state: BookingState) -> tuple[Effect, ...]:
-    """What every way into `state` asks of the rooms below; asked again, it changes nothing."""
-    asked = [effects for target, effects in TABLE.values() if target is state and effects]
-    return asked[0] if asked else ()
+class AmendmentStage(StrEnum):
+    ASKED = "asked"
+    COLLECTING = "collecting"  # who comes in is asked to authorize
+    ORDERING = "ordering"  # the merchant is asked to change the order
+    SETTLING = "settling"  # who comes in is captured
+    DROPPING = "dropping"  # nothing changes; what was authorized for it is given back
+    DONE = "done"
+    REFUSED = "refused"
 
 
-def step(state: BookingState, event: BookingEvent) -> tuple[BookingState, tuple[Effect, ...]]:
-    """Where `event` leads and what follows from it.
-
-    Raises:
-        InvariantBroken: the table does not know the pair; nothing may be written.
-    """
-    try:
-        return TABLE[state, event]
-    except KeyError:
-        raise InvariantBroken(machine="booking", state=state.value, event=event.value) from None
+AMENDMENT_OVER: Final = frozenset({AmendmentStage.DONE, AmendmentStage.REFUSED})
+Shortfall = Literal["unwind", "receivable"]
 
 
 @dataclass(frozen=True)
 class Policy:
-    """The budgets of one booking, in seconds; settings of the merchant."""
+    """The budgets of one booking, in seconds, and what its merchant accepts; frozen when it opens.
+
+    `authorize_ahead_seconds`: a deadline further away than this collects cards only and authorizes when it is that
+    near, because a bank keeps money for days, not for weeks (payments.md 2.1). `shortfall`: what becomes of a capture
+    that fails for good after the merchant confirmed: the order is unwound, or the merchant is owed the rest.
+    `extension_seconds`: by how much the deadline may move, once, when somebody is missing. `keeps_cards`: payers are
+    asked to let the card be charged once more should its capture fail (banks then ask them more often to confirm).
+    `lost_discount`: who bears it when somebody leaves and the others' group discount falls (`sharing`).
+    """
 
     collection_window_seconds: float = 1800.0
     confirm_budget_seconds: float = 900.0
     settle_budget_seconds: float = 6 * 3600.0
+    recovery_budget_seconds: float = 24 * 3600.0
     hold_margin_seconds: float = 120.0
+    authorize_ahead_seconds: float = 96 * 3600.0
+    extension_seconds: float = 0.0
+    amendment_window_seconds: float = 24 * 3600.0
+    payer_quorum: int | None = None
+    shortfall: Shortfall = "unwind"
+    keeps_cards: bool = False
+    lost_discount: LostDiscount = "group"
 
     def deadline(self, opened_at: datetime, hold_expires_at: datetime | None) -> datetime:
         """When the group must be complete: the window, or a little before the merchant lets the places go."""
@@ -226,179 +230,156 @@ class Policy:
         margin = min(self.hold_margin_seconds, max(0.0, length / 10))
         return min(window, hold_expires_at - timedelta(seconds=margin))
 
+    def extended(self, now: datetime) -> datetime:
+        """The deadline after its one extension."""
+        return now + timedelta(seconds=self.extension_seconds)
 
-@dataclass(frozen=True)
-class PortionTruth:
-    """What a decision may know of a portion. `capture_before` is when its authorization ends."""
-
-    state: PortionState
-    capture_before: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """The truth of the rooms below, read under the booking's lock."""
-
-    now: datetime
-    needs_hold: bool
-    hold: HoldState | None
-    order: OrderState | None
-    portions: tuple[PortionTruth, ...]
-    deadline_at: datetime | None = None
-    has_tickets: bool = False  # the merchant's tickets are here, not only its yes
-    has_looked: bool = False  # the provider was read since the freeze, for everybody who tries to pay
-    confirm_by: datetime | None = None
-    budget_at: datetime | None = None
-    cancel_asked: bool = False
-    settle_margin: timedelta = field(default=timedelta(minutes=15))
+    def authorize_at(self, opened_at: datetime) -> datetime | None:
+        """When saved cards are authorized; None when the window is short enough to authorize at once."""
+        if self.collection_window_seconds <= self.authorize_ahead_seconds:
+            return None
+        return opened_at + timedelta(seconds=self.collection_window_seconds - self.authorize_ahead_seconds)
 
     @property
-    def all_settled(self) -> bool:
-        """Everybody is in, and for long enough to capture after the merchant's answer."""
-        return bool(self.portions) and all(self._counts(portion) for portion in self.portions)
+    def settle_margin(self) -> timedelta:
+        """How long an authorization must still live at the decision: confirm, then capture with its retries."""
+        return timedelta(seconds=self.confirm_budget_seconds + self.settle_budget_seconds + _capture_margin_seconds)
 
-    def _counts(self, portion: PortionTruth) -> bool:
-        if portion.state not in SETTLED:
-            return False
-        return portion.capture_before is None or self.now + self.settle_margin < portion.capture_before
+    def but(self, settings: Mapping[str, Any]) -> Policy:
+        """This policy with a merchant's own settings over it."""
+        return replace(self, **settings)
 
-    @property
-    def has_lost_hold(self) -> bool:
-        """The merchant let the places go, though this booking needs them."""
-        return self.needs_hold and self.hold is not HoldState.LIVE
-
-    def any_in(self, *states: PortionState) -> bool:
-        return any(portion.state in states for portion in self.portions)
-
-    def all_in(self, states: frozenset[PortionState]) -> bool:
-        return all(portion.state in states for portion in self.portions)
-
-    def is_past(self, instant: datetime | None) -> bool:
-        return instant is not None and self.now >= instant
+    def settings(self) -> dict[str, Any]:
+        return asdict(self)
 
 
-_HOLD_GONE: Final = frozenset({HoldState.REFUSED, HoldState.RELEASED, HoldState.EXPIRED})
-_HOLD_OVER: Final = _HOLD_GONE | {HoldState.CONSUMED}
-_MONEY_BACK: Final = frozenset({PortionState.REFUNDED, PortionState.VOIDED, PortionState.WAIVED})
-_MONEY_TAKEN: Final = (PortionState.CAPTURED, PortionState.PART_REFUNDED, PortionState.REFUNDED, PortionState.COVERED)
+@dataclass(frozen=True)
+class Choices:
+    """What the organizer chooses for one booking, before anybody pays. None: as the merchant has it.
 
-
-def news(state: BookingState, seen: Snapshot) -> BookingEvent | None:
-    """What has happened that a booking in `state` must answer now; None: wait.
-
-    Total over all states and snapshots, and every event it names is in the table for that state.
+    `payer_quorum`: how many are enough to go. A merchant's own window is the longest, its own quorum the smallest, and
+    where it says itself who bears a lost discount, that stands.
     """
-    reader = _READERS.get(state)
-    return None if reader is None else reader(seen)
+
+    window_seconds: float | None = None
+    payer_quorum: int | None = None
+    lost_discount: LostDiscount | None = None
 
 
-def _placing(seen: Snapshot) -> BookingEvent | None:
-    if not seen.needs_hold:
-        return BookingEvent.HOLD_PLACED
-    if seen.hold is HoldState.LIVE:
-        return BookingEvent.CANCEL_ASKED if seen.cancel_asked else BookingEvent.HOLD_PLACED
-    if seen.hold in _HOLD_GONE:
-        return BookingEvent.HOLD_REFUSED
-    if seen.cancel_asked:
-        return BookingEvent.CANCEL_ASKED
-    return BookingEvent.BUDGET_OUT if seen.is_past(seen.budget_at) else None
+@dataclass(frozen=True)
+class Limits:
+    """What the organizer may choose, by the merchant's settings. `payers_min` None: everybody, unless they choose."""
+
+    window_seconds: float
+    window_seconds_max: float
+    payers_min: int | None
+    lost_discount: tuple[LostDiscount, ...]  # the first is what holds unless they choose
 
 
-def _open(seen: Snapshot) -> BookingEvent | None:
-    if seen.any_in(PortionState.CAPTURED):
-        return BookingEvent.BROKEN
-    if seen.cancel_asked:
-        return BookingEvent.CANCEL_ASKED
-    if seen.has_lost_hold:
-        return BookingEvent.HOLD_LOST
-    if seen.all_settled:
-        return BookingEvent.ALL_SETTLED
-    return BookingEvent.DEADLINE_REACHED if seen.is_past(seen.deadline_at) else None
+def policy_of(house: Policy, settings: Mapping[str, Any]) -> Policy:
+    """A merchant's saved settings over the house's policy.
+
+    The house may have changed since they were saved. Where both together contradict themselves now, the house's policy
+    holds as it is, until the merchant saves settings that fit.
+    """
+    policy = house.but(settings)
+    return policy if _holds_together(policy) else house
 
 
-def _freezing(seen: Snapshot) -> BookingEvent | None:
-    if seen.any_in(PortionState.CAPTURED):
-        return BookingEvent.BROKEN
-    if seen.has_lost_hold:
-        return BookingEvent.HOLD_LOST
-    if seen.has_looked:
-        if seen.all_settled:
-            return BookingEvent.LOOKED_COMPLETE
-        return BookingEvent.LOOKED_SHORT if seen.is_past(seen.deadline_at) else BookingEvent.LOOKED_EARLY
-    return BookingEvent.BUDGET_OUT if seen.is_past(seen.budget_at) else None
+def limits_of(house: Policy, settings: Mapping[str, Any]) -> Limits:
+    """A merchant's own window is the longest there is, and its own quorum the smallest."""
+    policy = policy_of(house, settings)
+    _, most = _LIMITS["collection_window_seconds"]
+    own = settings if policy is not house else {}
+    longest = float(own.get("collection_window_seconds", most))
+    bears = policy.lost_discount
+    others = () if "lost_discount" in own else tuple(one for one in LOST_DISCOUNT if one != bears)
+    return Limits(policy.collection_window_seconds, longest, policy.payer_quorum, (bears, *others))
 
 
-def _confirming(seen: Snapshot) -> BookingEvent | None:
-    if seen.any_in(PortionState.CAPTURED):
-        return BookingEvent.BROKEN
-    if seen.order is OrderState.CONFIRMED:
-        return BookingEvent.ORDER_CONFIRMED
-    if seen.order in (OrderState.REJECTED, OrderState.CANCELED):
-        return BookingEvent.ORDER_REJECTED
-    return BookingEvent.CONFIRM_BUDGET_OUT if seen.is_past(seen.confirm_by) else None
+def choose(house: Policy, settings: Mapping[str, Any], choices: Choices, *, people: int) -> Policy:
+    """The policy of one booking: the house's, the merchant's settings over it, the organizer's choices within those.
+
+    Raises:
+        PolicyInvalid: a choice outside what the merchant allows, or more payers than people.
+    """
+    policy, limits = policy_of(house, settings), limits_of(house, settings)
+    if choices.window_seconds not in (None, policy.collection_window_seconds):  # the offered one is always allowed
+        least, most = _LIMITS["collection_window_seconds"][0], limits.window_seconds_max
+        if not least <= choices.window_seconds <= most:
+            raise PolicyInvalid(pointer="/window_seconds", reason="out_of_range", least=least, most=most)
+        policy = replace(policy, collection_window_seconds=float(choices.window_seconds))
+    if choices.payer_quorum is not None:
+        fewest = limits.payers_min or 1
+        if not fewest <= choices.payer_quorum <= people:
+            raise PolicyInvalid(pointer="/payer_quorum", reason="out_of_range", least=fewest, most=people)
+        policy = replace(policy, payer_quorum=choices.payer_quorum)
+    if choices.lost_discount is not None:
+        if choices.lost_discount not in limits.lost_discount:
+            raise PolicyInvalid(pointer="/lost_discount", reason="one_of", values=list(limits.lost_discount))
+        policy = replace(policy, lost_discount=choices.lost_discount)
+    _check_together(policy)
+    return policy
 
 
-def _tombstoning(seen: Snapshot) -> BookingEvent | None:
-    if seen.order is OrderState.DISCREPANT:
-        return BookingEvent.BROKEN
-    if seen.order is OrderState.CANCELED:
-        return BookingEvent.ORDER_CANCELED
-    if seen.order is OrderState.CONFIRMED:
-        return BookingEvent.ORDER_CONFIRMED
-    return BookingEvent.BUDGET_OUT if seen.is_past(seen.budget_at) else None
+_capture_margin_seconds: Final = 600.0  # I10: nothing is captured this close to the end of an authorization
+authorization_seconds_min: Final = 114 * 3600.0  # 4 d 18 h: the shortest a card authorization lives (payments.md H1)
+window_seconds_max: Final = 60 * 86_400.0
+budget_seconds_max: Final = 7 * 86_400.0
+_LIMITS: Final[Mapping[str, tuple[float, float]]] = {
+    "collection_window_seconds": (60.0, window_seconds_max),
+    "confirm_budget_seconds": (10.0, 86_400.0),
+    "settle_budget_seconds": (60.0, budget_seconds_max),
+    "recovery_budget_seconds": (0.0, budget_seconds_max),
+    "hold_margin_seconds": (0.0, 3600.0),
+    "authorize_ahead_seconds": (3600.0, 5 * 86_400.0),  # under the shortest authorization, 4 d 18 h, plus the margin
+    "extension_seconds": (0.0, 7 * 86_400.0),
+    "amendment_window_seconds": (60.0, 7 * 86_400.0),
+}
 
 
-def _capturing(seen: Snapshot) -> BookingEvent | None:
-    if seen.all_in(TAKEN) and seen.has_tickets:
-        return BookingEvent.ALL_CAPTURED
-    # Wait for every answer before unwinding: a capture under way cannot be called back.
-    if seen.any_in(PortionState.SHORT) and not seen.any_in(PortionState.CAPTURING):
-        return BookingEvent.CAPTURE_FAILED
-    return BookingEvent.BUDGET_OUT if seen.is_past(seen.budget_at) else None
+def check_settings(settings: Mapping[str, Any], house: Policy) -> dict[str, Any]:
+    """A merchant's settlement settings, checked; what is not named stays with the house.
+
+    Raises:
+        PolicyInvalid: an unknown name, a wrong type, outside its limits, at odds with the rest; `pointer` says which.
+    """
+    known = {one.name for one in fields(Policy)}
+    for name, value in settings.items():
+        pointer = f"/{name}"
+        if name not in known:
+            raise PolicyInvalid(pointer=pointer, reason="unknown")
+        if name == "shortfall":
+            if value not in get_args(Shortfall):
+                raise PolicyInvalid(pointer=pointer, reason="one_of", values=list(get_args(Shortfall)))
+        elif name == "lost_discount":
+            if value not in LOST_DISCOUNT:
+                raise PolicyInvalid(pointer=pointer, reason="one_of", values=list(LOST_DISCOUNT))
+        elif name == "keeps_cards":
+            if not isinstance(value, bool):
+                raise PolicyInvalid(pointer=pointer, reason="one_of", values=[True, False])
+        elif name == "payer_quorum":
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                raise PolicyInvalid(pointer=pointer, reason="out_of_range", least=1)
+        else:
+            least, most = _LIMITS[name]
+            if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
+                raise PolicyInvalid(pointer=pointer, reason="out_of_range", least=least, most=most)
+    _check_together(house.but(settings))
+    return dict(settings)
 
 
-def _booked(seen: Snapshot) -> BookingEvent | None:
-    return BookingEvent.CANCEL_ASKED if seen.cancel_asked else None
+def _holds_together(policy: Policy) -> bool:
+    """What is authorized first must still be there when everybody is in, confirmed and captured."""
+    waits = min(policy.collection_window_seconds, policy.authorize_ahead_seconds) + policy.extension_seconds
+    return waits + policy.settle_margin.total_seconds() <= authorization_seconds_min
 
 
-def _unwinding(seen: Snapshot) -> BookingEvent | None:
-    if seen.order is OrderState.DISCREPANT:
-        return BookingEvent.BROKEN
-    if seen.order is OrderState.CANCELED:
-        return BookingEvent.ORDER_CANCELED
-    if seen.order is OrderState.CONFIRMED:
-        return BookingEvent.ORDER_STANDS
-    return BookingEvent.BUDGET_OUT if seen.is_past(seen.budget_at) else None
-
-
-def _refunding(seen: Snapshot) -> BookingEvent | None:
-    if seen.all_in(_MONEY_BACK):
-        return BookingEvent.ALL_REFUNDED
-    return BookingEvent.BUDGET_OUT if seen.is_past(seen.budget_at) else None
-
-
-def _voiding(seen: Snapshot) -> BookingEvent | None:
-    if seen.any_in(*_MONEY_TAKEN):
-        return BookingEvent.BROKEN
-    if seen.all_in(CLOSED) and (seen.hold is None or seen.hold in _HOLD_OVER):
-        return BookingEvent.ALL_VOIDED
-    return BookingEvent.BUDGET_OUT if seen.is_past(seen.budget_at) else None
-
-
-_READERS: Final = MappingProxyType(
-    {
-        BookingState.PLACING: _placing,
-        BookingState.OPEN: _open,
-        BookingState.FREEZING: _freezing,
-        BookingState.CONFIRMING: _confirming,
-        BookingState.TOMBSTONING: _tombstoning,
-        BookingState.CAPTURING: _capturing,
-        BookingState.BOOKED: _booked,
-        BookingState.UNWINDING: _unwinding,
-        BookingState.REFUNDING: _refunding,
-        BookingState.VOIDING: _voiding,
-    }
-)
+def _check_together(policy: Policy) -> None:
+    if not _holds_together(policy):
+        raise PolicyInvalid(
+            pointer="/settle_budget_seconds", reason="authorizations_too_short", most=authorization_seconds_min
+        )
 
 
 # --- what callers see -------------------------------------------------------------------------------------------------
@@ -415,9 +396,29 @@ class PayRequestView:
     state: str
 
 
+# A traveler's own; what is given to one of them, or to all; what somebody who left bears of a lost discount.
+PortionKind = Literal["own", "part", "sponsor", "lost_discount"]
+
+
+@dataclass(frozen=True)
+class SplitView:
+    """A split as one of those concerned may see it. `mine` is None until it is this caller's turn to say yes (P6)."""
+
+    id: SplitId
+    by: MemberId
+    parts: Mapping[MemberId, int]
+    agreed: frozenset[MemberId]
+    state: str
+    mine: Money | None
+    is_my_turn: bool
+
+
 @dataclass(frozen=True)
 class PortionLine:
-    """A portion as this caller may see it: `amount`, `price`, `decline_reason` are None where they are not theirs."""
+    """A portion as this caller may see it: amounts, `price` and `decline_reason` are None where they are not theirs.
+
+    `cap` is the most its payer agrees to, and what their bank keeps; until `authorizes_at` a card is only kept.
+    """
 
     portion_id: PortionId | None
     traveler: MemberId
@@ -432,6 +433,13 @@ class PortionLine:
     attempt_id: AttemptId | None = None
     decline_reason: str | None = None
     card: str | None = None
+    cap: Money | None = None
+    captured: Money | None = None
+    refunded: Money | None = None
+    authorizes_at: datetime | None = None
+    is_asked_again: bool = False
+    kind: PortionKind = "own"
+    contribution_id: ContributionId | None = None
 
 
 @dataclass(frozen=True)
@@ -458,6 +466,13 @@ class BookingView:
     asks: tuple[PayRequestView, ...] = ()
     me: MemberId | None = None
     is_organizer: bool = False
+    payer_quorum: int | None = None
+    authorize_at: datetime | None = None
+    lost_discount: LostDiscount = "group"
+    extras: tuple[
+        PortionLine, ...
+    ] = ()  # given to or borne for the travelers; `traveler` is whom it is for, or who left
+    splits: tuple[SplitView, ...] = ()
 
     @property
     def settled(self) -> int:
@@ -480,11 +495,26 @@ class TicketView:
 
 
 @dataclass(frozen=True)
+class Operator:
+    """Who steps in by hand, and why, in their own words. `name` is a login, or what the command line was told."""
+
+    name: str
+    why: str | None = None
+
+
+@dataclass(frozen=True)
 class Step:
-    """One line of a booking's timeline: append-only, in order."""
+    """One line of a booking's timeline: append-only, in order. `at`: merchant time; `recorded_at`: real time.
+
+    `by` and `why` are there for what an operator did, `about` where it was one of several things of the booking.
+    """
 
     n: int
     from_state: BookingState | None
     event: str
     to_state: BookingState
     at: datetime
+    recorded_at: datetime
+    by: str | None = None
+    why: str | None = None
+    about: UUID | None = None

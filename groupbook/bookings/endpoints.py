@@ -2,54 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from starlette.routing import Route
 
-from groupbook.bookings import service
+from groupbook.bookings import service, ways_endpoints
+from groupbook.bookings.calls import BookingDeps
 from groupbook.bookings.domain import (
+    AmendmentIncomplete,
+    AmendmentOpen,
     BookingClosed,
     BookingNotFound,
     NobodyTravels,
     NothingDecided,
     NotOrganizer,
     NotPayableNow,
+    NotTraveling,
     NotYourBooking,
     PayRequestNotFound,
-    Policy,
+    PolicyInvalid,
+    PortionGone,
 )
 from groupbook.bookings.schemas import (
+    AmendmentOut,
+    AskAmendment,
     AskToPay,
     BookingOut,
+    LeavePreviewOut,
+    OpenBooking,
     PaymentPageOut,
     PayRequestOut,
+    SettlementOut,
+    SettlementSettings,
     StartPayment,
-    StepOut,
     TicketOut,
     TicketsOut,
-    TimelineOut,
 )
+from groupbook.bookings.timeline_schemas import TimelineOut
 from groupbook.discounts.domain import CodeNotUsable
-from groupbook.kit.database import Database
 from groupbook.kit.errors import Unavailable
 from groupbook.kit.http import Call, Edge, Operation, Page, PageQuery, operation
 from groupbook.kit.http import routes as _routes
 from groupbook.kit.ids import BookingId, MemberId, PayRequestId, PortionId, TripId, from_wire, to_wire
-from groupbook.kit.intents import Runner
-from groupbook.offers.domain import OfferNotBookable
+from groupbook.offers.domain import OfferNotBookable, TooManyHolds
 from groupbook.payments import PaymentRefused
 from groupbook.payments.domain import PortionNotFound, PortionNotPayable, PortionTooSmall, TooManyAttempts
 from groupbook.trips.domain import BookingOpen, TripNotFound, TripStateForbids
-
-
-@dataclass(frozen=True)
-class BookingDeps:
-    """What the room's endpoints need."""
-
-    database: Database
-    runner: Runner
-    policy: Policy
-    public_url: str
 
 
 @operation(
@@ -66,19 +62,22 @@ class BookingDeps:
         NothingDecided,
         NobodyTravels,
         OfferNotBookable,
+        TooManyHolds,
         PortionTooSmall,
         CodeNotUsable,
         BookingOpen,
         TripStateForbids,
+        PolicyInvalid,
     ),
 )
-async def open_booking(call: Call[BookingDeps], trip_id: TripId) -> BookingOut:
+async def open_booking(call: Call[BookingDeps], trip_id: TripId, body: OpenBooking) -> BookingOut:
     """Open the booking of a decided trip
 
     Prices are frozen in a quote, the merchant is asked for adjacent places, and then everyone for their own portion.
     """
     database, caller = call.deps.database, call.caller
-    id = await call.run(service.open_booking, database, caller, trip_id, policy=call.deps.policy)
+    policy, choices = call.deps.policy, body.choices()
+    id = await call.run(service.open_booking, database, caller, trip_id, policy=policy, choices=choices)
     return BookingOut.of(await call.run(service.read_booking, database, caller, id), livemode=caller.livemode)
 
 
@@ -126,6 +125,87 @@ async def cancel_booking(call: Call[BookingDeps], booking_id: BookingId) -> Book
 
 
 @operation(
+    "POST",
+    "/v1/bookings/{booking_id}/leave",
+    auth="member",
+    tags=["bookings"],
+    idempotent=True,
+    errors=(BookingNotFound, BookingClosed, NotTraveling, OfferNotBookable, PortionTooSmall, CodeNotUsable),
+)
+async def leave_booking(call: Call[BookingDeps], booking_id: BookingId) -> BookingOut:
+    """Step out of a booking that is still collecting
+
+    Nothing of yours is charged any more. The others are priced again; who would pay more is asked again.
+    """
+    await call.run(service.leave_booking, call.deps.database, call.caller, booking_id)
+    view = await call.run(service.read_booking, call.deps.database, call.caller, booking_id)
+    return BookingOut.of(view, livemode=call.caller.livemode)
+
+
+@operation(
+    "POST",
+    "/v1/bookings/{booking_id}/amendments",
+    status=201,
+    auth="either",
+    scope="bookings:write",
+    tags=["bookings"],
+    idempotent=True,
+    errors=(BookingNotFound, NotOrganizer, BookingClosed, AmendmentOpen, AmendmentIncomplete, NotTraveling),
+)
+async def amend_booking(call: Call[BookingDeps], booking_id: BookingId, body: AskAmendment) -> AmendmentOut:
+    """Change one booked member: cancel, replace, or ask for a surcharge
+
+    Nobody else's ticket, seat or charge moves.
+    """
+    change = service.Change(
+        kind=body.kind,
+        member_id=MemberId(from_wire("mem", body.member)),
+        by=MemberId(from_wire("mem", body.by)) if body.by else None,
+        surcharge=body.amount.money() if body.amount else None,
+    )
+    id = await call.run(service.amend_booking, call.deps.database, call.caller, booking_id, change)
+    return AmendmentOut(id=to_wire("amd", id))
+
+
+@operation(
+    "GET",
+    "/v1/bookings/{booking_id}/leave",
+    auth="member",
+    tags=["bookings"],
+    errors=(BookingNotFound, BookingClosed, NotTraveling),
+)
+async def preview_leave(call: Call[BookingDeps], booking_id: BookingId) -> LeavePreviewOut:
+    """What leaving a booking would do to the group's price; nothing is changed"""
+    found = await call.run(service.preview_leave, call.deps.database, call.caller, booking_id)
+    return LeavePreviewOut.of(found)
+
+
+@operation("GET", "/v1/settlement", auth="merchant", scope="bookings:read", tags=["bookings"])
+async def read_settlement(call: Call[BookingDeps]) -> SettlementOut:
+    """Read the policy your next booking opens with"""
+    policy = await call.run(service.read_policy, call.deps.database, call.caller, call.deps.policy)
+    return SettlementOut.of(policy)
+
+
+@operation(
+    "PUT",
+    "/v1/settlement",
+    auth="merchant",
+    scope="bookings:write",
+    tags=["bookings"],
+    errors=(PolicyInvalid,),
+)
+async def change_settlement(call: Call[BookingDeps], body: SettlementSettings) -> SettlementOut:
+    """Replace your own settlement settings
+
+    Bookings that are open keep the policy they opened with.
+    """
+    settings = body.model_dump(exclude_none=True)
+    policy = await call.run(service.change_policy, call.deps.database, call.caller, call.deps.policy, settings)
+    return SettlementOut.of(policy)
+
+
+@operation(
     "GET",
     "/v1/bookings/{booking_id}/tickets",
     auth="either",
@@ -148,9 +228,9 @@ async def read_tickets(call: Call[BookingDeps], booking_id: BookingId) -> Ticket
     errors=(BookingNotFound,),
 )
 async def read_timeline(call: Call[BookingDeps], booking_id: BookingId) -> TimelineOut:
-    """Read every step a booking took"""
-    steps = await call.run(service.read_timeline, call.deps.database, call.caller.merchant_id, booking_id)
-    return TimelineOut(data=[StepOut.of(step) for step in steps])
+    """Read the whole story of a booking: steps, events, calls and answers in order, and what is owed now"""
+    story = await call.run(service.read_story, call.deps.database, call.caller.merchant_id, booking_id)
+    return TimelineOut.of(story)
 
 
 @operation(
@@ -164,6 +244,7 @@ async def read_timeline(call: Call[BookingDeps], booking_id: BookingId) -> Timel
         PortionNotFound,
         PortionNotPayable,
         NotPayableNow,
+        PortionGone,
         BookingClosed,
         PaymentRefused,
         TooManyAttempts,
@@ -226,19 +307,43 @@ async def take_over(call: Call[BookingDeps], portion_id: PortionId) -> None:
     await call.run(service.take_over, call.deps.database, call.caller, portion_id)
 
 
+@operation(
+    "POST",
+    "/v1/portions/{portion_id}/hand_back",
+    status=204,
+    auth="member",
+    tags=["payments"],
+    idempotent=True,
+    errors=(PortionNotFound, PortionNotPayable, BookingClosed),
+)
+async def hand_back(call: Call[BookingDeps], portion_id: PortionId) -> None:
+    """Pay for somebody no more: the portion is its traveler's again, as long as no bank has said yes"""
+    await call.run(service.hand_back, call.deps.database, call.caller, portion_id)
+
+
 OPERATIONS: tuple[Operation, ...] = (
     open_booking,
     list_bookings,
     read_booking,
     cancel_booking,
+    preview_leave,
+    leave_booking,
+    amend_booking,
+    read_settlement,
+    change_settlement,
     read_tickets,
     read_timeline,
     start_payment,
     ask_to_pay,
     withdraw_ask,
     take_over,
+    hand_back,
+    *ways_endpoints.OPERATIONS,
 )
 
 
 def routes(deps: BookingDeps, edge: Edge) -> list[Route]:
     return _routes(OPERATIONS, deps, edge)
+
+
+__all__ = ["OPERATIONS", "BookingDeps", "routes"]

@@ -15,9 +15,12 @@ from sqlalchemy.orm import Session
 from groupbook import payments, trips
 from groupbook.bookings import repository
 from groupbook.bookings.domain import ENDED, BookingState
+from groupbook.bookings.models import BookingRow
+from groupbook.bookings.service.party import parts_of
 from groupbook.bookings.service.progress import progress
+from groupbook.bookings.service.telling import park
 from groupbook.kit import clock
-from groupbook.kit.facts import Fact
+from groupbook.kit.facts import Fact, Together
 from groupbook.kit.ids import PortionId, TripId
 
 # What the group's screens are told, by member and state only: no amount, no reason, no card (P6).
@@ -33,6 +36,9 @@ _SHOWN: Final = {
     "portion.captured",
     "portion.voided",
     "portion.refunded",
+    "portion.saved",
+    "portion.dropped",
+    "portion.asked_again",
 }
 
 
@@ -46,22 +52,55 @@ def on_order(session: Session, fact: Fact) -> None:
     _progress(session, fact)
 
 
-def on_portion(session: Session, fact: Fact) -> None:
-    """Any news of a portion: show it to the group, then see whether the booking moves."""
-    reference = UUID(fact.payload["reference"])
-    row = repository.find(session, reference)
+def _on_portions(session: Session, news: Sequence[Fact]) -> None:
+    """Any news of portions: show it to the group, then see whether the booking moves; once for all of a booking."""
+    for reference in dict.fromkeys(UUID(fact.payload["reference"]) for fact in news):
+        row = repository.find_locked(session, reference)
+        if row is not None:
+            _note(session, row, [fact for fact in news if fact.payload["reference"] == reference.hex])
+            progress(session, reference)
+
+
+on_portion: Final = Together(_on_portions)
+
+
+def _note(session: Session, row: BookingRow, news: Sequence[Fact]) -> None:
+    now = clock.now(session)
+    shown = [fact for fact in news if fact.name in _SHOWN]
+    if shown:
+        travelers = payments.travelers_of(session, [PortionId(fact.subject) for fact in shown])
+        givers = {gift.id: gift.by_member_id for gift in parts_of(session, row).gifts}
+        whose = {id: givers.get(traveler, traveler) for id, traveler in travelers.items()}
+        members = [f"mem_{whose[PortionId(fact.subject)].hex}" for fact in shown]
+        told = [
+            (fact.name, {"booking_id": f"bkg_{row.id.hex}", "member_id": member})
+            for fact, member in zip(shown, members, strict=True)
+        ]
+        trips.append_events(session, TripId(row.trip_id), told, now=now)
+    for fact in news:
+        if BookingState(row.state) in ENDED and fact.name in _AFTERMATH:
+            # Nothing moves any more, so a person must: the alert and the timeline say what is wrong.
+            log.error("money_wrong_after_the_end", booking_id=str(row.id), fact=fact.name)
+            repository.add_step(session, row, fact.name, BookingState(row.state), now)
+
+
+def lock_first(session: Session, reference: UUID) -> None:
+    """The first lock of the order, for whoever is about to record news of this reference. A step."""
+    repository.find_locked(session, reference)
+
+
+def on_reconciliation(session: Session, fact: Fact) -> None:
+    """The provider's books and ours differ about this booking's money: nothing more moves until a person has looked.
+
+    Where nobody has or lacks money by it (an authorization that is gone), the reading it owes puts it right by itself.
+    """
+    reference = fact.payload.get("reference") if fact.payload.get("is_money") else None
+    row = repository.find(session, UUID(reference)) if reference else None
     if row is None:
         return
-    repository.lock(session, reference)
-    if fact.name in _SHOWN:
-        portion = payments.portion_view(session, PortionId(fact.subject))
-        payload = {"booking_id": f"bkg_{reference.hex}", "member_id": f"mem_{portion.traveler.hex}"}
-        trips.append_event(session, TripId(row.trip_id), fact.name, payload, now=clock.now(session))
-    if BookingState(row.state) in ENDED and fact.name in _AFTERMATH:
-        # Nothing moves any more, so a person must: the alert and the timeline say what is wrong.
-        log.error("money_wrong_after_the_end", booking_id=str(row.id), fact=fact.name)
-        repository.add_step(session, row, fact.name, BookingState(row.state), clock.now(session))
-    progress(session, reference)
+    row = repository.lock(session, row.id)
+    if BookingState(row.state) not in (*ENDED, BookingState.PARKED):
+        park(session, row, fact.name, clock.now(session))
 
 
 def forget(session: Session, member_ids: Sequence[UUID]) -> None:

@@ -7,60 +7,112 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, case, func, literal, or_, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from groupbook.bookings.domain import (
+    AMENDMENT_OVER,
     ENDED,
-    BookingEvent,
     BookingNotFound,
     BookingState,
+    ContributionNotFound,
+    HandoverNotFound,
+    Operator,
     PayRequestNotFound,
+    SplitNotFound,
     Step,
     TicketView,
 )
-from groupbook.bookings.models import BookingRow, BookingStepRow, PayRequestRow, TicketRow
-from groupbook.kit.database import merchant_of
+from groupbook.bookings.machine import BookingEvent
+from groupbook.bookings.models import (
+    AmendmentRow,
+    BookingRow,
+    BookingStepRow,
+    ContributionRow,
+    DepartureRow,
+    HandoverRow,
+    PayRequestRow,
+    SettlementPolicyRow,
+    SplitRow,
+    TicketRow,
+)
+from groupbook.kit import clock
+from groupbook.kit.database import merchant_of, query
 from groupbook.kit.ids import MemberId, new_id
 from groupbook.offers.domain import Seat, Ticket
 
+_UNDECIDED = (
+    BookingState.OPEN,
+    BookingState.FREEZING,
+    BookingState.CONFIRMING,
+    BookingState.TOMBSTONING,
+    BookingState.VOIDING,
+)
 _RESTING = [state.value for state in (*ENDED, BookingState.PARKED, BookingState.BOOKED)]
 
 
+# Bookings that this transaction has locked or made: nobody else changes them now.
+def _held(session: Session) -> dict[UUID, BookingRow]:
+    rows: dict[UUID, BookingRow] = session.info.setdefault("held_bookings", {})
+    return rows
+
+
+@query
+def find_locked(session: Session, booking_id: UUID) -> BookingRow | None:
+    """The booking, locked, if this id is one's."""
+    known = _held(session).get(booking_id)
+    if known is not None:
+        return known
+    asked = select(BookingRow).where(BookingRow.id == booking_id).with_for_update()
+    row = session.scalar(asked.execution_options(populate_existing=True))
+    if row is not None:
+        _held(session)[booking_id] = row
+    return row
+
+
+@query
 def lock(session: Session, booking_id: UUID) -> BookingRow:
     """The booking, locked: the first lock of the order booking, trip, hold, portions.
 
     Raises:
         BookingNotFound
     """
-    row = session.scalar(
-        select(BookingRow)
-        .where(BookingRow.id == booking_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
+    row = find_locked(session, booking_id)
     if row is None:
         raise BookingNotFound()
     return row
 
 
+@query
 def read(session: Session, booking_id: UUID) -> BookingRow:
     """Raises BookingNotFound."""
-    row = session.scalar(select(BookingRow).where(BookingRow.id == booking_id))
+    row = find(session, booking_id)
     if row is None:
         raise BookingNotFound()
     return row
 
 
+@query
 def find(session: Session, booking_id: UUID) -> BookingRow | None:
-    return session.scalar(select(BookingRow).where(BookingRow.id == booking_id))
+    known = _held(session).get(booking_id)
+    return known if known is not None else session.scalar(select(BookingRow).where(BookingRow.id == booking_id))
 
 
+def add(session: Session, row: BookingRow) -> None:
+    """A new booking, ours alone until the commit."""
+    session.add(row)
+    session.flush()
+    _held(session)[row.id] = row
+
+
+@query
 def latest_of_trip(session: Session, trip_id: UUID) -> BookingRow | None:
     query = select(BookingRow).where(BookingRow.trip_id == trip_id).order_by(BookingRow.id.desc()).limit(1)
     return session.scalar(query)
 
 
+@query
 def page(session: Session, *, after: UUID | None, limit: int) -> list[BookingRow]:
     """Newest first."""
     query = select(BookingRow).order_by(BookingRow.id.desc()).limit(limit)
@@ -69,32 +121,67 @@ def page(session: Session, *, after: UUID | None, limit: int) -> list[BookingRow
     return list(session.scalars(query))
 
 
-def moving(session: Session, *, limit: int) -> list[UUID]:
-    """Bookings that still owe somebody an end, oldest first."""
-    query = select(BookingRow.id).where(BookingRow.state.not_in(_RESTING)).order_by(BookingRow.id).limit(limit)
-    return list(session.scalars(query))
+@query
+def due(session: Session, *, after: UUID | None, limit: int) -> list[UUID]:
+    """Bookings that still owe somebody an end and whose moment has come, oldest first, behind `after`."""
+    is_due = or_(BookingRow.look_at.is_(None), BookingRow.look_at <= clock.now(session))
+    query = select(BookingRow.id).where(BookingRow.state.not_in(_RESTING), is_due).order_by(BookingRow.id).limit(limit)
+    return list(session.scalars(query if after is None else query.where(BookingRow.id > after)))
 
 
+@query
+def parked_with_authorizations(session: Session, *, after: UUID | None, limit: int) -> list[UUID]:
+    """Parked before anything was sold: banks may keep money for it."""
+    waiting = [state.value for state in _UNDECIDED]
+    query = select(BookingRow.id).where(
+        BookingRow.state == BookingState.PARKED.value, BookingRow.resume_state.in_(waiting)
+    )
+    query = query if after is None else query.where(BookingRow.id > after)
+    return list(session.scalars(query.order_by(BookingRow.id).limit(limit)))
+
+
+@query
 def in_state(session: Session, state: BookingState) -> list[BookingRow]:
     return list(session.scalars(select(BookingRow).where(BookingRow.state == state.value).order_by(BookingRow.id)))
 
 
-def add_step(session: Session, row: BookingRow, event: BookingEvent | str, target: BookingState, at: datetime) -> None:
+@query
+def add_step(
+    session: Session,
+    row: BookingRow,
+    event: BookingEvent | str,
+    target: BookingState,
+    at: datetime,
+    *,
+    by: Operator | None = None,
+    about: UUID | None = None,
+) -> None:
     """Append to the timeline; the booking is locked, so the number is free."""
-    last = session.scalar(select(func.max(BookingStepRow.n)).where(BookingStepRow.booking_id == row.id))
-    session.add(
-        BookingStepRow(
-            merchant_id=merchant_of(session),
-            booking_id=row.id,
-            n=(last or 0) + 1,
-            from_state=row.state if last else None,
-            event=str(event),
-            to_state=target.value,
-            at=at,
-        )
-    )
+    last = func.max(BookingStepRow.n)
+    values: dict[str, Any] = {
+        "merchant_id": merchant_of(session),
+        "booking_id": row.id,
+        "n": func.coalesce(last, 0) + 1,
+        "from_state": case((last.is_not(None), literal(row.state))),
+        "event": str(event),
+        "to_state": target.value,
+        "at": at,
+        "recorded_at": at - clock.ahead(session),
+        "by": by.name if by else None,
+        "why": by.why if by else None,
+        "about": about,
+    }
+    columns = BookingStepRow.__table__.c
+    typed: list[ColumnElement[Any]] = [
+        value if isinstance(value, ColumnElement) else literal(value, columns[name].type)
+        for name, value in values.items()
+    ]
+    step = select(*typed).where(BookingStepRow.booking_id == row.id)
+    session.flush()
+    session.execute(insert(BookingStepRow).from_select(list(values), step))
 
 
+@query
 def timeline(session: Session, booking_id: UUID) -> list[Step]:
     query = select(BookingStepRow).where(BookingStepRow.booking_id == booking_id).order_by(BookingStepRow.n)
     return [
@@ -104,6 +191,10 @@ def timeline(session: Session, booking_id: UUID) -> list[Step]:
             row.event,
             BookingState(row.to_state),
             row.at,
+            row.recorded_at,
+            row.by,
+            row.why,
+            row.about,
         )
         for row in session.scalars(query)
     ]
@@ -117,27 +208,38 @@ def add_tickets(
     names: dict[UUID, str],
     at: datetime,
 ) -> None:
-    session.add_all(
-        TicketRow(
-            merchant_id=merchant_of(session),
-            id=new_id(),
-            booking_id=booking_id,
-            member_id=ticket.member_id,
-            name=names.get(ticket.member_id, ""),
-            number=ticket.number,
-            code=ticket.code,
-            seats=[
-                {"leg": seat.leg, "coach": seat.coach, "place": seat.place}
-                for seat in seats
-                if seat.member_id == ticket.member_id
-            ],
-            issued_at=at,
-        )
-        for ticket in tickets
-    )
+    """The merchant's tickets as they are now: new ones are added, known ones brought up to date, the rest canceled."""
+    known = {row.member_id: row for row in ticket_rows(session, booking_id)}
+    for ticket in tickets:
+        places = [
+            {"leg": seat.leg, "coach": seat.coach, "place": seat.place}
+            for seat in seats
+            if seat.member_id == ticket.member_id
+        ]
+        row = known.pop(ticket.member_id, None)
+        if row is None:
+            row = TicketRow(
+                merchant_id=merchant_of(session),
+                id=new_id(),
+                booking_id=booking_id,
+                member_id=ticket.member_id,
+                name=names.get(ticket.member_id, ""),
+                issued_at=at,
+            )
+            session.add(row)
+        row.number, row.code, row.seats, row.canceled_at = ticket.number, ticket.code, places, None
+    for row in known.values():
+        row.canceled_at = row.canceled_at or at
     session.flush()
 
 
+@query
+def ticket_rows(session: Session, booking_id: UUID) -> list[TicketRow]:
+    """Every ticket of the booking, canceled ones too."""
+    return list(session.scalars(select(TicketRow).where(TicketRow.booking_id == booking_id).order_by(TicketRow.id)))
+
+
+@query
 def tickets(session: Session, booking_id: UUID) -> list[TicketView]:
     """Valid tickets; canceled ones are kept in the table and not shown."""
     query = (
@@ -158,16 +260,22 @@ def tickets(session: Session, booking_id: UUID) -> list[TicketView]:
 
 
 def cancel_tickets(session: Session, booking_id: UUID, at: datetime) -> None:
-    for row in session.scalars(select(TicketRow).where(TicketRow.booking_id == booking_id)):
+    for row in ticket_rows(session, booking_id):
         row.canceled_at = row.canceled_at or at
 
 
+@query
 def forget_names(session: Session, member_ids: Sequence[UUID]) -> None:
     """Erasure: the ticket stays a ticket, without a name."""
     for row in session.scalars(select(TicketRow).where(TicketRow.member_id.in_(member_ids))):
         row.name = ""
+    for link in session.scalars(
+        select(HandoverRow).where(HandoverRow.member_id.in_(member_ids) | HandoverRow.taken_by.in_(member_ids))
+    ):
+        link.for_name = ""
 
 
+@query
 def open_requests(session: Session, booking_id: UUID) -> list[PayRequestRow]:
     query = (
         select(PayRequestRow)
@@ -177,6 +285,7 @@ def open_requests(session: Session, booking_id: UUID) -> list[PayRequestRow]:
     return list(session.scalars(query))
 
 
+@query
 def find_request(session: Session, request_id: UUID) -> PayRequestRow:
     """As it is now; the lock that guards it is its booking's. Raises PayRequestNotFound."""
     query = select(PayRequestRow).where(PayRequestRow.id == request_id).execution_options(populate_existing=True)
@@ -191,3 +300,98 @@ def add_request(session: Session, **values: Any) -> PayRequestRow:
     session.add(row)
     session.flush()
     return row
+
+
+# --- who gives, who shares, who left ----------------------------------------------------------------------------------
+
+
+@query
+def contributions(session: Session, booking_id: UUID) -> list[ContributionRow]:
+    """Those that count, oldest first; guarded by the booking's lock."""
+    query = select(ContributionRow).where(ContributionRow.booking_id == booking_id, ContributionRow.ended_at.is_(None))
+    return list(session.scalars(query.order_by(ContributionRow.id)))
+
+
+@query
+def find_contribution(session: Session, id: UUID) -> ContributionRow:
+    """Raises ContributionNotFound."""
+    query = select(ContributionRow).where(ContributionRow.id == id).execution_options(populate_existing=True)
+    row = session.scalar(query)
+    if row is None:
+        raise ContributionNotFound()
+    return row
+
+
+@query
+def departures(session: Session, booking_id: UUID) -> list[DepartureRow]:
+    """Those whose leaving still counts, oldest first."""
+    query = select(DepartureRow).where(DepartureRow.booking_id == booking_id, DepartureRow.ended_at.is_(None))
+    return list(session.scalars(query.order_by(DepartureRow.id)))
+
+
+@query
+def splits(session: Session, booking_id: UUID) -> list[SplitRow]:
+    """Those that are asked or agreed, oldest first."""
+    query = select(SplitRow).where(SplitRow.booking_id == booking_id, SplitRow.ended_at.is_(None))
+    return list(session.scalars(query.order_by(SplitRow.id)))
+
+
+@query
+def find_split(session: Session, id: UUID) -> SplitRow:
+    """Raises SplitNotFound."""
+    query = select(SplitRow).where(SplitRow.id == id).execution_options(populate_existing=True)
+    row = session.scalar(query)
+    if row is None:
+        raise SplitNotFound()
+    return row
+
+
+@query
+def open_handovers(session: Session, booking_id: UUID) -> list[HandoverRow]:
+    """Those nobody has taken and nobody took back, whether or not their time is over."""
+    query = select(HandoverRow).where(HandoverRow.booking_id == booking_id, HandoverRow.ended_at.is_(None))
+    return list(session.scalars(query.order_by(HandoverRow.id)))
+
+
+@query
+def find_handover(session: Session, id: UUID) -> HandoverRow:
+    """Raises HandoverNotFound."""
+    query = select(HandoverRow).where(HandoverRow.id == id).execution_options(populate_existing=True)
+    row = session.scalar(query)
+    if row is None:
+        raise HandoverNotFound()
+    return row
+
+
+# --- changes after booking --------------------------------------------------------------------------------------------
+
+
+@query
+def open_amendment(session: Session, booking_id: UUID) -> AmendmentRow | None:
+    """The one change under way; guarded by the booking's lock."""
+    over = [stage.value for stage in AMENDMENT_OVER]
+    query = select(AmendmentRow).where(AmendmentRow.booking_id == booking_id, AmendmentRow.stage.not_in(over))
+    return session.scalar(query.execution_options(populate_existing=True))
+
+
+@query
+def amendments_of(session: Session, booking_id: UUID) -> list[AmendmentRow]:
+    """Every change that was asked for, oldest first."""
+    query = select(AmendmentRow).where(AmendmentRow.booking_id == booking_id).order_by(AmendmentRow.id)
+    return list(session.scalars(query))
+
+
+# --- the merchant's settlement settings -------------------------------------------------------------------------------
+
+
+@query
+def read_settings(session: Session) -> dict[str, Any]:
+    """What this merchant set; empty where it keeps to the house."""
+    query = select(SettlementPolicyRow.settings).where(SettlementPolicyRow.merchant_id == merchant_of(session))
+    return dict(session.scalar(query) or {})
+
+
+def save_settings(session: Session, settings: dict[str, Any], at: datetime) -> None:
+    row = insert(SettlementPolicyRow).values(merchant_id=merchant_of(session), settings=settings, changed_at=at)
+    changed = {"settings": row.excluded.settings, "changed_at": row.excluded.changed_at}
+    session.execute(row.on_conflict_do_update(index_elements=["merchant_id"], set_=changed))

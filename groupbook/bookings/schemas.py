@@ -2,10 +2,41 @@
 
 from __future__ import annotations
 
-from groupbook.bookings.domain import BookingView, PortionLine, Step, TicketView
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from groupbook.bookings.domain import (
+    BookingView,
+    Choices,
+    Policy,
+    PortionKind,
+    PortionLine,
+    Shortfall,
+    SplitView,
+    TicketView,
+)
+from groupbook.bookings.service import LeavePreview
+from groupbook.bookings.sharing import LostDiscount
 from groupbook.kit.http import Instant, MoneyWire, Wire, wire_id
 from groupbook.kit.ids import to_wire
 from groupbook.payments import PaymentPage
+
+
+class OpenBooking(Wire):
+    """The organizer's choices, within the merchant's settings; leave a field out to keep to them.
+
+    `window_seconds`: how long the group has to pay. `payer_quorum`: how many payers are enough to go; everybody then
+    agrees to at most what they would pay alone. `lost_discount`: who bears it when somebody leaves and the others'
+    group discount falls.
+    """
+
+    window_seconds: float | None = None
+    payer_quorum: int | None = None
+    lost_discount: LostDiscount | None = None
+
+    def choices(self) -> Choices:
+        return Choices(self.window_seconds, self.payer_quorum, self.lost_discount)
 
 
 class LineOut(Wire):
@@ -19,9 +50,16 @@ class LineOut(Wire):
 
 
 class PortionOut(Wire):
-    """A portion as the caller may see it; `amount` and `lines` are null where they are somebody else's."""
+    """A portion as the caller may see it; amounts and `lines` are null where they are somebody else's.
+
+    `cap` is the most the payer agrees to, and what their bank keeps. Until `authorizes_at` their card is only kept.
+    `kind`: a traveler's `own`; among a booking's `extras` a `part` given to one traveler, a `sponsor`'s for everybody
+    (`traveler` is the sponsor), or what somebody who left bears of a `lost_discount`.
+    """
 
     id: wire_id("por") | None  # type: ignore[valid-type]
+    kind: PortionKind
+    contribution: wire_id("ctb") | None  # type: ignore[valid-type]
     traveler: str
     name: str
     payer: str
@@ -29,6 +67,8 @@ class PortionOut(Wire):
     is_mine: bool
     is_payable_by_me: bool
     amount: MoneyWire | None
+    cap: MoneyWire | None
+    authorizes_at: Instant | None
     lines: list[LineOut] | None
     decline_reason: str | None
 
@@ -40,6 +80,30 @@ class SeatOut(Wire):
     leg: int
     coach: str
     place: str
+
+
+class SplitOut(Wire):
+    """A split that is asked (`state` asked) or holds (agreed). `mine` is null until it is your turn to say yes."""
+
+    id: str
+    by: str
+    parts: dict[str, int]
+    agreed: list[str]
+    state: str
+    mine: MoneyWire | None
+    is_my_turn: bool
+
+    @classmethod
+    def of(cls, split: SplitView) -> SplitOut:
+        return cls(
+            id=to_wire("spl", split.id),
+            by=to_wire("mem", split.by),
+            parts={to_wire("mem", member): number for member, number in split.parts.items()},
+            agreed=sorted(to_wire("mem", member) for member in split.agreed),
+            state=split.state,
+            mine=MoneyWire.of(split.mine) if split.mine is not None else None,
+            is_my_turn=split.is_my_turn,
+        )
 
 
 class BookingOut(Wire):
@@ -54,7 +118,11 @@ class BookingOut(Wire):
     state: str
     total: MoneyWire
     is_proven: bool
+    payer_quorum: int | None
+    lost_discount: LostDiscount
     portions: list[PortionOut]
+    extras: list[PortionOut]
+    splits: list[SplitOut]
     seats: list[SeatOut]
     seats_are_together: bool
     merchant_ref: str | None
@@ -75,7 +143,11 @@ class BookingOut(Wire):
             state=view.state.value,
             total=MoneyWire.of(view.total),
             is_proven=view.is_proven,
+            payer_quorum=view.payer_quorum,
+            lost_discount=view.lost_discount,
             portions=[_portion(line) for line in view.portions],
+            extras=[_portion(line) for line in view.extras],
+            splits=[SplitOut.of(split) for split in view.splits],
             seats=[
                 SeatOut(traveler=to_wire("mem", seat.member_id), leg=seat.leg, coach=seat.coach, place=seat.place)
                 for seat in view.seats
@@ -92,6 +164,8 @@ class BookingOut(Wire):
 def _portion(line: PortionLine) -> PortionOut:
     return PortionOut(
         id=to_wire("por", line.portion_id) if line.portion_id else None,
+        kind=line.kind,
+        contribution=to_wire("ctb", line.contribution_id) if line.contribution_id else None,
         traveler=to_wire("mem", line.traveler),
         name=line.name,
         payer=to_wire("mem", line.payer),
@@ -99,6 +173,8 @@ def _portion(line: PortionLine) -> PortionOut:
         is_mine=line.is_mine,
         is_payable_by_me=line.is_payable_by_me,
         amount=MoneyWire.of(line.amount) if line.amount else None,
+        cap=MoneyWire.of(line.cap) if line.cap else None,
+        authorizes_at=line.authorizes_at,
         lines=[LineOut(what=step.what, delta=MoneyWire.of(step.delta)) for step in line.price.lines]
         if line.price
         else None,
@@ -135,32 +211,6 @@ class TicketsOut(Wire):
     data: list[TicketOut]
 
 
-class StepOut(Wire):
-    """One step of the booking's machine."""
-
-    n: int
-    from_state: str | None
-    event: str
-    to_state: str
-    at: Instant
-
-    @classmethod
-    def of(cls, step: Step) -> StepOut:
-        return cls(
-            n=step.n,
-            from_state=step.from_state.value if step.from_state else None,
-            event=step.event,
-            to_state=step.to_state.value,
-            at=step.at,
-        )
-
-
-class TimelineOut(Wire):
-    """Everything a booking went through, in order."""
-
-    data: list[StepOut]
-
-
 class StartPayment(Wire):
     """`locale` is the language of the hosted page."""
 
@@ -188,3 +238,179 @@ class PayRequestOut(Wire):
     """A request to pay for somebody."""
 
     id: str
+
+
+class LeavePreviewOut(Wire):
+    """`others_then` is null where those who stay could not be priced, or nobody stays (`is_last`).
+
+    `bears`: what your own portion is kept for, by the policy you agreed to; `bears_most` whatever else happens.
+    """
+
+    yours: MoneyWire
+    others: int
+    others_now: MoneyWire
+    others_then: MoneyWire | None
+    is_last: bool
+    lost_discount: LostDiscount
+    bears: MoneyWire
+    bears_most: MoneyWire
+
+    @classmethod
+    def of(cls, found: LeavePreview) -> LeavePreviewOut:
+        return cls(
+            yours=MoneyWire.of(found.yours),
+            others=found.others,
+            others_now=MoneyWire.of(found.others_now),
+            others_then=MoneyWire.of(found.others_then) if found.others_then is not None else None,
+            is_last=found.is_last,
+            lost_discount=found.policy,
+            bears=MoneyWire.of(found.bears),
+            bears_most=MoneyWire.of(found.bears_most),
+        )
+
+
+class Contribute(Wire):
+    """`member` is the traveler whose portion it lowers (they asked you, or you organize); without it everybody's.
+
+    `reserve`: what a sponsor sets aside on top for lost discounts, where the booking's policy is `sponsor`.
+    """
+
+    amount: MoneyWire
+    member: wire_id("mem") | None = None  # type: ignore[valid-type]
+    reserve: MoneyWire | None = None
+
+
+class ContributionOut(Wire):
+    """A contribution; it is paid like a portion (`extras` of the booking)."""
+
+    id: str
+
+
+class SplitPart(Wire):
+    """How many parts of the sum this member pays."""
+
+    member: wire_id("mem")  # type: ignore[valid-type]
+    parts: int
+
+
+class ProposeSplit(Wire):
+    """Parts per member, yourself among them; equal numbers are an equal split."""
+
+    parts: list[SplitPart] = Field(min_length=2, max_length=60)
+
+
+class SplitIdOut(Wire):
+    """A split that was proposed; nothing changes until everybody concerned said yes."""
+
+    id: str
+
+
+class AnswerSplit(Wire):
+    """`amount` is the part you saw and say yes to."""
+
+    yes: bool
+    amount: MoneyWire | None = None
+
+
+class HandOver(Wire):
+    """`name` is the friend's: they may change it when they take the place."""
+
+    name: str
+
+
+class HandoverOut(Wire):
+    """A link that hands your place over: for one person, once, until `expires_at`."""
+
+    id: str
+    url: str
+    for_name: str
+    expires_at: Instant
+
+
+class OfferedPlaceOut(Wire):
+    """A place that is handed over. `price` is its share today; the newcomer's own cards may make it another."""
+
+    trip_id: str
+    title: str | None
+    by: str
+    for_name: str
+    price: MoneyWire
+    deadline_at: Instant | None
+    expires_at: Instant
+    lost_discount: LostDiscount
+
+
+class TakePlace(Wire):
+    """`name` is needed of whoever has no account; the link brings one.
+
+    `nonce`: 128 random bits or more of your own, told to nobody. A guest whose answer was lost asks again with it and
+    is given another `guest_token`.
+    """
+
+    name: str | None = None
+    nonce: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{22,64}$")] | None = None
+
+
+class PlaceTakenOut(Wire):
+    """`guest_token` (here only) is a guest's key: a bearer token for this trip."""
+
+    trip_id: str
+    member_id: str
+    guest_token: str | None
+
+
+class AskAmendment(Wire):
+    """A change of one booked member.
+
+    `cancel` gives the place back, `replace` hands it to `by`, who pays first, `surcharge` asks the member for `amount`
+    more (merchants only).
+    """
+
+    kind: Literal["cancel", "replace", "surcharge"]
+    member: wire_id("mem")  # type: ignore[valid-type]
+    by: wire_id("mem") | None = None  # type: ignore[valid-type]
+    amount: MoneyWire | None = None
+
+
+class AmendmentOut(Wire):
+    """A change that was asked for; the booking's timeline says what becomes of it."""
+
+    id: str
+
+
+class SettlementSettings(Wire):
+    """What you set yourself, in seconds; leave a field out to keep to the house."""
+
+    collection_window_seconds: float | None = None
+    confirm_budget_seconds: float | None = None
+    settle_budget_seconds: float | None = None
+    recovery_budget_seconds: float | None = None
+    hold_margin_seconds: float | None = None
+    authorize_ahead_seconds: float | None = None
+    extension_seconds: float | None = None
+    amendment_window_seconds: float | None = None
+    payer_quorum: int | None = None
+    shortfall: Shortfall | None = None
+    keeps_cards: bool | None = None
+    lost_discount: LostDiscount | None = None
+
+
+class SettlementOut(Wire):
+    """The policy that your next booking opens with."""
+
+    collection_window_seconds: float
+    confirm_budget_seconds: float
+    settle_budget_seconds: float
+    recovery_budget_seconds: float
+    hold_margin_seconds: float
+    authorize_ahead_seconds: float
+    extension_seconds: float
+    amendment_window_seconds: float
+    payer_quorum: int | None
+    shortfall: Shortfall
+    keeps_cards: bool
+    lost_discount: LostDiscount
+
+    @classmethod
+    def of(cls, policy: Policy) -> SettlementOut:
+        return cls(**policy.settings())

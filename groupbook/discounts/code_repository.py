@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, aliased
 
 from groupbook.discounts.domain import CodeDraft, CodeUse, DiscountCode, Redemption, RedemptionState, code_key
 from groupbook.discounts.models import DiscountCodeRow, HeldCodeRow, RedemptionRow
-from groupbook.kit.database import merchant_of
+from groupbook.kit.database import merchant_of, query
 from groupbook.kit.ids import CodeId, RedemptionId, new_id
 from groupbook.kit.money import Money
 
@@ -60,6 +60,7 @@ def disable_code(session: Session, id: UUID, now: datetime) -> None:
     session.execute(off.values(disabled_at=now), execution_options={"synchronize_session": False})
 
 
+@query
 def lock_code(session: Session, id: UUID) -> DiscountCode | None:
     """The code with its count, to be changed by this transaction alone until it ends."""
     query = select(DiscountCodeRow).where(DiscountCodeRow.id == id).with_for_update(key_share=True)
@@ -103,6 +104,7 @@ def drop_code(session: Session, subject: UUID, id: UUID) -> bool:
     return session.scalar(gone.returning(HeldCodeRow.code_id)) is not None
 
 
+@query
 def uses_by(session: Session, code_id: UUID, subject: UUID) -> int:
     """How often this subject uses the code up. Exact for whoever has locked the code."""
     query = select(func.count()).where(
@@ -111,6 +113,7 @@ def uses_by(session: Session, code_id: UUID, subject: UUID) -> int:
     return session.execute(query).scalar_one()
 
 
+@query
 def add_redemption(session: Session, reference: UUID, subject: UUID, use: CodeUse, now: datetime) -> None:
     """Reserve one use and count it in the code's row, which the caller has locked."""
     put = insert(RedemptionRow).values(
@@ -124,10 +127,23 @@ def add_redemption(session: Session, reference: UUID, subject: UUID, use: CodeUs
         currency=use.saved.currency,
         reserved_at=now,
     )
-    session.execute(put)
+    # Given back by an earlier price of the same reference, and now used again.
+    again = {
+        "state": put.excluded.state,
+        "saved": put.excluded.saved,
+        "reserved_at": put.excluded.reserved_at,
+        "released_at": None,
+    }
+    use_once = put.on_conflict_do_update(
+        index_elements=["merchant_id", "reference", "code_id", "subject"],
+        set_=again,
+        where=RedemptionRow.state == RedemptionState.RELEASED.value,
+    )
+    session.execute(use_once)
     count(session, use.code_id, 1)
 
 
+@query
 def counts_already(session: Session, reference: UUID, subject: UUID, code_id: UUID) -> bool:
     query = select(RedemptionRow.id).where(
         RedemptionRow.reference == reference,
@@ -138,6 +154,7 @@ def counts_already(session: Session, reference: UUID, subject: UUID, code_id: UU
     return session.scalar(query) is not None
 
 
+@query
 def redeem(session: Session, reference: UUID, now: datetime) -> None:
     reserved = update(RedemptionRow).where(
         RedemptionRow.reference == reference, RedemptionRow.state == RedemptionState.RESERVED.value
@@ -146,6 +163,7 @@ def redeem(session: Session, reference: UUID, now: datetime) -> None:
     session.execute(reserved.values(**changes), execution_options={"synchronize_session": False})
 
 
+@query
 def release(session: Session, reference: UUID, now: datetime) -> list[UUID]:
     """Give back what this reference still counts; the codes of what was given back, once per use."""
     counting = update(RedemptionRow).where(RedemptionRow.reference == reference, RedemptionRow.state.in_(_COUNTING))
@@ -153,6 +171,7 @@ def release(session: Session, reference: UUID, now: datetime) -> list[UUID]:
     return list(session.scalars(given, execution_options={"synchronize_session": False}))
 
 
+@query
 def count(session: Session, code_id: UUID, uses: int) -> None:
     changed = update(DiscountCodeRow).where(DiscountCodeRow.id == code_id).values(uses=DiscountCodeRow.uses + uses)
     session.execute(changed, execution_options={"synchronize_session": False})

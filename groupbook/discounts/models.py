@@ -50,18 +50,14 @@ class TravelerRow(Base):
 
 
 class EntitlementRow(TenantRow, Base):
-    """One card of one subject. Its number is sealed; `number` holds one from before that, until the sweep sealed it."""
+    """One card of one subject. Its number is sealed; equal numbers of one type have equal marks."""
 
     __tablename__ = "entitlement"
-    __table_args__ = (
-        Index(None, "merchant_id", "subject"),
-        Index("ix_entitlement_unsealed", "merchant_id", postgresql_where=text("number IS NOT NULL")),
-    )
+    __table_args__ = (Index(None, "merchant_id", "subject"),)
 
     subject: Mapped[UUID]
     position: Mapped[int]
     card_type: Mapped[str] = mapped_column(Text)
-    number: Mapped[str | None] = mapped_column(Text)
     sealed_number: Mapped[bytes | None] = mapped_column(LargeBinary)
     number_mark: Mapped[bytes | None] = mapped_column(LargeBinary)
     valid_from: Mapped[date | None]

@@ -103,7 +103,6 @@ def cards(session: Session, subjects: Collection[UUID], sealer: Sealer | None) -
     columns = load_only(
         EntitlementRow.subject,
         EntitlementRow.card_type,
-        EntitlementRow.number,
         EntitlementRow.sealed_number,
         EntitlementRow.number_mark,
         EntitlementRow.valid_from,
@@ -118,7 +117,7 @@ def cards(session: Session, subjects: Collection[UUID], sealer: Sealer | None) -
             valid_from=row.valid_from,
             valid_until=row.valid_until,
             travel_class=row.travel_class,
-            mark=row.number_mark.hex() if row.number_mark else row.number,
+            mark=row.number_mark.hex() if row.number_mark else None,
         )
         found.setdefault(row.subject, []).append(card)
     return found
@@ -126,7 +125,7 @@ def cards(session: Session, subjects: Collection[UUID], sealer: Sealer | None) -
 
 def _number(row: EntitlementRow, sealer: Sealer) -> str | None:
     if row.sealed_number is None:
-        return row.number
+        return None
     return sealer.open(_number_place(row.id), row.sealed_number).decode("utf-8")
 
 
@@ -139,24 +138,9 @@ def _seal_number(row: EntitlementRow, number: str, sealer: Sealer | None) -> Non
     if sealer is None:
         raise InvariantBroken(what="a card number without a key to seal it")
     secret = number.encode("utf-8")
-    row.number = None
     row.sealed_number = sealer.seal(_number_place(row.id), secret)
     # Equal numbers of one type at one merchant have equal marks, and no others do.
     row.number_mark = sealer.mark(f"entitlement:{row.merchant_id}:{row.card_type}", secret)
-
-
-def seal_numbers(session: Session, sealer: Sealer, *, limit: int) -> int:
-    """Seal numbers that were stored as typed; those of one card together, so that they stay one card."""
-    unsealed = select(EntitlementRow).where(EntitlementRow.number.is_not(None))
-    rows = session.scalars(
-        unsealed.order_by(EntitlementRow.card_type, EntitlementRow.number, EntitlementRow.id)
-        .limit(limit)
-        .with_for_update()
-    ).all()
-    for row in rows:
-        _seal_number(row, row.number or "", sealer)
-    session.flush()
-    return len(rows)
 
 
 def replace(

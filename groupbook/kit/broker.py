@@ -23,7 +23,7 @@ from kombu.exceptions import KombuError, OperationalError
 from groupbook.kit import pgmq
 from groupbook.kit.database import forbid_in_transaction
 from groupbook.kit.facts import Deliverer
-from groupbook.kit.intents import Runner
+from groupbook.kit.runner import Runner
 
 log = structlog.get_logger(__name__)
 
@@ -97,12 +97,15 @@ def celery_app(
 def add_tasks(app: Celery, work: Callable[[], Work], *, jobs: Iterable[str] = ()) -> None:
     """Register the tasks. `work` is called inside the worker, at a task's start, and may cache its answer.
 
-    A sweep only finds; each row it finds is a task of its own, so a row that breaks its task holds up no other.
+    A sweep only finds; each row it finds is a task of its own, so a row that breaks its task holds up no other. What is
+    owed for a moment before the sweep after next is sent ahead, to be run within a second of it; the row stays the
+    truth, and a message that comes twice finds it done.
 
     Args:
         jobs: the names in `Work.jobs`, known before any work is assembled.
     """
-    lifetime_seconds = 2 * app.conf.beat_schedule["sweep"]["schedule"]  # a row still waiting then is found again
+    # A row still waiting then is found again; shorter, and a busy worker would drop every sweep unread.
+    lifetime_seconds = max(2 * app.conf.beat_schedule["sweep"]["schedule"], 5.0)
 
     def run_intent(merchant_id: str, intent_id: str) -> None:
         work().runner.run(UUID(merchant_id), UUID(intent_id))
@@ -120,6 +123,8 @@ def add_tasks(app: Celery, work: Callable[[], Work], *, jobs: Iterable[str] = ()
             send(app, "deliver_fact", merchant_id, str(fact_id), expires_seconds=lifetime_seconds)
         for intent_id in work().runner.due(UUID(merchant_id)):
             send(app, "run_intent", merchant_id, str(intent_id), expires_seconds=lifetime_seconds)
+        for intent_id, seconds in work().runner.soon(UUID(merchant_id), within_seconds=lifetime_seconds):
+            send(app, "run_intent", merchant_id, str(intent_id), delay_seconds=seconds)
 
     def sweep() -> None:
         for merchant_id in work().merchants():
@@ -137,15 +142,18 @@ def _job(work: Callable[[], Work], name: str) -> Callable[[str, str], None]:
     return job
 
 
-def send(app: Celery, task: str, *ids: str, expires_seconds: float | None = None) -> None:
-    """Publish one message; a worker drops it unread once it is older than `expires_seconds`.
+def send(
+    app: Celery, task: str, *ids: str, expires_seconds: float | None = None, delay_seconds: float | None = None
+) -> None:
+    """Publish one message; a worker drops it unread once it is older than `expires_seconds`, and waits with it for
+    `delay_seconds`: seconds, never minutes, because it waits in the worker's memory.
 
     Raises:
         OperationalError: the broker cannot be reached.
         InvariantBroken: a transaction is open in this thread.
     """
     forbid_in_transaction(f"publishing {task}")
-    app.send_task(task, args=ids, ignore_result=True, expires=expires_seconds)
+    app.send_task(task, args=ids, ignore_result=True, expires=expires_seconds, countdown=delay_seconds)
 
 
 def answers(broker_url: str) -> bool:

@@ -1,6 +1,7 @@
 """Time: the database's, so that all hosts agree; shifted per merchant in test mode, so that a sandbox can travel.
 
-`now` decides and dates; `system_now` is for leases, keys and signatures, which no merchant may shift.
+`now` decides and dates; `system_now` is for leases, keys and signatures, which no merchant may shift. Both are read
+with the transaction's first message and run on from there, so asking costs nothing and waiting makes nothing stale.
 """
 
 from __future__ import annotations
@@ -11,23 +12,30 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from groupbook.kit.database import merchant_of
-from groupbook.kit.errors import InvariantBroken
-
-_NOW = text(
-    "SELECT clock_timestamp() + make_interval(secs => coalesce("
-    "(SELECT offset_seconds FROM merchant_clock WHERE merchant_id = :merchant_id), 0))"
-)
+from groupbook.kit.database import clock_of, merchant_of, query
 
 
+@query
 def now(session: Session) -> datetime:
-    """The instant by which this merchant's decisions are made: aware, UTC."""
-    return _aware(session.execute(_NOW, {"merchant_id": merchant_of(session)}).scalar_one())
+    """The instant by which this merchant's decisions are made: aware, UTC.
+
+    Raises:
+        InvariantBroken: the transaction is not bound to a merchant.
+    """
+    merchant_of(session)
+    clock = clock_of(session)
+    return clock.now() + clock.offset
 
 
+@query
 def system_now(session: Session) -> datetime:
     """Plain database time: aware, UTC."""
-    return _aware(session.execute(text("SELECT clock_timestamp()")).scalar_one())
+    return clock_of(session).now()
+
+
+def ahead(session: Session) -> timedelta:
+    """How far this merchant's clock runs ahead of real time; whole seconds, as it was set."""
+    return timedelta(seconds=round((now(session) - system_now(session)).total_seconds()))
 
 
 def seen_here(outside: datetime, *, now: datetime, at: datetime) -> datetime:
@@ -39,6 +47,7 @@ def seen_here(outside: datetime, *, now: datetime, at: datetime) -> datetime:
     return outside + timedelta(seconds=round((now - at).total_seconds()))
 
 
+@query
 def set_offset(session: Session, merchant_id: UUID, offset: timedelta) -> None:
     """Shift a test merchant's clock. The caller has checked that the merchant is not live."""
     session.execute(
@@ -48,9 +57,5 @@ def set_offset(session: Session, merchant_id: UUID, offset: timedelta) -> None:
         ),
         {"merchant_id": merchant_id, "offset": int(offset.total_seconds())},
     )
-
-
-def _aware(value: datetime) -> datetime:
-    if value.tzinfo is None:
-        raise InvariantBroken(what="naive instant from the database")
-    return value
+    if session.info.get("merchant_id") == merchant_id:
+        clock_of(session).offset = timedelta(seconds=int(offset.total_seconds()))

@@ -8,11 +8,14 @@ no others. No call to the outside may happen while a transaction is open in the 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache, partial, wraps
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast
 from uuid import UUID
 
 import psycopg
@@ -25,12 +28,76 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import URL
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
+from groupbook.kit.conversation import Connection, keep_what_needs_no_answer
 from groupbook.kit.errors import InvariantBroken
 from groupbook.kit.ids import MerchantId, new_id
 
 APP_ROLE = "gb_app"
 _MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 _open = threading.local()
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Query(Protocol, Generic[P, R_co]):
+    """A question to the database: one signature, one way to answer it for each kind of session."""
+
+    ways: dict[type, Callable[..., Any]]
+
+    def __call__(self, session: Session, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+
+    def register(self, kind: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Say how a session of this kind answers; every other kind is asked in SQL."""
+
+
+def query(in_sql: Callable[Concatenate[Session, P], R]) -> Query[P, R]:
+    """The functions that speak SQL, so that another kind of session (the simulator's) can answer them its own way.
+
+    A `functools.singledispatch` on the session's exact type, without its walk through the base classes.
+    """
+    ways: dict[type, Callable[..., Any]] = {}
+
+    @wraps(in_sql)
+    def ask(session: Session, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        answer: R = ways.get(type(session), in_sql)(session, *args, **kwargs)
+        return answer
+
+    def register(kind: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        def keep(way: Callable[..., Any]) -> Callable[..., Any]:
+            ways[kind] = way
+            return way
+
+        return keep
+
+    asked = cast("Query[P, R]", ask)
+    asked.ways, asked.register = ways, register  # type: ignore[method-assign]
+    return asked
+
+
+@dataclass
+class SessionClock:
+    """The database's time, read with the transaction's first question, and what has passed on this machine since.
+
+    So an instant costs no round trip, and one that is taken after a long wait for a lock is not a stale one. It lags
+    behind the database by at most the time the first answer was under way.
+
+    Args:
+        read_at: the database's instant; aware, UTC.
+        offset: how far this merchant's clock runs ahead.
+    """
+
+    read_at: datetime
+    offset: timedelta
+    elapsed_seconds: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        if self.read_at.tzinfo is None:
+            raise InvariantBroken(what="naive instant from the database")
+        self._started = self.elapsed_seconds()
+
+    def now(self) -> datetime:
+        return self.read_at + timedelta(seconds=self.elapsed_seconds() - self._started)
 
 
 class Base(DeclarativeBase):
@@ -97,45 +164,75 @@ class Database:
             hide_parameters=True,  # an error's text ends up in logs, and parameters are people's data
             connect_args={"application_name": name},
         )
+        keep_what_needs_no_answer(self.engine, is_versioned=_is_versioned)
         event.listen(self.engine, "connect", _become_app_role)
 
     @contextmanager
     def begin(self, merchant_id: UUID) -> Iterator[Session]:
         """Open the use case's one transaction, bound to `merchant_id`; commit on return, roll back on raise."""
-        with self._transaction() as session:
+        with self._transaction(merchant_id) as session:
             session.info["merchant_id"] = MerchantId(merchant_id)
-            session.execute(
-                text("SELECT set_config('app.merchant_id', :merchant_id, true)"), {"merchant_id": str(merchant_id)}
-            )
             yield session
 
     @contextmanager
     def begin_unbound(self) -> Iterator[Session]:
         """A transaction before the merchant is known. It sees no tenant rows; use the look-up functions only."""
-        with self._transaction() as session:
+        with self._transaction(None) as session:
             yield session
 
     @contextmanager
-    def _transaction(self) -> Iterator[Session]:
+    def _transaction(self, merchant_id: UUID | None) -> Iterator[Session]:
         if getattr(_open, "depth", 0):
             raise InvariantBroken(what="a transaction inside a transaction")
         session = Session(self.engine, expire_on_commit=False, autoflush=True)
         _open.depth = 1
         try:
             with session, session.begin():
+                _conversation(session).open(merchant_id, partial(self._note_time, session))
                 yield session
+                for work in session.info.get("at_the_end", ()):
+                    work(session)
         finally:
             _open.depth = 0
         for task, merchant_id, row_id in session.info.get("nudges", ()):
             self.nudger.nudge(task, merchant_id, row_id)
 
+    def _note_time(self, session: Session, at: datetime, offset_seconds: int) -> None:
+        session.info["clock"] = self._clock(at, offset_seconds)
+
+    def _clock(self, at: datetime, offset_seconds: int) -> SessionClock:
+        return SessionClock(at, timedelta(seconds=offset_seconds))
+
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _conversation(session: Session) -> Connection:
+    connection: Any = session.connection().connection.dbapi_connection
+    return cast("Connection", connection)
+
+
+def send_now(session: Session) -> None:
+    """Let the server hear what this transaction has written so far, instead of with its next question."""
+    _conversation(session).send_now()
+
+
+def clock_of(session: Session) -> SessionClock:
+    """This transaction's clock, known since its first question; where there was none, the time is asked for."""
+    if "clock" not in session.info:
+        send_now(session)
+    clock: SessionClock = session.info["clock"]
+    return clock
 
 
 def nudge_after_commit(session: Session, task: str, row_id: UUID) -> None:
     """Wake a worker for this row once the transaction has committed; nothing is sent on a roll-back."""
     session.info.setdefault("nudges", []).append((task, merchant_of(session), row_id))
+
+
+def at_the_end(session: Session, work: Callable[[Session], object]) -> None:
+    """Do `work` once, before this transaction commits: what comes in bits is then written in one statement."""
+    session.info.setdefault("at_the_end", {})[work] = None
 
 
 def merchant_of(session: Session) -> MerchantId:
@@ -199,10 +296,13 @@ def alembic_config(url: str) -> Config:
     return config
 
 
+@cache
+def _is_versioned(table: Any) -> bool:
+    return any(mapper.local_table is table and mapper.version_id_col is not None for mapper in Base.registry.mappers)
+
+
 def _become_app_role(connection: psycopg.Connection[Any], _record: object) -> None:
     # The connection may belong to the owner of the tables (embedded, small installations); rows are still bound,
     # because every session works as the role that cannot bypass row-level security.
-    autocommit = connection.autocommit
-    connection.autocommit = True
+    connection.autocommit = True  # `Database` opens its transactions itself, together with what they begin with
     connection.execute(f"SET ROLE {APP_ROLE}")
-    connection.autocommit = autocommit

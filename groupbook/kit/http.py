@@ -211,6 +211,7 @@ class Operation:
     idempotent: bool
     scope: str | None
     media_type: str
+    also_media_types: tuple[str, ...]
     body: type[Wire] | None
     query: type[Wire] | None
     result: Any
@@ -236,6 +237,7 @@ def operation(
     idempotent: bool = False,
     scope: str | None = None,
     media_type: str = JSON,
+    also_media_types: Sequence[str] = (),
 ) -> Callable[[Callable[..., Awaitable[Any]]], Operation]:
     """Turn an endpoint function into an `Operation`.
 
@@ -244,6 +246,7 @@ def operation(
         errors: what it may answer besides the errors every operation has.
         idempotent: money moves, so `Idempotency-Key` is required and the answer is kept.
         scope: what the API key must allow.
+        also_media_types: texts that the function may answer instead, as a `Response` of its own.
     """
 
     def describe(function: Callable[..., Awaitable[Any]]) -> Operation:
@@ -261,6 +264,7 @@ def operation(
             idempotent=idempotent,
             scope=scope,
             media_type=media_type,
+            also_media_types=tuple(also_media_types),
             body=hints.get("body"),
             query=hints.get("query"),
             result=hints.get("return"),
@@ -412,10 +416,17 @@ def _read_query(model: type[Wire], request: Request) -> Wire:
     return _validated(lambda: model.model_validate(dict(pairs)), prefix="")
 
 
+def needs_body(model: type[Wire]) -> bool:
+    """Whether a request must send a body: some field of it has no default."""
+    return any(field.is_required() for field in model.model_fields.values())
+
+
 def _read_body(model: type[Wire], raw: bytes, request: Request) -> Wire:
     content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if content_type not in (JSON, ""):
         raise Malformed(reason="content type", expected=JSON)
+    if not raw and not needs_body(model):
+        raw = b"{}"
     try:
         document = json.loads(raw.decode("utf-8"), object_pairs_hook=_without_duplicates)
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
@@ -610,7 +621,7 @@ def _describe(item: Operation, references: Mapping[Any, Any], definitions: Mappi
         described["parameters"] = parameters
     if item.body is not None:
         content = {JSON: {"schema": references[(item.body, "validation")]}}
-        described["requestBody"] = {"required": True, "content": content}
+        described["requestBody"] = {"required": needs_body(item.body), "content": content}
     return described
 
 
@@ -629,6 +640,8 @@ def _responses(item: Operation, references: Mapping[Any, Any]) -> dict[str, Any]
         success["content"] = {item.media_type: {"schema": references[(item.result, "serialization")]}}
     elif item.media_type != JSON:
         success["content"] = {item.media_type: {"schema": {"type": "string"}}}
+    for media_type in item.also_media_types:
+        success.setdefault("content", {})[media_type] = {"schema": {"type": "string"}}
     status = 204 if item.result is type(None) and item.status == 200 else item.status
     responses = {str(status): success}
     for error_status, codes in sorted(_error_codes(item).items()):

@@ -116,9 +116,9 @@ def format_instant(at: datetime, zone: str | tzinfo, locale: str, length: Length
     return f"{day}, {format_clock(at, zone, locale)}"
 
 
-def format_clock(at: datetime, zone: str | tzinfo, locale: str) -> str:
-    """Hours and minutes as a clock in `zone` shows them."""
-    return str(babel_time(at.astimezone(_zone(zone)), "short", locale=_region(locale)))
+def format_clock(at: datetime, zone: str | tzinfo, locale: str, *, seconds: bool = False) -> str:
+    """Hours and minutes as a clock in `zone` shows them, and the seconds where they matter."""
+    return str(babel_time(at.astimezone(_zone(zone)), "medium" if seconds else "short", locale=_region(locale)))
 
 
 def format_day(day: date, locale: str, length: Length = "long") -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NewType
 from uuid import UUID
 
@@ -36,6 +38,11 @@ CommentId = NewType("CommentId", UUID)
 BookingId = NewType("BookingId", UUID)
 TicketId = NewType("TicketId", UUID)
 PayRequestId = NewType("PayRequestId", UUID)
+AmendmentId = NewType("AmendmentId", UUID)
+ContributionId = NewType("ContributionId", UUID)
+SplitId = NewType("SplitId", UUID)
+HandoverId = NewType("HandoverId", UUID)
+RecheckId = NewType("RecheckId", UUID)
 ShareId = NewType("ShareId", UUID)
 VisitId = NewType("VisitId", UUID)
 EndpointId = NewType("EndpointId", UUID)
@@ -44,6 +51,9 @@ NoticeId = NewType("NoticeId", UUID)
 EventId = NewType("EventId", UUID)
 FactId = NewType("FactId", UUID)
 IntentId = NewType("IntentId", UUID)
+DifferenceId = NewType("DifferenceId", UUID)
+JournalId = NewType("JournalId", UUID)
+SetupId = NewType("SetupId", UUID)
 
 PREFIXES: dict[object, str] = {
     MerchantId: "mch",
@@ -73,6 +83,11 @@ PREFIXES: dict[object, str] = {
     BookingId: "bkg",
     TicketId: "tkt",
     PayRequestId: "prq",
+    AmendmentId: "amd",
+    ContributionId: "ctb",
+    SplitId: "spl",
+    HandoverId: "hdo",
+    RecheckId: "rck",
     ShareId: "shr",
     VisitId: "vis",
     EndpointId: "whk",
@@ -81,12 +96,15 @@ PREFIXES: dict[object, str] = {
     EventId: "evt",
     FactId: "fct",
     IntentId: "int",
+    DifferenceId: "dif",
+    JournalId: "jrn",
+    SetupId: "stp",
 }
 
 _HEX = frozenset("0123456789abcdef")
 
 
-def new_id() -> UUID:
+def random_id() -> UUID:
     """A fresh UUIDv7 (RFC 9562 section 5.7): sortable by millisecond, 74 random bits."""
     # An id only has to be unique and roughly ordered; nothing is ever decided by the time inside it.
     milliseconds = time.time_ns() // 1_000_000
@@ -94,6 +112,25 @@ def new_id() -> UUID:
     value = (value & ~(0xF << 76)) | (0x7 << 76)
     value = (value & ~(0x3 << 62)) | (0x2 << 62)
     return UUID(int=value)
+
+
+_maker: Callable[[], UUID] = random_id
+
+
+def new_id() -> UUID:
+    """A fresh id for a row, later than the ones before it."""
+    return _maker()
+
+
+@contextmanager
+def ids_made_by(maker: Callable[[], UUID]) -> Iterator[None]:
+    """Let `maker` make the ids of this process: a simulated history must be the same each time it is run."""
+    global _maker
+    before, _maker = _maker, maker
+    try:
+        yield
+    finally:
+        _maker = before
 
 
 def to_wire(prefix: str, id: UUID) -> str:

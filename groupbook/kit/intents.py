@@ -1,6 +1,4 @@
-"""Intents: outside calls we owe, and the one runner that makes them.
-
-    claim (own transaction) -> call with no transaction open -> record the answer (own transaction)
+"""Intents: outside calls we owe, written down in the transaction that decides them. `kit.runner` makes them.
 
 A call that was interrupted, or whose answer never came, is `unknown`: the runner first reads the other side's truth
 and only then asks again, with the same key. A sweep stands behind every row, so a lost wake-up loses nothing.
@@ -11,47 +9,35 @@ attempts, which is loud.
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-import structlog
-from sqlalchemy import and_, or_, select
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
+from sqlalchemy import and_, or_, select, tuple_
+from sqlalchemy.dialects.postgresql import distinct_on, insert
+from sqlalchemy.orm import Session, aliased, make_transient_to_detached
 
-from groupbook.kit import facts
-from groupbook.kit.clock import now as merchant_now
 from groupbook.kit.clock import system_now
-from groupbook.kit.database import Database, merchant_of, nudge_after_commit
-from groupbook.kit.errors import GroupbookError, InvariantBroken, OutcomeUnknown, Refused, Unavailable
+from groupbook.kit.database import merchant_of, nudge_after_commit, query
+from groupbook.kit.errors import InvariantBroken, Refused
 from groupbook.kit.ids import IntentId, MerchantId, new_id
 from groupbook.kit.models import IntentRow
 
-log = structlog.get_logger(__name__)
-# What a fault in a handler or in a row may look like. Named, so that Ctrl-C and a dying process pass through.
-UNFORESEEN = (
-    GroupbookError,
-    SQLAlchemyError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    OSError,
-    TypeError,
-    ValueError,
-)
 _OPEN = ("due", "calling", "unknown")
-_poll_seconds = 0.05
+claimed_max = 60  # a claim is a booking's, and the largest party is as large
 
 
 @dataclass(frozen=True)
 class Intent:
-    """One call we owe. `key` is what the other side deduplicates by; it comes from the row, never from the moment."""
+    """One call we owe. `key` is what the other side deduplicates by; it comes from the row, never from the moment.
+
+    Args:
+        reference: what it belongs to; calls of one kind and reference are claimed, made and recorded together.
+        called_at: when it was claimed: what its call read is no older than that.
+        loaded: what the handler read as it was claimed (`BatchHandler`).
+    """
 
     id: IntentId
     merchant_id: MerchantId
@@ -60,10 +46,30 @@ class Intent:
     payload: dict[str, Any]
     attempts: int
     owed_at: datetime
+    reference: UUID | None = None
+    called_at: datetime | None = None
+    loaded: Any = field(default=None, compare=False, repr=False)
 
     @property
     def key(self) -> str:
         return f"{self.kind}:{self.id.hex}"
+
+
+@dataclass(frozen=True)
+class Owed:
+    """A call to write down. With `once`, asking again finds the first one.
+
+    Args:
+        rank: the lower, the earlier in line where calls wait for their turn (`kit.pace`).
+    """
+
+    kind: str
+    subject: UUID
+    payload: dict[str, Any] = field(default_factory=dict)
+    once: str | None = None
+    due_at: datetime | None = None
+    reference: UUID | None = None
+    rank: int = 0
 
 
 class IntentHandler(Protocol):
@@ -92,14 +98,14 @@ class IntentHandler(Protocol):
         """Write the refusal, in the transaction that closes the intent."""
 
 
-@dataclass(frozen=True)
-class RunnerSettings:
-    """Budgets of the runner, in seconds. Crash tests divide them by sixty."""
+class BatchHandler(Protocol):
+    """A handler that reads and locks for many calls at once what each of them would read and lock alone."""
 
-    lease_seconds: float = 120.0
-    retry_seconds_min: float = 2.0
-    retry_seconds_max: float = 600.0
-    attempts_max: int = 200
+    def load(self, session: Session, intents: Sequence[Intent]) -> Mapping[IntentId, Any]:
+        """What each call needs, read as they are claimed; back as `intent.loaded`. A call without reads for itself."""
+
+    def prepare(self, session: Session, intents: Sequence[Intent]) -> None:
+        """Before their answers are recorded in one transaction."""
 
 
 def owe(
@@ -110,190 +116,231 @@ def owe(
     *,
     once: str | None = None,
     due_at: datetime | None = None,
+    reference: UUID | None = None,
+    rank: int = 0,
 ) -> IntentId:
     """Write down a call we owe, in this transaction. With `once`, asking again returns the first intent's id."""
-    id = new_id()
+    (id,) = owe_all(session, [Owed(kind, subject, payload or {}, once, due_at, reference, rank)])
+    return id
+
+
+def owe_all(session: Session, calls: Sequence[Owed]) -> list[IntentId]:
+    """Write down many calls at once; their ids, in order."""
     at = system_now(session)
-    row = insert(IntentRow).values(
-        merchant_id=merchant_of(session),
-        id=id,
-        kind=kind,
-        subject=subject,
-        once=once or id.hex,
-        payload=payload or {},
-        state="due",
-        owed_at=at,
-        due_at=due_at or at,
+    written = write_all(session, calls, at=at)
+    owed: list[UUID] = session.info.setdefault("owed", [])
+    groups: set[tuple[str, UUID]] = session.info.setdefault("owed_groups", set())
+    for call, (id, is_new) in zip(calls, written, strict=True):
+        if not is_new:
+            continue
+        if call.due_at is not None and call.due_at > at:
+            continue  # nobody is woken before its time; the sweep finds it then
+        owed.append(id)
+        # Whoever claims one of a group claims all of it, so one of them is woken for.
+        if call.reference is None or (call.kind, call.reference) not in groups:
+            nudge_after_commit(session, "run_intent", id)
+            groups.add((call.kind, call.reference or id))
+    return [id for id, _ in written]
+
+
+def intent_of(row: IntentRow) -> Intent:
+    return Intent(
+        IntentId(row.id),
+        MerchantId(row.merchant_id),
+        row.kind,
+        row.subject,
+        row.payload,
+        row.attempts,
+        row.owed_at,
+        row.reference,
+        row.called_at,
     )
-    written = session.scalar(row.on_conflict_do_nothing().returning(IntentRow.id))
-    if written is None:
-        first = session.scalar(select(IntentRow.id).where(IntentRow.kind == kind, IntentRow.once == once))
-        if first is None:
-            raise InvariantBroken(what="intent neither written nor found", kind=kind)
-        return IntentId(first)
-    nudge_after_commit(session, "run_intent", id)
-    return IntentId(id)
 
 
+def first_of(waiting: Sequence[IntentRow]) -> tuple[list[IntentRow], bool]:
+    """Of calls in line: those of the first one's reference and rank, and whether others are behind them."""
+    first = waiting[:1]
+    mates = [
+        row for row in waiting[1:] if row.reference is not None and (row.reference, row.rank) == _place(waiting[0])
+    ]
+    mine = [*first, *mates][:claimed_max]
+    return mine, len(mine) < len(waiting)
+
+
+def _place(row: IntentRow) -> tuple[UUID | None, int]:
+    return row.reference, row.rank
+
+
+# --- queries ----------------------------------------------------------------------------------------------------------
+
+
+@query
+def write_all(session: Session, calls: Sequence[Owed], *, at: datetime) -> list[tuple[IntentId, bool]]:
+    """For each, the new row's id and True; or the first one's, where its `once` was already written, and False."""
+    if not calls:
+        return []
+    ids = [new_id() for _ in calls]
+    rows = [
+        {
+            "merchant_id": merchant_of(session),
+            "id": id,
+            "kind": call.kind,
+            "subject": call.subject,
+            "reference": call.reference,
+            "rank": call.rank,
+            "once": call.once or id.hex,
+            "payload": call.payload,
+            "state": "due",
+            "owed_at": at,
+            "due_at": call.due_at or at,
+        }
+        for id, call in zip(ids, calls, strict=True)
+    ]
+    written = set(ids)
+    if any(call.once is not None for call in calls):
+        new = insert(IntentRow).values(rows).on_conflict_do_nothing().returning(IntentRow.id)
+        written = set(session.scalars(new))
+    else:  # each is the first of its kind, so there is nothing to be told
+        session.execute(insert(IntentRow).values(rows))
+    _remember(session, [row for row in rows if row["id"] in written])
+    again = [(call.kind, call.once) for id, call in zip(ids, calls, strict=True) if id not in written]
+    first: dict[tuple[str, str | None], UUID] = {}
+    if again:
+        asked = select(IntentRow.kind, IntentRow.once, IntentRow.id)
+        asked = asked.where(tuple_(IntentRow.kind, IntentRow.once).in_(again))
+        first = {(kind, once): id for kind, once, id in session.execute(asked)}
+        if len(first) != len(set(again)):
+            raise InvariantBroken(what="intent neither written nor found", kinds=sorted({kind for kind, _ in again}))
+    return [
+        (IntentId(id), True) if id in written else (IntentId(first[call.kind, call.once]), False)
+        for id, call in zip(ids, calls, strict=True)
+    ]
+
+
+def _remember(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    """Rows as the database has them now, for whoever claims them in this very transaction."""
+    fresh: dict[UUID, IntentRow] = session.info.setdefault("fresh_intents", {})
+    for values in rows:
+        row = IntentRow(**values, attempts=0, fence=0)
+        row.lease_until = row.called_at = row.answered_at = row.last_error = None
+        make_transient_to_detached(row)
+        fresh[row.id] = row
+
+
+@query
 def is_open(session: Session, subject: UUID, *kinds: str) -> bool:
     """Whether a call about `subject` is still owed or unanswered."""
-    query = select(IntentRow.id).where(
+    asked = select(IntentRow.id).where(
         IntentRow.subject == subject, IntentRow.kind.in_(kinds), IntentRow.state.in_(_OPEN)
     )
-    return session.scalar(query.limit(1)) is not None
+    return session.scalar(asked.limit(1)) is not None
 
 
-class Runner:
-    """Makes the calls. Safe to run from any number of processes: one row, one claimant, one fence."""
+@query
+def waiting(session: Session, subjects: Collection[UUID], kind: str) -> set[UUID]:
+    """Those about whom such a call is to be made now and nobody has begun: it will see whatever has happened so far."""
+    asked = select(IntentRow.subject).where(
+        IntentRow.subject.in_(list(subjects)),
+        IntentRow.kind == kind,
+        IntentRow.state == "due",
+        IntentRow.due_at <= system_now(session),
+        IntentRow.rank == 0,
+    )
+    return set(session.scalars(asked)) if subjects else set()
 
-    def __init__(
-        self, database: Database, handlers: Mapping[str, IntentHandler], settings: RunnerSettings | None = None
-    ) -> None:
-        self._database = database
-        self._handlers = handlers
-        self._settings = settings or RunnerSettings()
 
-    def run(self, merchant_id: UUID, intent_id: UUID) -> bool:
-        """Claim, call, record. True when the intent was claimed by us and is now closed."""
-        claimed = self._claim(merchant_id, intent_id)
-        if claimed is None:
-            return False
-        intent, fence, was_interrupted = claimed
-        handler = self._handlers.get(intent.kind)
-        if handler is None:
-            return self._finish(intent, fence, state="parked", error="no handler for this kind")
-        try:
-            return self._call(handler, intent, fence, was_interrupted=was_interrupted)
-        except UNFORESEEN as error:
-            # A fault of ours in one row: it backs off and is parked in the end, and holds up no other row.
-            log.error("intent_failed", kind=intent.kind, intent_id=str(intent.id), error=repr(error))
-            return self._finish(intent, fence, state="unknown", error=repr(error))
+@query
+def due_soon(session: Session, *, within_seconds: float, limit: int) -> list[tuple[UUID, float]]:
+    """What waits for a moment within so many seconds, and how many seconds away that is; soonest first."""
+    at = system_now(session)
+    waiting = and_(
+        IntentRow.state.in_(("due", "unknown")),
+        IntentRow.due_at > at,
+        IntentRow.due_at <= at + timedelta(seconds=within_seconds),
+    )
+    rows = session.execute(
+        select(IntentRow.id, IntentRow.due_at).where(waiting).order_by(IntentRow.due_at).limit(limit)
+    )
+    return [(id, (due_at - at).total_seconds()) for id, due_at in rows]
 
-    def _call(self, handler: IntentHandler, intent: Intent, fence: int, *, was_interrupted: bool) -> bool:
-        answer = None
-        try:
-            if was_interrupted:
-                answer = self._truth(handler, intent)
-            if answer is None:
-                answer = handler.call(intent)
-        except Refused as refusal:
-            return self._record_refusal(handler, intent, fence, refusal)
-        except Unavailable as error:
-            return self._finish(intent, fence, state="due", error=repr(error))
-        except OutcomeUnknown as error:
-            return self._finish(intent, fence, state="unknown", error=repr(error))
-        with self._database.begin(intent.merchant_id) as session:
-            if self._close(session, intent, fence, "done"):
-                handler.record(session, intent, answer)
-        return True
 
-    def _truth(self, handler: IntentHandler, intent: Intent) -> Any | None:
-        """What the other side knows. If it cannot be read, the outcome stays unknown: that is no licence to ask."""
-        try:
-            return handler.observe(intent)
-        except Unavailable as error:
-            raise OutcomeUnknown(what="the truth could not be read", error=repr(error)) from error
+@query
+def runnable(session: Session, *, limit: int) -> list[UUID]:
+    """Intents to run now, the longest due first."""
+    now = _runnable(system_now(session))
+    return list(session.scalars(select(IntentRow.id).where(now).order_by(IntentRow.due_at, IntentRow.id).limit(limit)))
 
-    def settle(self, merchant_id: UUID, intent_id: UUID, *, seconds: float = 8.0) -> bool:
-        """Run the intent now, or wait for the worker that was quicker; True when it is closed.
 
-        For somebody who stands before a page and needs the answer: a worker was woken by the same commit.
-        """
-        give_up_at = time.monotonic() + seconds
-        pause = threading.Event()
-        while not self.run(merchant_id, intent_id):
-            if self._is_closed(merchant_id, intent_id):
-                return True
-            if time.monotonic() > give_up_at or self._waits_for_later(merchant_id, intent_id):
-                return False
-            pause.wait(_poll_seconds)
-        return True
+@query
+def is_unanswered(session: Session, intent_id: UUID) -> bool:
+    return session.scalar(select(IntentRow.state).where(IntentRow.id == intent_id)) in _OPEN
 
-    def due(self, merchant_id: UUID, *, limit: int = 200) -> list[UUID]:
-        """Intents to run now: due ones, and those whose claimant is gone."""
-        with self._database.begin(merchant_id) as session:
-            at = system_now(session)
-            query = select(IntentRow.id).where(_runnable(at)).order_by(IntentRow.due_at, IntentRow.id).limit(limit)
-            return list(session.scalars(query))
 
-    def _is_closed(self, merchant_id: UUID, intent_id: UUID) -> bool:
-        with self._database.begin(merchant_id) as session:
-            return session.scalar(select(IntentRow.state).where(IntentRow.id == intent_id)) not in _OPEN
+@query
+def waits_for_later(session: Session, intent_id: UUID) -> bool:
+    later = IntentRow.state.in_(("due", "unknown")) & (IntentRow.due_at > system_now(session))
+    return session.scalar(select(IntentRow.id).where(IntentRow.id == intent_id, later)) is not None
 
-    def _waits_for_later(self, merchant_id: UUID, intent_id: UUID) -> bool:
-        """The outside did not answer and the row waits for its next turn: waiting here longer helps nobody."""
-        with self._database.begin(merchant_id) as session:
-            later = IntentRow.state.in_(("due", "unknown")) & (IntentRow.due_at > system_now(session))
-            return session.scalar(select(IntentRow.id).where(IntentRow.id == intent_id, later)) is not None
 
-    def _claim(self, merchant_id: UUID, intent_id: UUID) -> tuple[Intent, int, bool] | None:
-        with self._database.begin(merchant_id) as session:
-            at = system_now(session)
-            query = select(IntentRow).where(IntentRow.id == intent_id, _runnable(at))
-            row = session.scalar(query.with_for_update(skip_locked=True))
-            if row is None:
-                return None
-            was_interrupted = row.state != "due"
-            row.state = "calling"
-            row.attempts += 1
-            row.fence += 1
-            row.called_at = at
-            row.lease_until = at + timedelta(seconds=self._settings.lease_seconds)
-            intent = Intent(
-                IntentId(row.id),
-                MerchantId(row.merchant_id),
-                row.kind,
-                row.subject,
-                row.payload,
-                row.attempts,
-                row.owed_at,
-            )
-            return intent, row.fence, was_interrupted
+@query
+def lock_runnable(session: Session, intent_ids: Sequence[UUID], at: datetime, *, beside: bool) -> list[IntentRow]:
+    """These intents, locked, if their time has come and nobody holds them; `beside`: those of their kind and reference.
 
-    def _record_refusal(self, handler: IntentHandler, intent: Intent, fence: int, refusal: Refused) -> bool:
-        with self._database.begin(intent.merchant_id) as session:
-            if self._close(session, intent, fence, "refused", error=refusal.reason):
-                handler.record_refusal(session, intent, refusal)
-        return True
+    The longest owed first. What this very transaction has owed is nobody else's yet, and is not asked for.
+    """
+    fresh: Mapping[UUID, IntentRow] = session.info.get("fresh_intents", {})
+    if not beside and all(id in fresh for id in intent_ids):
+        found = [fresh[id] for id in intent_ids if fresh[id].state == "due" and fresh[id].due_at <= at]
+        found = sorted(found, key=lambda row: (row.owed_at, row.id))[:claimed_max]
+        session.add_all(found)
+        return found
+    wanted: Any = IntentRow.id.in_(intent_ids)
+    if beside:
+        mate = aliased(IntentRow)
+        mates = select(mate.id).join(IntentRow, (IntentRow.reference == mate.reference) & (IntentRow.kind == mate.kind))
+        wanted |= IntentRow.id.in_(mates.where(wanted, mate.state.in_(_OPEN)))
+    mine = select(IntentRow).where(wanted, _runnable(at))
+    mine = mine.order_by(IntentRow.owed_at, IntentRow.id).limit(claimed_max).with_for_update(skip_locked=True)
+    return list(session.scalars(mine.execution_options(populate_existing=True)))
 
-    def _finish(self, intent: Intent, fence: int, *, state: str, error: str) -> bool:
-        """Leave the intent for later, or park it when it has had its attempts."""
-        if state != "parked" and intent.attempts >= self._settings.attempts_max:
-            state = "parked"
-        with self._database.begin(intent.merchant_id) as session:
-            row = self._fenced(session, intent, fence)
-            if row is None:
-                return False
-            row.state = state
-            row.last_error = error[:500]
-            row.lease_until = None
-            row.due_at = system_now(session) + timedelta(seconds=self._backoff_seconds(intent))
-            if state == "parked":
-                log.error("intent_parked", kind=intent.kind, intent_id=str(intent.id), error=error)
-                facts.record(session, "intent.parked", subject=intent.subject, payload={"kind": intent.kind})
-        return state == "parked"
 
-    def _close(self, session: Session, intent: Intent, fence: int, state: str, error: str | None = None) -> bool:
-        row = self._fenced(session, intent, fence)
-        if row is None:
-            return False
-        row.state = state
-        row.answered_at = merchant_now(session)
-        row.lease_until = None
-        row.last_error = error
-        session.flush()
-        return True
+@query
+def lock_first_in_line(session: Session, kind: str, at: datetime) -> tuple[list[IntentRow], bool]:
+    """The call of this kind that waits first and what waits of its reference, locked; and whether others wait too.
 
-    def _fenced(self, session: Session, intent: Intent, fence: int) -> IntentRow | None:
-        """Our row, locked, unless somebody claimed it after our lease ran out."""
-        query = select(IntentRow).where(IntentRow.id == intent.id, IntentRow.fence == fence)
-        return session.scalar(query.with_for_update())
+    By rank, then the longest owed. The caller holds the line (`pace.lock_lines`), so nobody else takes them meanwhile.
+    """
+    order = (IntentRow.rank, IntentRow.owed_at, IntentRow.id)
+    asked = select(IntentRow).where(IntentRow.kind == kind, _runnable(at)).order_by(*order)
+    waiting = list(session.scalars(asked.limit(claimed_max + 1).with_for_update(skip_locked=True)))
+    return first_of(waiting)
 
-    def _backoff_seconds(self, intent: Intent) -> float:
-        doubled = self._settings.retry_seconds_min * 2.0 ** min(intent.attempts - 1, 16)
-        # Spread by id, not by chance, so that many rows of one outage do not come back in the same instant.
-        jitter = 0.75 + (intent.id.int % 1000) / 2000
-        return min(doubled, self._settings.retry_seconds_max) * jitter
+
+@query
+def somebody_waits_before(session: Session, row: IntentRow, at: datetime) -> bool:
+    """Whether a call of another reference stands before this one in the line of its kind."""
+    before = (IntentRow.rank < row.rank) | ((IntentRow.rank == row.rank) & (IntentRow.owed_at < row.owed_at))
+    asked = select(IntentRow.id).where(
+        IntentRow.kind == row.kind, _runnable(at), before, IntentRow.reference.is_distinct_from(row.reference)
+    )
+    return session.scalar(asked.limit(1)) is not None
+
+
+@query
+def first_in_lines(session: Session, kinds: Collection[str], at: datetime) -> dict[str, UUID]:
+    """For each of these kinds that somebody waits in line for: the call that waits first. Nothing is locked."""
+    order = (IntentRow.kind, IntentRow.rank, IntentRow.owed_at, IntentRow.id)
+    waiting = select(IntentRow.kind, IntentRow.id).where(IntentRow.kind.in_(kinds), _runnable(at)).order_by(*order)
+    rows = session.execute(waiting.ext(distinct_on(IntentRow.kind)))
+    return {row.kind: row.id for row in rows}
+
+
+@query
+def lock_fenced(session: Session, fences: Mapping[IntentId, int]) -> dict[UUID, IntentRow]:
+    """Our rows, locked, without those that are recorded, or that somebody claimed after our lease ran out."""
+    ours = tuple_(IntentRow.id, IntentRow.fence).in_(list(fences.items()))
+    mine = select(IntentRow).where(ours, IntentRow.state == "calling")
+    return {row.id: row for row in session.scalars(mine.order_by(IntentRow.id).with_for_update())}
 
 
 def _runnable(at: datetime) -> Any:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, Text, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Index, SmallInteger, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from groupbook.kit.database import Base, TenantRow
@@ -25,10 +25,16 @@ class FactRow(TenantRow, Base):
     """Something that happened here, written by the transaction in which it happened."""
 
     __tablename__ = "fact"
-    __table_args__ = (Index("ix_fact_due", "merchant_id", "due_at", postgresql_where=text("delivered_at IS NULL")),)
+    __table_args__ = (
+        Index("ix_fact_due", "merchant_id", "due_at", postgresql_where=text("delivered_at IS NULL")),
+        Index("ix_fact_batch", "merchant_id", "batch", postgresql_where=text("delivered_at IS NULL")),
+        Index("ix_fact_subject", "merchant_id", "subject"),
+    )
 
     name: Mapped[str] = mapped_column(Text)
     subject: Mapped[UUID]
+    # The first fact of the same transaction: they are told together.
+    batch: Mapped[UUID | None]
     payload: Mapped[dict[str, Any]]
     recorded_at: Mapped[datetime]
     delivered_at: Mapped[datetime | None]
@@ -58,10 +64,15 @@ class IntentRow(TenantRow, Base):
             "ix_intent_due", "merchant_id", "due_at", postgresql_where=text("state IN ('due', 'calling', 'unknown')")
         ),
         Index("ix_intent_subject", "merchant_id", "subject"),
+        Index("ix_intent_parked", "merchant_id", "id", postgresql_where=text("state = 'parked'")),
     )
 
     kind: Mapped[str] = mapped_column(Text)
     subject: Mapped[UUID]
+    # What it belongs to (a booking): calls of one kind and reference are claimed, made and recorded together.
+    reference: Mapped[UUID | None]
+    # The lower, the earlier in line where calls must wait for their turn.
+    rank: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
     once: Mapped[str] = mapped_column(Text)
     payload: Mapped[dict[str, Any]]
     state: Mapped[str] = mapped_column(Text)
@@ -73,6 +84,18 @@ class IntentRow(TenantRow, Base):
     called_at: Mapped[datetime | None]
     answered_at: Mapped[datetime | None]
     last_error: Mapped[str | None] = mapped_column(Text)
+
+
+class PaceRow(Base):
+    """When the next request may go to one endpoint of a merchant's provider account; `*` is the account itself."""
+
+    __tablename__ = "provider_pace"
+
+    merchant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    endpoint: Mapped[str] = mapped_column(Text, primary_key=True)
+    next_at: Mapped[datetime]
+    # Of the account only: the turns given in the last second and ahead, as seconds since 1970, in order.
+    taken: Mapped[list[Any]]
 
 
 class InboxRow(TenantRow, Base):

@@ -96,25 +96,30 @@ def total(parts: Iterable[Money], currency: str) -> Money:
     return amount
 
 
-def divide(whole: Money, weights: Sequence[int]) -> list[Money]:
-    """Split `whole` so that the parts sum to it exactly.
+def split(whole: int, weights: Sequence[int]) -> list[int]:
+    """Split a whole number so that the parts sum to it exactly.
 
-    Leftover minor units go to the largest remainders, earlier members first.
+    Leftover units go to the largest remainders, earlier members first.
 
     Args:
-        whole: what the group owes, in minor units; never negative.
+        whole: how many units; never negative.
         weights: one non-negative weight per member, in the members' order.
     Raises:
         NobodyPays: every weight is zero.
-        InvariantBroken: a negative total or weight; there is no lawful split of those.
+        InvariantBroken: a negative whole or weight; there is no lawful split of those.
     """
-    if whole.minor < 0 or any(weight < 0 for weight in weights):
-        raise InvariantBroken(whole=whole.minor, weights=list(weights))
+    if whole < 0 or any(weight < 0 for weight in weights):
+        raise InvariantBroken(whole=whole, weights=list(weights))
     weight_sum = sum(weights)
     if weight_sum == 0:
-        raise NobodyPays(amount=whole.minor, currency=whole.currency)
-    shares = [divmod(whole.minor * weight, weight_sum) for weight in weights]
-    leftover = whole.minor - sum(floor for floor, _ in shares)
+        raise NobodyPays(amount=whole)
+    shares = [divmod(whole * weight, weight_sum) for weight in weights]
+    leftover = whole - sum(floor for floor, _ in shares)
     by_remainder = sorted(range(len(shares)), key=lambda member: (-shares[member][1], member))
     lucky = set(by_remainder[:leftover])
-    return [Money(floor + (member in lucky), whole.currency) for member, (floor, _) in enumerate(shares)]
+    return [floor + (member in lucky) for member, (floor, _) in enumerate(shares)]
+
+
+def divide(whole: Money, weights: Sequence[int]) -> list[Money]:
+    """`split` of an amount: what the group owes, one part per member, in its currency."""
+    return [Money(part, whole.currency) for part in split(whole.minor, weights)]

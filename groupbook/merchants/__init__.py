@@ -5,6 +5,7 @@ sees its own rows only, and test and live are two merchants sharing one slug. Lo
 known (key, slug, staff login, staff session) go through one narrow database function each.
 """
 
+from groupbook.merchants.details import Details, DetailsInvalid, change_details, read_details
 from groupbook.merchants.domain import (
     ApiKey,
     ApiKeyNotFound,
@@ -53,6 +54,8 @@ __all__ = [
     "ApiKeyNotFound",
     "Capabilities",
     "Connection",
+    "Details",
+    "DetailsInvalid",
     "EmbedOrigin",
     "InvalidApiKey",
     "InvalidLogin",
@@ -68,6 +71,7 @@ __all__ = [
     "authenticate_key",
     "authenticate_staff",
     "change_capabilities",
+    "change_details",
     "connect",
     "create_api_key",
     "create_merchant",
@@ -80,6 +84,7 @@ __all__ = [
     "merchant_by_slug",
     "parse_origin",
     "read_connection",
+    "read_details",
     "read_merchant",
     "read_staff",
     "remove_embed_origin",

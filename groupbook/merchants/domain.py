@@ -3,7 +3,8 @@
 Errors of this room (kit.errors draws the tree they hang in):
 
     GroupbookError
-    ├── Invalid            invalid_origin, invalid_slug, invalid_scope, invalid_email, weak_password
+    ├── Invalid            invalid_origin, invalid_slug, invalid_scope, invalid_email, weak_password,
+    │                      details_invalid
     ├── NotFound           merchant_not_found, api_key_not_found, embed_origin_not_found
     ├── Forbidden          live_mode_refused, missing_scope
     ├── Conflict           embed_origin_exists, staff_exists, merchant_exists
@@ -117,11 +118,28 @@ class InvalidLogin(Unauthenticated):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What this merchant's booking engine can do; offers and bookings decide by it, never by the adapter's name."""
+    """What this merchant's booking engine can do; offers and bookings decide by it, never by the adapter's name.
+
+    Holds are opt-in. One is kept `hold_seconds_first` (None: all of the maximum at once) and earns
+    `hold_seconds_per_portion` with each authorized portion, up to `hold_seconds_max`. `hold_fee_minor` is what the
+    merchant asks for one, in the currency of the offer; 0: nothing. The two `holds_per_…` caps count holds for which
+    nobody has paid anything yet; one that came to nothing still counts half, and half of that every
+    `hold_memory_seconds` (None: no cap).
+
+    `tombstones` says that a cancellation is final whatever arrives later; without it an order is confirmed only by an
+    answer at once, and a canceled one is looked at again.
+    """
 
     pricing: Literal["rules", "supplier"] = "rules"
-    holds: bool = True
+    holds: bool = False
     hold_seconds_max: int = 1800
+    hold_seconds_first: int | None = None
+    hold_seconds_per_portion: int = 0
+    hold_fee_minor: int = 0
+    holds_per_organizer_max: int | None = 3
+    holds_per_offer_max: int | None = 20
+    hold_memory_seconds: int = 3600
+    tombstones: bool = True
     adjacent_seats: bool = True
     partial_cancel: bool = True
     names_required_at: Literal["quote", "hold", "confirm"] = "confirm"

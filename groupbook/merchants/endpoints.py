@@ -15,7 +15,8 @@ from groupbook.kit.http import Call, Edge, Operation, operation
 from groupbook.kit.http import routes as _routes
 from groupbook.kit.ids import ApiKeyId, EmbedOriginId
 from groupbook.kit.sealing import Sealer
-from groupbook.merchants import service
+from groupbook.merchants import details, service
+from groupbook.merchants.details import DetailsInvalid
 from groupbook.merchants.domain import (
     ApiKeyNotFound,
     EmbedOriginExists,
@@ -23,17 +24,20 @@ from groupbook.merchants.domain import (
     InvalidOrigin,
     InvalidTravel,
     LiveModeRefused,
+    Merchant,
 )
 from groupbook.merchants.schemas import (
     AddEmbedOrigin,
     ApiKeyList,
     ApiKeyOut,
     CreateApiKey,
+    DetailsWire,
     EmbedOriginList,
     EmbedOriginOut,
     MerchantOut,
     MintedKeyOut,
     RollApiKey,
+    SetHolds,
     SetTestClock,
     TestClockOut,
 )
@@ -59,6 +63,17 @@ async def _step(call: Call[MerchantDeps], step: Callable[[Session], R]) -> R:
 async def read_merchant(call: Call[MerchantDeps]) -> MerchantOut:
     """The merchant this key belongs to."""
     return MerchantOut.of(await _step(call, service.read_merchant))
+
+
+@operation("PUT", "/v1/merchant/holds", auth="staff", tags=["merchant"])
+async def set_holds(call: Call[MerchantDeps], body: SetHolds) -> MerchantOut:
+    """Say whether and how you keep places for a group that has not paid yet. Bookings that are open keep theirs."""
+
+    def step(session: Session) -> Merchant:
+        service.change_capabilities(session, body.on(service.read_merchant(session).capabilities))
+        return service.read_merchant(session)
+
+    return MerchantOut.of(await _step(call, step))
 
 
 @operation("GET", "/v1/api_keys", auth="staff", tags=["merchant"])
@@ -117,6 +132,26 @@ async def remove_embed_origin(call: Call[MerchantDeps], origin_id: EmbedOriginId
     await _step(call, lambda session: service.remove_embed_origin(session, origin_id))
 
 
+@operation("GET", "/v1/merchant/details", auth="merchant", scope="bookings:read", tags=["merchant"])
+async def read_details(call: Call[MerchantDeps]) -> DetailsWire:
+    """How you sign receipts."""
+    return DetailsWire.of(await _step(call, details.read_details))
+
+
+@operation(
+    "PUT",
+    "/v1/merchant/details",
+    auth="merchant",
+    scope="bookings:write",
+    tags=["merchant"],
+    errors=(DetailsInvalid,),
+)
+async def set_details(call: Call[MerchantDeps], body: DetailsWire) -> DetailsWire:
+    """Say how you sign receipts; one that is read from now on carries it."""
+    wanted = details.Details(**body.model_dump())
+    return DetailsWire.of(await _step(call, lambda session: details.change_details(session, wanted)))
+
+
 @operation("GET", "/v1/test_clock", auth="merchant", tags=["merchant"])
 async def read_test_clock(call: Call[MerchantDeps]) -> TestClockOut:
     """What time it is for this merchant."""
@@ -150,6 +185,9 @@ async def set_test_clock(call: Call[MerchantDeps], body: SetTestClock) -> TestCl
 
 OPERATIONS: list[Operation] = [
     read_merchant,
+    set_holds,
+    read_details,
+    set_details,
     list_api_keys,
     create_api_key,
     revoke_api_key,

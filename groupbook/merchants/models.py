@@ -83,3 +83,13 @@ class ConnectionRow(TenantRow, Base):
     adapter: Mapped[str] = mapped_column(Text)
     sealed_configuration: Mapped[bytes] = mapped_column(LargeBinary)
     updated_at: Mapped[datetime]
+
+
+class MerchantDetailsRow(Base):
+    """How the merchant signs its receipts."""
+
+    __tablename__ = "merchant_details"
+
+    merchant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    details: Mapped[dict[str, Any]]
+    changed_at: Mapped[datetime]

@@ -12,7 +12,7 @@ from sqlalchemy import delete, or_, select, union_all, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from groupbook.kit.database import lookup, merchant_of
+from groupbook.kit.database import lookup, merchant_of, query
 from groupbook.kit.ids import ApiKeyId, EmbedOriginId, MerchantId, StaffId, new_id
 from groupbook.merchants.domain import (
     ApiKey,
@@ -26,6 +26,7 @@ from groupbook.merchants.models import (
     ApiKeyRow,
     ConnectionRow,
     EmbedOriginRow,
+    MerchantDetailsRow,
     MerchantRow,
     StaffRow,
     StaffSessionRow,
@@ -60,9 +61,14 @@ def find_staff_session(session: Session, token_sha256: bytes) -> dict[str, Any] 
 # --- merchant ---------------------------------------------------------------------------------------------------------
 
 
+@query
 def read_merchant(session: Session) -> Merchant | None:
-    row = session.scalar(select(MerchantRow).where(MerchantRow.merchant_id == merchant_of(session)))
-    return None if row is None else _merchant(row)
+    """Read once in a transaction: every room asks what this merchant can do."""
+    if "merchant" not in session.info:
+        row = session.scalar(select(MerchantRow).where(MerchantRow.merchant_id == merchant_of(session)))
+        session.info["merchant"] = None if row is None else _merchant(row)
+    known: Merchant | None = session.info["merchant"]
+    return known
 
 
 def insert_merchant(session: Session, merchant: Merchant, now: datetime) -> bool:
@@ -85,15 +91,31 @@ def insert_merchant(session: Session, merchant: Merchant, now: datetime) -> bool
         .on_conflict_do_nothing()
         .returning(MerchantRow.id)
     )
+    session.info.pop("merchant", None)
     return session.scalar(statement) is not None
 
 
 def update_capabilities(session: Session, capabilities: Capabilities) -> None:
+    session.info.pop("merchant", None)
     session.execute(
         update(MerchantRow)
         .where(MerchantRow.merchant_id == merchant_of(session))
         .values(capabilities=asdict(capabilities))
     )
+
+
+def read_details(session: Session) -> dict[str, Any]:
+    """How the merchant signs receipts; empty where it said nothing."""
+    found = session.scalar(
+        select(MerchantDetailsRow.details).where(MerchantDetailsRow.merchant_id == merchant_of(session))
+    )
+    return dict(found or {})
+
+
+def save_details(session: Session, details: dict[str, Any], now: datetime) -> None:
+    row = insert(MerchantDetailsRow).values(merchant_id=merchant_of(session), details=details, changed_at=now)
+    changed = {"details": row.excluded.details, "changed_at": row.excluded.changed_at}
+    session.execute(row.on_conflict_do_update(index_elements=["merchant_id"], set_=changed))
 
 
 # --- API keys ---------------------------------------------------------------------------------------------------------
@@ -286,6 +308,7 @@ def save_connection(
     )
 
 
+@query
 def find_connection(session: Session, kind: ConnectionKind) -> ConnectionRow | None:
     return session.scalar(
         select(ConnectionRow).where(ConnectionRow.merchant_id == merchant_of(session), ConnectionRow.kind == kind)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
 from groupbook.kit.http import Instant, WholeNumber, Wire
 from groupbook.kit.ids import to_wire
-from groupbook.merchants.domain import SCOPES, ApiKey, EmbedOrigin, Merchant, MintedKey, travel_seconds_max
+from groupbook.merchants.details import Details
+from groupbook.merchants.domain import (
+    SCOPES,
+    ApiKey,
+    Capabilities,
+    EmbedOrigin,
+    Merchant,
+    MintedKey,
+    travel_seconds_max,
+)
 
 MerchantRef = Annotated[str, StringConstraints(pattern=r"^mch_[0-9a-f]{32}$")]
 ApiKeyRef = Annotated[str, StringConstraints(pattern=r"^key_[0-9a-f]{32}$")]
@@ -33,9 +43,50 @@ class CapabilitiesOut(Wire):
     pricing: Literal["rules", "supplier"]
     holds: bool
     hold_seconds_max: int
+    hold_seconds_first: int | None
+    hold_seconds_per_portion: int
+    hold_fee_minor: int
+    holds_per_organizer_max: int | None
+    holds_per_offer_max: int | None
+    hold_memory_seconds: int
+    tombstones: bool
     adjacent_seats: bool
     partial_cancel: bool
     names_required_at: Literal["quote", "hold", "confirm"]
+
+
+Span = Annotated[WholeNumber, Field(ge=60, le=14 * 86_400)]
+
+
+class SetHolds(Wire):
+    """How you keep places for a group before it has paid.
+
+    A hold lasts `seconds_first` and earns `seconds_per_portion` with each portion that is authorized, up to
+    `seconds_max`; without `seconds_first` it lasts `seconds_max` at once. `fee_minor` is your own fee, shown beside the
+    price. At most `per_organizer_max` and `per_offer_max` holds that nobody has paid for are open at a time.
+    """
+
+    offered: bool
+    seconds_max: Span = 1800
+    seconds_first: Span | None = None
+    seconds_per_portion: Annotated[WholeNumber, Field(ge=0, le=14 * 86_400)] = 0
+    fee_minor: Annotated[WholeNumber, Field(ge=0, le=1_000_000)] = 0
+    per_organizer_max: Annotated[WholeNumber, Field(ge=1, le=1_000)] | None = 3
+    per_offer_max: Annotated[WholeNumber, Field(ge=1, le=100_000)] | None = 20
+    memory_seconds: Span = 3600
+
+    def on(self, capabilities: Capabilities) -> Capabilities:
+        return replace(
+            capabilities,
+            holds=self.offered,
+            hold_seconds_max=self.seconds_max,
+            hold_seconds_first=self.seconds_first,
+            hold_seconds_per_portion=self.seconds_per_portion,
+            hold_fee_minor=self.fee_minor,
+            holds_per_organizer_max=self.per_organizer_max,
+            holds_per_offer_max=self.per_offer_max,
+            hold_memory_seconds=self.memory_seconds,
+        )
 
 
 class MerchantOut(Wire):
@@ -65,6 +116,13 @@ class MerchantOut(Wire):
                 pricing=can.pricing,
                 holds=can.holds,
                 hold_seconds_max=can.hold_seconds_max,
+                hold_seconds_first=can.hold_seconds_first,
+                hold_seconds_per_portion=can.hold_seconds_per_portion,
+                hold_fee_minor=can.hold_fee_minor,
+                holds_per_organizer_max=can.holds_per_organizer_max,
+                holds_per_offer_max=can.holds_per_offer_max,
+                hold_memory_seconds=can.hold_memory_seconds,
+                tombstones=can.tombstones,
                 adjacent_seats=can.adjacent_seats,
                 partial_cancel=can.partial_cancel,
                 names_required_at=can.names_required_at,
@@ -168,3 +226,17 @@ class SetTestClock(Wire):
     """How far ahead of real time the test merchant's clock shall run; 0 comes home."""
 
     offset_seconds: Annotated[WholeNumber, Field(ge=0, le=travel_seconds_max)]
+
+
+class DetailsWire(Wire):
+    """How you sign receipts; every field is optional. `address` may have up to six lines."""
+
+    legal_name: Annotated[str, StringConstraints(max_length=400)] = ""
+    address: Annotated[str, StringConstraints(max_length=400)] = ""
+    tax_id: Annotated[str, StringConstraints(max_length=400)] = ""
+    registration: Annotated[str, StringConstraints(max_length=400)] = ""
+    contact: Annotated[str, StringConstraints(max_length=400)] = ""
+
+    @classmethod
+    def of(cls, details: Details) -> DetailsWire:
+        return cls(**asdict(details))

@@ -2,14 +2,25 @@
 
 trip.decided        everybody            trip_decided
 booking.opened      every payer          please_pay
+(the clock)         who has not paid     pay_reminder
 portion.declined    its payer            portion_declined
-booking.confirmed   everybody            tickets_ready
-booking.aborted     everybody            nobody_charged
-booking.canceled    everybody            booking_canceled
+booking.confirmed   everybody            tickets_ready     (part_taken to who pays and does not travel)
+booking.aborted     everybody, payers    nobody_charged
+booking.canceled    everybody, payers    booking_canceled
+portion.refunded    its payer            money_back        (while the booking stands: a part of it was given back)
+(an address given)  who gave it          confirm_address   (only by mail, and only to that address)
+
+Errors of this room (kit.errors draws the tree they hang in):
+
+    GroupbookError
+    ├── Invalid            address_invalid, reminders_invalid
+    ├── NotFound           mail_link_unknown
+    └── TooMany            too_many_addresses
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +29,7 @@ from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
+from groupbook.kit.errors import Invalid, NotFound, TooMany
 from groupbook.kit.ids import MemberId, NoticeId, TripId
 
 attempts_max: Final = 6
@@ -28,11 +40,18 @@ shown_days: Final = 30
 class NoticeCode(StrEnum):
     TRIP_DECIDED = "trip_decided"
     PLEASE_PAY = "please_pay"
+    PAY_REMINDER = "pay_reminder"
     PORTION_DECLINED = "portion_declined"
     TICKETS_READY = "tickets_ready"
+    PART_TAKEN = "part_taken"
     NOBODY_CHARGED = "nobody_charged"
     BOOKING_CANCELED = "booking_canceled"
+    MONEY_BACK = "money_back"
+    CONFIRM_ADDRESS = "confirm_address"
 
+
+# Only who still owes something is told these, when they are written and again when they are sent.
+ONLY_WHILE_OWED: Final = frozenset({NoticeCode.PLEASE_PAY, NoticeCode.PAY_REMINDER, NoticeCode.PORTION_DECLINED})
 
 CODE_OF_FACT: Final[Mapping[str, NoticeCode]] = MappingProxyType(
     {
@@ -42,19 +61,26 @@ CODE_OF_FACT: Final[Mapping[str, NoticeCode]] = MappingProxyType(
         "booking.confirmed": NoticeCode.TICKETS_READY,
         "booking.aborted": NoticeCode.NOBODY_CHARGED,
         "booking.canceled": NoticeCode.BOOKING_CANCELED,
+        "portion.refunded": NoticeCode.MONEY_BACK,
     }
 )
 
-_BEFORE_THE_END: Final = frozenset({NoticeCode.TRIP_DECIDED, NoticeCode.PLEASE_PAY, NoticeCode.PORTION_DECLINED})
+_BEFORE_THE_END: Final = ONLY_WHILE_OWED | {NoticeCode.TRIP_DECIDED}
 # A later notice of the same trip makes an earlier one of these untrue: it is no longer shown, nor sent.
 REPLACES: Final[Mapping[NoticeCode, frozenset[NoticeCode]]] = MappingProxyType(
     {
         NoticeCode.TRIP_DECIDED: frozenset({NoticeCode.TRIP_DECIDED, NoticeCode.NOBODY_CHARGED}),
         NoticeCode.PLEASE_PAY: frozenset({NoticeCode.TRIP_DECIDED, NoticeCode.NOBODY_CHARGED}),
-        NoticeCode.PORTION_DECLINED: frozenset({NoticeCode.PLEASE_PAY, NoticeCode.PORTION_DECLINED}),
+        NoticeCode.PAY_REMINDER: frozenset({NoticeCode.PLEASE_PAY, NoticeCode.PAY_REMINDER}),
+        NoticeCode.PORTION_DECLINED: ONLY_WHILE_OWED,
         NoticeCode.TICKETS_READY: _BEFORE_THE_END,
+        NoticeCode.PART_TAKEN: _BEFORE_THE_END,
         NoticeCode.NOBODY_CHARGED: _BEFORE_THE_END,
-        NoticeCode.BOOKING_CANCELED: frozenset({NoticeCode.TICKETS_READY}),
+        NoticeCode.BOOKING_CANCELED: frozenset(
+            {NoticeCode.TICKETS_READY, NoticeCode.PART_TAKEN, NoticeCode.MONEY_BACK}
+        ),
+        NoticeCode.MONEY_BACK: frozenset(),
+        NoticeCode.CONFIRM_ADDRESS: frozenset({NoticeCode.CONFIRM_ADDRESS}),
     }
 )
 
@@ -85,12 +111,90 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a person can be reached: an account at a network, or a verified e-mail address."""
+    """Where a person can be reached: an account at a network, or an e-mail address that is theirs."""
 
     network: str
     app_id: str
     subject: str
     email: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is sent, finished, in the reader's language. A bot sends `text` and `link`; a mailer the rest.
+
+    `stop_url` ends messages of this kind without a login; mailers also put it where mail programs look (RFC 8058).
+    """
+
+    subject: str
+    text: str
+    link: str
+    plain: str
+    html: str
+    stop_url: str
+
+
+class Scope(StrEnum):
+    """What somebody no longer wants at one address."""
+
+    REMINDERS = "reminders"
+    ALL = "all"
+
+
+def scope_of(code: NoticeCode) -> Scope:
+    """What the link in a message of this kind stops."""
+    return Scope.REMINDERS if code is NoticeCode.PAY_REMINDER else Scope.ALL
+
+
+# --- addresses --------------------------------------------------------------------------------------------------------
+
+email_characters_max: Final = 254
+addresses_per_day_max: Final = 5
+addresses_per_trip_max: Final = 60  # in a day: a question to everybody in the largest trip
+confirm_days: Final = 7
+address_days: Final = 90
+# The atoms of RFC 5321 without quoted forms, to ASCII domains: what every mail server takes, and no header breaks on.
+_EMAIL: Final = re.compile(
+    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+    r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])"
+)
+
+
+class AddressInvalid(Invalid):
+    """Not an e-mail address that can be written to."""
+
+    code = "address_invalid"
+
+
+class TooManyAddresses(TooMany):
+    """Too many addresses were tried in a day: by a member, one address by anybody, in a trip or at a merchant."""
+
+    code = "too_many_addresses"
+
+
+class MailLinkUnknown(NotFound):
+    """A link from a mail that was not made by us, was cut on the way, or is too old."""
+
+    code = "mail_link_unknown"
+
+
+def check_email(text: str) -> str:
+    """The address as it is written to: its domain in lower case.
+
+    Raises:
+        AddressInvalid
+    """
+    text = text.strip()
+    local, _, domain = text.rpartition("@")
+    if len(text) > email_characters_max or len(local) > 64 or _EMAIL.fullmatch(text) is None:
+        raise AddressInvalid(pointer="/email")
+    return f"{local}@{domain.lower()}"
+
+
+def masked(email: str) -> str:
+    """Enough to recognize one's own address: a•••@example.org."""
+    local, _, domain = email.rpartition("@")
+    return f"{local[:1]}•••@{domain}"
 
 
 def retry_at(notice_id: UUID, attempts: int, now: datetime) -> datetime | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from pydantic import StringConstraints
 from sqlalchemy.orm import Session
@@ -18,6 +18,7 @@ from groupbook.kit.i18n import negotiate, words
 from groupbook.kit.ids import MemberId, TripId, to_wire
 from groupbook.notices import service
 from groupbook.notices.domain import Notice
+from groupbook.notices.reminders import ReminderSettings, RemindersInvalid
 from groupbook.notices.sentences import sentence
 from groupbook.trips.domain import TripNotFound
 
@@ -27,13 +28,24 @@ class NoticesDeps:
     database: Database
 
 
+# What pages show: all but the question whether an address is somebody's, which goes to that address only.
+ShownCode = Literal[
+    "trip_decided",
+    "please_pay",
+    "pay_reminder",
+    "portion_declined",
+    "tickets_ready",
+    "nobody_charged",
+    "booking_canceled",
+    "money_back",
+]
+
+
 class NoticeOut(Wire):
     """One thing you are told about a trip, in the language your request asks for; `code` never changes."""
 
     id: Annotated[str, StringConstraints(pattern=r"^ntc_[0-9a-f]{32}$")]
-    code: Literal[
-        "trip_decided", "please_pay", "portion_declined", "tickets_ready", "nobody_charged", "booking_canceled"
-    ]
+    code: ShownCode
     text: str
     created_at: Instant
     seen_at: Instant | None
@@ -42,7 +54,7 @@ class NoticeOut(Wire):
     def of(cls, notice: Notice, *, locale: str, trip: str) -> NoticeOut:
         return cls(
             id=to_wire("ntc", notice.id),
-            code=notice.code.value,
+            code=cast("ShownCode", notice.code.value),
             text=sentence(words(locale), notice.code, trip=trip),
             created_at=notice.created_at,
             seen_at=notice.seen_at,
@@ -88,7 +100,53 @@ def _member(session: Session, trip_id: TripId, caller: Caller) -> MemberId:
     return member.id
 
 
-OPERATIONS: list[Operation] = [list_notices, mark_notices_seen]
+class ReminderSettingsIn(Wire):
+    """What you set yourself; leave a field out to keep to the house. Hours are the member's own, 0 to 23."""
+
+    is_on: bool | None = None
+    halfway: bool | None = None
+    seconds_before: list[int] | None = None
+    count_max: int | None = None
+    quiet_from_hour: int | None = None
+    quiet_until_hour: int | None = None
+
+
+class ReminderSettingsOut(Wire):
+    """When who was asked to pay and has not is reminded.
+
+    Halfway to the deadline and `seconds_before` it, at most `count_max` times, never from `quiet_from_hour` to
+    `quiet_until_hour` where the member is.
+    """
+
+    is_on: bool
+    halfway: bool
+    seconds_before: list[int]
+    count_max: int
+    quiet_from_hour: int
+    quiet_until_hour: int
+
+    @classmethod
+    def of(cls, settings: ReminderSettings) -> ReminderSettingsOut:
+        return cls(**settings.settings())
+
+
+@operation("GET", "/v1/reminders", auth="merchant", scope="bookings:read", tags=["notices"])
+async def read_reminders(call: Call[NoticesDeps]) -> ReminderSettingsOut:
+    """Read when people are reminded to pay"""
+    found = await call.run(service.read_reminders, call.deps.database, call.caller.merchant_id)
+    return ReminderSettingsOut.of(found)
+
+
+@operation(
+    "PUT", "/v1/reminders", auth="merchant", scope="bookings:write", tags=["notices"], errors=(RemindersInvalid,)
+)
+async def change_reminders(call: Call[NoticesDeps], body: ReminderSettingsIn) -> ReminderSettingsOut:
+    """Replace your own settings for reminders"""
+    settings = body.model_dump(exclude_none=True)
+    return ReminderSettingsOut.of(await call.run(service.change_reminders, call.deps.database, call.caller, settings))
+
+
+OPERATIONS: list[Operation] = [list_notices, mark_notices_seen, read_reminders, change_reminders]
 
 
 def routes(deps: NoticesDeps, edge: Edge) -> list[Route]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from groupbook.notices.domain import Address
+from groupbook.notices.domain import Address, Message
 
 
 class Messenger(Protocol):
-    """Carries a finished sentence to one person through one channel."""
+    """Carries a finished message to one person through one channel."""
 
     @property
     def channel(self) -> str:
@@ -19,11 +19,12 @@ class Messenger(Protocol):
         """Whether this messenger can reach that address at all."""
         ...
 
-    def send(self, to: Address, *, text: str, link: str, key: str) -> None:
-        """Send `text` with `link`; asking again with the same `key` sends no second message where the channel can tell.
+    def send(self, to: Address, message: Message, *, key: str) -> None:
+        """Send `message`; asking again with the same `key` sends no second one where the channel can tell.
 
         Raises:
-            Refused: this person cannot be reached there; asking again cannot help.
+            Refused: asking again cannot help. `not_reachable`: nobody is there, so write there no more; any other
+                reason is about this message only.
             Unavailable: nothing was sent; safe to ask later.
             OutcomeUnknown: it may have been sent; ask again with the same key.
         """

@@ -135,6 +135,7 @@ def visible(session: Session, member_id: MemberId, *, limit: int) -> list[Notice
             NoticeRow.merchant_id == merchant_of(session),
             NoticeRow.member_id == member_id,
             NoticeRow.state.in_(_VISIBLE),
+            NoticeRow.code != NoticeCode.CONFIRM_ADDRESS,
         )
         .order_by(NoticeRow.id.desc())
         .limit(limit)

@@ -7,21 +7,32 @@ from groupbook.notices.domain import NoticeCode
 
 
 def sentence(words: Words, code: NoticeCode, *, trip: str) -> str:
-    """What a member reads: in the page, in a message. `trip` is the trip's title."""
+    """What a member reads: in the page, in a message. `trip` is the trip's title.
+
+    The question to an address that nobody has confirmed says nothing people typed: strangers would read it.
+    """
     _ = words
     match code:
         case NoticeCode.TRIP_DECIDED:
             return _("%(trip)s: the group has decided. Have a look.", trip=trip)
         case NoticeCode.PLEASE_PAY:
             return _("%(trip)s: the places are held. Pay your part; nobody is charged until everyone is in.", trip=trip)
+        case NoticeCode.PAY_REMINDER:
+            return _("%(trip)s waits for you: your part is not paid yet.", trip=trip)
         case NoticeCode.PORTION_DECLINED:
             return _("%(trip)s: your bank declined. Try another card or ask a friend to pay for you.", trip=trip)
         case NoticeCode.TICKETS_READY:
             return _("%(trip)s is booked. Your ticket is here.", trip=trip)
+        case NoticeCode.PART_TAKEN:
+            return _("%(trip)s is booked, and what you pay for the others was taken.", trip=trip)
         case NoticeCode.NOBODY_CHARGED:
             return _("%(trip)s was not booked. Nobody was charged.", trip=trip)
         case NoticeCode.BOOKING_CANCELED:
             return _("%(trip)s was canceled. Your money goes back to you.", trip=trip)
+        case NoticeCode.MONEY_BACK:
+            return _("%(trip)s: money is on its way back to you.", trip=trip)
+        case NoticeCode.CONFIRM_ADDRESS:
+            return _("Somebody, probably you, wants news of a trip sent here.")
 
 
 def short(words: Words, code: NoticeCode) -> str:
@@ -32,11 +43,19 @@ def short(words: Words, code: NoticeCode) -> str:
             return _("Your group has decided")
         case NoticeCode.PLEASE_PAY:
             return _("Pay your part")
+        case NoticeCode.PAY_REMINDER:
+            return _("Your group waits for you")
         case NoticeCode.PORTION_DECLINED:
             return _("Your bank declined")
         case NoticeCode.TICKETS_READY:
             return _("Your ticket is here")
+        case NoticeCode.PART_TAKEN:
+            return _("Your part was taken")
         case NoticeCode.NOBODY_CHARGED:
             return _("Nobody was charged")
         case NoticeCode.BOOKING_CANCELED:
             return _("Your trip was canceled")
+        case NoticeCode.MONEY_BACK:
+            return _("Money back")
+        case NoticeCode.CONFIRM_ADDRESS:
+            return _("Is this your address?")

@@ -4,7 +4,8 @@ Errors of this room (kit.errors draws the tree they hang in):
 
     GroupbookError
     ├── NotFound   offer_not_found, occasion_not_found, quote_not_found, hold_not_found, order_not_found
-    ├── Conflict   offer_not_bookable, quote_expired, hold_pending, hold_not_live, order_pending, order_final
+    ├── Conflict   offer_not_bookable, quote_expired, hold_pending, hold_not_live, too_many_holds, holds_not_offered,
+    │              order_pending, order_final, amendment_not_offered
     ├── Invalid    invalid_offer, unknown_traveler
     └── InvariantBroken
 """
@@ -21,8 +22,21 @@ from zoneinfo import ZoneInfo
 
 from groupbook.discounts.domain import CodeUse, Line, PartyPrice, PartyTraveler, Refusal, TripFacts, Unused
 from groupbook.kit.errors import Conflict, Invalid, InvariantBroken, NotFound
-from groupbook.kit.ids import HoldId, OccasionId, OfferId, OrderId, QuoteId
+from groupbook.kit.ids import AmendmentId, HoldId, OccasionId, OfferId, OrderId, QuoteId
 from groupbook.kit.money import Money, total
+
+# Other rooms come in by the door and by this file, so the machines are told here, too.
+from groupbook.offers.machines import HOLD_ENDED as HOLD_ENDED
+from groupbook.offers.machines import HOLD_KEPT as HOLD_KEPT
+from groupbook.offers.machines import HOLD_MACHINE as HOLD_MACHINE
+from groupbook.offers.machines import ORDER_CONSUMING as ORDER_CONSUMING
+from groupbook.offers.machines import ORDER_MACHINE as ORDER_MACHINE
+from groupbook.offers.machines import HoldEvent as HoldEvent
+from groupbook.offers.machines import HoldState as HoldState
+from groupbook.offers.machines import OrderEvent as OrderEvent
+from groupbook.offers.machines import OrderState as OrderState
+from groupbook.offers.machines import next_hold_state as next_hold_state
+from groupbook.offers.machines import next_order_state as next_order_state
 
 legs_max: Final = 2
 fares_max: Final = 12
@@ -69,10 +83,34 @@ class HoldNotLive(Conflict):
     code = "hold_not_live"
 
 
+class HoldsNotOffered(Conflict):
+    """This merchant keeps no places before the order (capability `holds`)."""
+
+    code = "holds_not_offered"
+
+
+class TooManyHolds(Conflict):
+    """Too many holds of this organizer, or on this offer, for which nobody has paid anything (`scope` says which)."""
+
+    code = "too_many_holds"
+
+
+class OrderPending(Conflict):
+    """The merchant's answer about this order is still out; one thing at a time."""
+
+    code = "order_pending"
+
+
 class OrderFinal(Conflict):
     """A canceled order is a tombstone: no later confirm may raise it."""
 
     code = "order_final"
+
+
+class AmendmentNotOffered(Conflict):
+    """This merchant does not change an order in this way (capabilities), or nobody would be left to travel."""
+
+    code = "amendment_not_offered"
 
 
 class InvalidOffer(Invalid):
@@ -421,156 +459,13 @@ class Seat:
     place: str
 
 
-class HoldState(StrEnum):
-    NONE = "none"
-    PLACING = "placing"  # asked; the answer may be out (unknown)
-    LIVE = "live"
-    REFUSED = "refused"
-    RELEASING = "releasing"  # asked to let go; the answer may be out (unknown)
-    RELEASED = "released"
-    EXPIRED = "expired"
-    CONSUMED = "consumed"
-
-
-class HoldEvent(StrEnum):
-    PLACE_SENT = "place_sent"
-    PLACED = "placed"
-    REFUSED = "refused"
-    RELEASE_SENT = "release_sent"
-    RELEASED = "released"
-    EXPIRED = "expired"
-    CONSUMED = "consumed"
-
-
-class OrderState(StrEnum):
-    NONE = "none"
-    CONFIRMING = "confirming"  # asked; the answer may be out (unknown)
-    CONFIRMED = "confirmed"
-    REJECTED = "rejected"
-    CANCELING = "canceling"  # the tombstone is asked for; the answer may be out (unknown)
-    CANCELED = "canceled"  # the tombstone stands: no later or zombie confirm may succeed
-    DISCREPANT = "discrepant"  # the merchant says confirmed behind our tombstone: a person must look
-
-
-class OrderEvent(StrEnum):
-    CONFIRM_SENT = "confirm_sent"
-    CONFIRMED = "confirmed"
-    REJECTED = "rejected"
-    CANCEL_SENT = "cancel_sent"
-    CANCELED = "canceled"
-    CANCEL_REFUSED = "cancel_refused"
-
-
-_H, _HE, _O, _OE = HoldState, HoldEvent, OrderState, OrderEvent
-
-# Every pair that may happen. A pair that stays where it is is news that changes nothing (a replay, a late answer);
-# a pair that is absent would break a promise and raises.
-HOLD_MACHINE: Final[Mapping[tuple[HoldState, HoldEvent], HoldState]] = {
-    (_H.NONE, _HE.PLACE_SENT): _H.PLACING,
-    # the answer is out
-    (_H.PLACING, _HE.PLACE_SENT): _H.PLACING,
-    (_H.PLACING, _HE.PLACED): _H.LIVE,
-    (_H.PLACING, _HE.REFUSED): _H.REFUSED,
-    (_H.PLACING, _HE.RELEASE_SENT): _H.RELEASING,
-    (_H.PLACING, _HE.RELEASED): _H.RELEASED,
-    (_H.PLACING, _HE.EXPIRED): _H.EXPIRED,
-    # the merchant keeps places
-    (_H.LIVE, _HE.PLACED): _H.LIVE,
-    (_H.LIVE, _HE.RELEASE_SENT): _H.RELEASING,
-    (_H.LIVE, _HE.RELEASED): _H.RELEASED,
-    (_H.LIVE, _HE.EXPIRED): _H.EXPIRED,
-    (_H.LIVE, _HE.CONSUMED): _H.CONSUMED,
-    # letting go: a late "placed" is answered by the release that is already owed
-    (_H.RELEASING, _HE.PLACED): _H.RELEASING,
-    (_H.RELEASING, _HE.REFUSED): _H.RELEASED,
-    (_H.RELEASING, _HE.RELEASE_SENT): _H.RELEASING,
-    (_H.RELEASING, _HE.RELEASED): _H.RELEASED,
-    (_H.RELEASING, _HE.EXPIRED): _H.EXPIRED,
-    (_H.RELEASING, _HE.CONSUMED): _H.CONSUMED,
-    # ends; the merchant's word that an order took the places wins over our own clock
-    (_H.REFUSED, _HE.REFUSED): _H.REFUSED,
-    (_H.REFUSED, _HE.RELEASE_SENT): _H.REFUSED,
-    (_H.REFUSED, _HE.RELEASED): _H.REFUSED,
-    (_H.REFUSED, _HE.EXPIRED): _H.REFUSED,
-    (_H.RELEASED, _HE.PLACED): _H.RELEASED,
-    (_H.RELEASED, _HE.REFUSED): _H.RELEASED,
-    (_H.RELEASED, _HE.RELEASE_SENT): _H.RELEASED,
-    (_H.RELEASED, _HE.RELEASED): _H.RELEASED,
-    (_H.RELEASED, _HE.EXPIRED): _H.RELEASED,
-    (_H.EXPIRED, _HE.PLACED): _H.EXPIRED,
-    (_H.EXPIRED, _HE.REFUSED): _H.EXPIRED,
-    (_H.EXPIRED, _HE.RELEASE_SENT): _H.EXPIRED,
-    (_H.EXPIRED, _HE.RELEASED): _H.EXPIRED,
-    (_H.EXPIRED, _HE.EXPIRED): _H.EXPIRED,
-    (_H.EXPIRED, _HE.CONSUMED): _H.CONSUMED,
-    (_H.CONSUMED, _HE.PLACED): _H.CONSUMED,
-    (_H.CONSUMED, _HE.REFUSED): _H.CONSUMED,
-    (_H.CONSUMED, _HE.RELEASE_SENT): _H.CONSUMED,
-    (_H.CONSUMED, _HE.RELEASED): _H.CONSUMED,
-    (_H.CONSUMED, _HE.EXPIRED): _H.CONSUMED,
-    (_H.CONSUMED, _HE.CONSUMED): _H.CONSUMED,
-}
-
-ORDER_MACHINE: Final[Mapping[tuple[OrderState, OrderEvent], OrderState]] = {
-    (_O.NONE, _OE.CONFIRM_SENT): _O.CONFIRMING,
-    (_O.NONE, _OE.CANCEL_SENT): _O.CANCELING,
-    # the answer is out
-    (_O.CONFIRMING, _OE.CONFIRM_SENT): _O.CONFIRMING,
-    (_O.CONFIRMING, _OE.CONFIRMED): _O.CONFIRMED,
-    (_O.CONFIRMING, _OE.REJECTED): _O.REJECTED,
-    (_O.CONFIRMING, _OE.CANCEL_SENT): _O.CANCELING,
-    (_O.CONFIRMING, _OE.CANCELED): _O.CANCELED,
-    # the order stands
-    (_O.CONFIRMED, _OE.CONFIRM_SENT): _O.CONFIRMED,
-    (_O.CONFIRMED, _OE.CONFIRMED): _O.CONFIRMED,
-    (_O.CONFIRMED, _OE.CANCEL_SENT): _O.CANCELING,
-    (_O.CONFIRMED, _OE.CANCELED): _O.CANCELED,
-    (_O.CONFIRMED, _OE.CANCEL_REFUSED): _O.CONFIRMED,
-    # the merchant said no; a tombstone on top makes sure of it
-    (_O.REJECTED, _OE.REJECTED): _O.REJECTED,
-    (_O.REJECTED, _OE.CANCEL_SENT): _O.CANCELING,
-    (_O.REJECTED, _OE.CANCELED): _O.CANCELED,
-    # canceling: a late answer of the confirm changes nothing, the tombstone's own answer tells
-    (_O.CANCELING, _OE.CONFIRMED): _O.CANCELING,
-    (_O.CANCELING, _OE.REJECTED): _O.CANCELING,
-    (_O.CANCELING, _OE.CANCEL_SENT): _O.CANCELING,
-    (_O.CANCELING, _OE.CANCELED): _O.CANCELED,
-    (_O.CANCELING, _OE.CANCEL_REFUSED): _O.CONFIRMED,
-    # the tombstone
-    (_O.CANCELED, _OE.CONFIRMED): _O.DISCREPANT,
-    (_O.CANCELED, _OE.REJECTED): _O.CANCELED,
-    (_O.CANCELED, _OE.CANCEL_SENT): _O.CANCELED,
-    (_O.CANCELED, _OE.CANCELED): _O.CANCELED,
-    (_O.CANCELED, _OE.CANCEL_REFUSED): _O.DISCREPANT,
-    (_O.DISCREPANT, _OE.CONFIRMED): _O.DISCREPANT,
-    (_O.DISCREPANT, _OE.REJECTED): _O.DISCREPANT,
-    (_O.DISCREPANT, _OE.CANCEL_SENT): _O.CANCELING,
-    (_O.DISCREPANT, _OE.CANCELED): _O.CANCELED,
-    (_O.DISCREPANT, _OE.CANCEL_REFUSED): _O.DISCREPANT,
-}
-
-HOLD_ENDED: Final = frozenset({_H.REFUSED, _H.RELEASED, _H.EXPIRED, _H.CONSUMED})
-
-
-def next_hold_state(state: HoldState, event: HoldEvent) -> HoldState:
-    """Raises InvariantBroken for a pair that must not happen."""
-    try:
-        return HOLD_MACHINE[state, event]
-    except KeyError:
-        raise InvariantBroken(machine="hold", state=state.value, event=event.value) from None
-
-
-def next_order_state(state: OrderState, event: OrderEvent) -> OrderState:
-    """Raises InvariantBroken for a pair that must not happen (a confirm behind the tombstone among them)."""
-    try:
-        return ORDER_MACHINE[state, event]
-    except KeyError:
-        raise InvariantBroken(machine="order", state=state.value, event=event.value) from None
-
-
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Places the merchant keeps for one booking reference until `expires_at`."""
+    """Places the merchant keeps for one booking reference until `expires_at`.
+
+    `fee` is what the merchant asks for keeping them, if anything: the merchant's own, shown beside the price wherever
+    the hold is shown, told in the order, and part of no portion.
+    """
 
     id: HoldId
     reference: UUID
@@ -578,14 +473,17 @@ class Hold:
     offer_id: OfferId
     state: HoldState
     merchant_ref: str | None
+    placed_at: datetime | None
     expires_at: datetime | None
     seats: tuple[Seat, ...]
+    fee: Money | None
     reason: str | None
     new_total: Money | None
 
     @property
     def is_live(self) -> bool:
-        return self.state is HoldState.LIVE
+        """Whether the merchant keeps the places (while a longer time is asked for, too)."""
+        return self.state in HOLD_KEPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -599,7 +497,11 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The merchant's order for one booking reference."""
+    """The merchant's order for one booking reference.
+
+    `total` is what the merchant charges: as agreed until it is confirmed, then what the merchant said, never more than
+    was agreed. `new_total` is what it would have charged where that is why there is no order (`price_changed`).
+    """
 
     id: OrderId
     reference: UUID
@@ -617,3 +519,110 @@ class Order:
 def seats_are_together(seats: Sequence[Seat]) -> bool:
     """Whether, leg by leg, the party sits in one coach."""
     return all(len({seat.coach for seat in seats if seat.leg == leg}) == 1 for leg in {seat.leg for seat in seats})
+
+
+# --- changing an order that stands ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CancelMember:
+    """One member does not go; the others do, at no higher price."""
+
+    member_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceMember:
+    """`by` goes in the member's place."""
+
+    member_id: UUID
+    by: Traveler
+
+
+@dataclass(frozen=True, slots=True)
+class Reprice:
+    """The merchant's new price, which every payer has agreed to."""
+
+    total: Money
+
+
+Change = CancelMember | ReplaceMember | Reprice
+
+
+class AmendmentState(StrEnum):
+    ASKED = "asked"  # the answer may be out (unknown)
+    AMENDED = "amended"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class AmendmentAnswer:
+    """One change of an order and what the merchant said. `total_max` is the most the order may cost afterwards, `total`
+    what it then cost.
+    """
+
+    id: AmendmentId
+    reference: UUID
+    order_id: OrderId
+    change: Change
+    state: AmendmentState
+    total_max: Money
+    total: Money | None
+    reason: str | None
+    new_total: Money | None
+
+    @property
+    def is_amended(self) -> bool | None:
+        """None while the answer is out."""
+        return None if self.state is AmendmentState.ASKED else self.state is AmendmentState.AMENDED
+
+
+def order_event(agreed: Money, told: Money | None) -> OrderEvent:
+    """What a merchant's "confirmed" means beside the total that was agreed; silence means that total."""
+    if told is None or (told.currency == agreed.currency and told.minor <= agreed.minor):
+        return OrderEvent.CONFIRMED
+    return OrderEvent.OVERCHARGED
+
+
+# --- a second look at the price, for merchants who keep no places ----------------------------------------------------
+
+
+class RecheckState(StrEnum):
+    PENDING = "pending"
+    SAME = "same"
+    LOWER = "lower"
+    HIGHER = "higher"
+    GONE = "gone"  # withdrawn, or not enough places
+
+
+@dataclass(frozen=True, slots=True)
+class Recheck:
+    """What the offer costs the same party now, as asked `at`. `total` is None while pending and when it is gone."""
+
+    reference: UUID
+    quote_id: QuoteId
+    state: RecheckState
+    total: Money | None
+    at: datetime
+
+
+def compare(quote: Quote, draft: OfferDraft | None, now: datetime) -> tuple[RecheckState, Money | None]:
+    """Compare what was agreed with what the merchant sells now (`draft`; None: it knows the offer no longer).
+
+    Each member's price moves with the full fare of the family it was made from, down to nothing and no further: the sum
+    a merchant itself makes when it refuses an order because its price has changed.
+    """
+    if draft is None or not draft.bookable or now >= min(draft.valid_until, draft.legs[0].departs_at):
+        return RecheckState.GONE, None
+    if draft.seats_left is not None and draft.seats_left < len(quote.people):
+        return RecheckState.GONE, None
+    prices = []
+    for person in quote.people:
+        fare = draft.fares.get(person.family or "")
+        if fare is None or fare.currency != quote.total.currency:
+            return RecheckState.GONE, None
+        prices.append(Money(max(0, person.pay.minor + fare.minor - person.full_fare.minor), fare.currency))
+    whole = total(prices, quote.total.currency)
+    if whole == quote.total:
+        return RecheckState.SAME, whole
+    return (RecheckState.LOWER if whole.minor < quote.total.minor else RecheckState.HIGHER), whole

@@ -99,17 +99,25 @@ class HoldRow(TenantRow, Base):
         ForeignKeyConstraint(["merchant_id", "quote_id"], ["quote.merchant_id", "quote.id"]),
         ForeignKeyConstraint(["merchant_id", "offer_id"], ["offer.merchant_id", "offer.id"]),
         CheckConstraint(
-            "state IN ('placing', 'live', 'refused', 'releasing', 'released', 'expired', 'consumed')", name="state"
+            "state IN ('placing', 'live', 'extending', 'refused', 'releasing', 'released', 'expired', 'consumed')",
+            name="state",
         ),
         Index(
             "ix_hold_open_reference",
             "merchant_id",
             "reference",
             unique=True,
-            postgresql_where=text("state IN ('placing', 'live')"),
+            postgresql_where=text("state IN ('placing', 'live', 'extending')"),
         ),
         Index("ix_hold_reference", "merchant_id", "reference"),
-        Index("ix_hold_live", "merchant_id", "expires_at", postgresql_where=text("state IN ('live', 'releasing')")),
+        Index(
+            "ix_hold_live",
+            "merchant_id",
+            "expires_at",
+            postgresql_where=text("state IN ('live', 'extending', 'releasing')"),
+        ),
+        Index("ix_hold_offer_id", "merchant_id", "offer_id", "updated_at", postgresql_where=text("settled = 0")),
+        Index("ix_hold_placed_by", "merchant_id", "placed_by", "updated_at", postgresql_where=text("settled = 0")),
     )
 
     reference: Mapped[UUID]
@@ -119,8 +127,14 @@ class HoldRow(TenantRow, Base):
     hold_seconds: Mapped[int]
     travelers: Mapped[list[Any]]
     merchant_ref: Mapped[str | None] = mapped_column(Text)
+    placed_by: Mapped[UUID | None]
+    placed_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]
+    asked_until: Mapped[datetime | None]
+    settled_at_placing: Mapped[int]
+    settled: Mapped[int]
     seats: Mapped[list[Any]]
+    fee: Mapped[int | None]
     reason: Mapped[str | None] = mapped_column(Text)
     new_amount: Mapped[int | None]
     currency: Mapped[str] = currency_column()
@@ -139,7 +153,9 @@ class MerchantOrderRow(TenantRow, Base):
         ForeignKeyConstraint(["merchant_id", "quote_id"], ["quote.merchant_id", "quote.id"]),
         ForeignKeyConstraint(["merchant_id", "hold_id"], ["hold.merchant_id", "hold.id"]),
         CheckConstraint(
-            "state IN ('confirming', 'confirmed', 'rejected', 'canceling', 'canceled', 'discrepant')", name="state"
+            "state IN ('confirming', 'pending', 'confirmed', 'amending', 'rejected', 'canceling', 'canceled', "
+            "'discrepant')",
+            name="state",
         ),
         CheckConstraint("amount >= 0", name="amount"),
         Index(
@@ -169,3 +185,56 @@ class MerchantOrderRow(TenantRow, Base):
     updated_at: Mapped[datetime]
 
     __mapper_args__ = {"version_id_col": version}
+
+
+class MerchantAmendmentRow(TenantRow, Base):
+    """One change of an order that stands. The caller names it; at most one per order waits for its answer."""
+
+    __tablename__ = "merchant_amendment"
+    __table_args__ = (
+        ForeignKeyConstraint(["merchant_id", "order_id"], ["merchant_order.merchant_id", "merchant_order.id"]),
+        CheckConstraint("kind IN ('cancel', 'replace', 'reprice')", name="kind"),
+        CheckConstraint("state IN ('asked', 'amended', 'refused')", name="state"),
+        CheckConstraint("amount_max >= 0", name="amount_max"),
+        Index(
+            "ix_merchant_amendment_asked",
+            "merchant_id",
+            "order_id",
+            unique=True,
+            postgresql_where=text("state = 'asked'"),
+        ),
+        Index("ix_merchant_amendment_reference", "merchant_id", "reference"),
+    )
+
+    reference: Mapped[UUID]
+    order_id: Mapped[UUID]
+    kind: Mapped[str] = mapped_column(Text)
+    member_id: Mapped[UUID | None]
+    travelers: Mapped[list[Any]]
+    amount_max: Mapped[int]
+    currency: Mapped[str] = currency_column()
+    state: Mapped[str] = mapped_column(Text)
+    amount: Mapped[int | None]
+    reason: Mapped[str | None] = mapped_column(Text)
+    new_amount: Mapped[int | None]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class RecheckRow(TenantRow, Base):
+    """One second look at availability and price, for a merchant who keeps no places. The latest one counts."""
+
+    __tablename__ = "recheck"
+    __table_args__ = (
+        ForeignKeyConstraint(["merchant_id", "quote_id"], ["quote.merchant_id", "quote.id"]),
+        CheckConstraint("state IN ('pending', 'same', 'lower', 'higher', 'gone')", name="state"),
+        Index("ix_recheck_reference", "merchant_id", "reference"),
+    )
+
+    reference: Mapped[UUID]
+    quote_id: Mapped[UUID]
+    state: Mapped[str] = mapped_column(Text)
+    amount: Mapped[int | None]
+    currency: Mapped[str] = currency_column()
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]

@@ -20,11 +20,11 @@ from typing import Any, Final, Literal, Protocol, get_args
 from groupbook.kit.errors import Refused
 from groupbook.kit.money import Money
 from groupbook.merchants.domain import Capabilities
-from groupbook.offers.domain import Criteria, OccasionDraft, OfferDraft, Seat, Ticket, Traveler
+from groupbook.offers.domain import Change, Criteria, OccasionDraft, OfferDraft, Seat, Ticket, Traveler
 
 RefusalReason = Literal[
     "sold_out",  # not enough places left
-    "price_changed",  # the agreed total no longer holds; `new_total` says what would
+    "price_changed",  # it would cost more than was agreed; `new_total` says how much
     "hold_expired",  # the places were let go before the order
     "invalid_traveler",  # a traveler lacks something the merchant needs
     "offer_not_found",  # withdrawn, or never there
@@ -67,7 +67,7 @@ class PricedTraveler:
 
 @dataclass(frozen=True, slots=True)
 class HoldRequest:
-    """Places wanted for a party, next to each other where the merchant can."""
+    """Places wanted for a party, next to each other where the merchant can. `fee` is what the merchant asks for it."""
 
     our_ref: str
     offer_ref: str
@@ -75,6 +75,7 @@ class HoldRequest:
     travelers: tuple[PricedTraveler, ...]
     hold_seconds: int
     adjacent: bool = True
+    fee: Money | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +87,11 @@ class PlacedHold:
 
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
-    """The party's order. `total` is what the payers agreed to: the merchant sells at it or refuses.
+    """The party's order. `total` is what the payers agreed to: the merchant sells at it, for less, or refuses.
 
-    `hold_ref` is our_ref of the hold to consume; None in no-hold mode, where the merchant checks places itself.
+    `hold_ref` is our_ref of the hold to consume; None in no-hold mode, where the merchant checks places itself. The
+    party may have changed since: places of those who no longer travel are let go, others take free ones. `hold_fee` is
+    the merchant's own fee for the hold, as it was shown; it is no part of `total`.
     """
 
     our_ref: str
@@ -96,13 +99,36 @@ class OrderRequest:
     offer_ref: str
     total: Money
     travelers: tuple[PricedTraveler, ...]
+    hold_fee: Money | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ConfirmedOrder:
+    """The order as it stands. `total` is what the merchant charges; None: just what it was asked at."""
+
     merchant_ref: str
     seats: tuple[Seat, ...]
     tickets: tuple[Ticket, ...]
+    total: Money | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PendingOrder:
+    """The merchant has the order and will say later; we ask again by our reference."""
+
+    merchant_ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderChange:
+    """One change of a confirmed order, under a reference of its own (`amd_…`) that the merchant keeps for good.
+
+    `total_max` is the most the payers agreed that the order may cost afterwards.
+    """
+
+    our_ref: str
+    change: Change
+    total_max: Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +141,14 @@ class ObservedHold:
 
 @dataclass(frozen=True, slots=True)
 class ObservedOrder:
-    """The merchant's truth about an order. `absent`: our_ref never arrived; `canceled`: the tombstone stands."""
+    """The merchant's truth about an order. `absent`: our_ref never arrived; `canceled`: the tombstone stands;
+    `rejected`: a pending one came to nothing, for `reason`.
+    """
 
-    state: Literal["absent", "confirmed", "canceled"]
+    state: Literal["absent", "pending", "confirmed", "rejected", "canceled"]
     confirmed: ConfirmedOrder | None = None
+    merchant_ref: str = ""
+    reason: RefusalReason = "sold_out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,17 +200,36 @@ class MerchantAdapter(Protocol):
             MerchantRefused: sold_out, price_changed, invalid_traveler, offer_not_found, canceled.
         """
 
+    def extend_hold(self, our_ref: str, *, until: datetime, key: str, timeout_seconds: float) -> PlacedHold:
+        """Keep the places until `until`, or for as much of it as the merchant grants; never shorter than before.
+
+        Safe to repeat: the end is an instant, not a length.
+
+        Raises:
+            MerchantRefused: not_allowed (it stays as it was), hold_expired, canceled (the places are gone).
+        """
+
     def release_hold(self, our_ref: str, *, key: str, timeout_seconds: float) -> None:
         """Let the places go, for good: a tombstone, so that a request for places that arrives later is refused.
 
         Releasing what is gone or never arrived is a success. A hold that an order consumed is left alone.
         """
 
-    def confirm(self, order: OrderRequest, *, key: str, timeout_seconds: float) -> ConfirmedOrder:
-        """Sell to the whole party at `order.total` or to nobody. The same `our_ref` returns the first order.
+    def confirm(self, order: OrderRequest, *, key: str, timeout_seconds: float) -> ConfirmedOrder | PendingOrder:
+        """Sell to the whole party at `order.total`, or for less, or to nobody. The same `our_ref` returns the first
+        order. Only an engine that keeps tombstones may answer "later".
 
         Raises:
             MerchantRefused: sold_out, price_changed, hold_expired, invalid_traveler, canceled.
+        """
+
+    def amend(self, our_ref: str, change: OrderChange, *, key: str, timeout_seconds: float) -> ConfirmedOrder:
+        """Change a confirmed order as a whole or not at all, and tell it as it then stands, its total included. The
+        same `change.our_ref` changes it once.
+
+        Raises:
+            MerchantRefused: not_allowed, price_changed (it would cost more than `change.total_max`), sold_out,
+                invalid_traveler, canceled.
         """
 
     def cancel(self, our_ref: str, *, key: str, timeout_seconds: float) -> None:

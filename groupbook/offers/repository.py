@@ -9,15 +9,20 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from pydantic import TypeAdapter
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from groupbook.kit.database import merchant_of
-from groupbook.kit.ids import HoldId, OccasionId, OfferId, OrderId, QuoteId, new_id
+from groupbook.kit.database import merchant_of, query
+from groupbook.kit.ids import AmendmentId, HoldId, OccasionId, OfferId, OrderId, QuoteId, new_id
 from groupbook.kit.money import Money
 from groupbook.offers.domain import (
     HOLD_ENDED,
+    ORDER_CONSUMING,
+    AmendmentAnswer,
+    AmendmentState,
+    CancelMember,
+    Change,
     Criteria,
     Hold,
     HoldState,
@@ -30,11 +35,23 @@ from groupbook.offers.domain import (
     OrderState,
     PersonPrice,
     Quote,
+    Recheck,
+    RecheckState,
+    ReplaceMember,
+    Reprice,
     Seat,
     Ticket,
     Traveler,
 )
-from groupbook.offers.models import HoldRow, MerchantOrderRow, OccasionRow, OfferRow, QuoteRow
+from groupbook.offers.models import (
+    HoldRow,
+    MerchantAmendmentRow,
+    MerchantOrderRow,
+    OccasionRow,
+    OfferRow,
+    QuoteRow,
+    RecheckRow,
+)
 
 _LEGS: Final = TypeAdapter(tuple[Leg, ...])
 _PEOPLE: Final = TypeAdapter(tuple[PersonPrice, ...])
@@ -46,6 +63,7 @@ _TRAVELERS: Final = TypeAdapter(tuple[Traveler, ...])
 # --- offers and occasions -------------------------------------------------------------------------------------------
 
 
+@query
 def save_offer(session: Session, draft: OfferDraft, now: datetime) -> Offer:
     """Insert or renew the copy of a merchant's offer. The version rises only when the merchant changed something."""
     content: dict[str, Any] = {
@@ -106,6 +124,7 @@ def offer_of(row: OfferRow) -> Offer:
     return Offer(OfferId(row.id), draft, row.version, row.updated_at)
 
 
+@query
 def find_offer(session: Session, offer_id: UUID) -> Offer | None:
     row = session.scalar(select(OfferRow).where(OfferRow.id == offer_id))
     return offer_of(row) if row else None
@@ -221,10 +240,13 @@ def add_quote(session: Session, quote: Quote) -> None:
     session.flush()
 
 
+@query
 def find_quote(session: Session, quote_id: UUID) -> Quote | None:
     row = session.scalar(select(QuoteRow).where(QuoteRow.id == quote_id))
-    if row is None:
-        return None
+    return quote_of_row(row) if row else None
+
+
+def quote_of_row(row: QuoteRow) -> Quote:
     return Quote(
         id=QuoteId(row.id),
         reference=row.reference,
@@ -251,6 +273,9 @@ def add_hold(
     travelers: Sequence[Traveler],
     *,
     hold_seconds: int,
+    placed_by: UUID | None,
+    settled: int,
+    fee_minor: int,
     now: datetime,
 ) -> HoldRow:
     row = HoldRow(
@@ -262,6 +287,10 @@ def add_hold(
         state=state.value,
         hold_seconds=hold_seconds,
         travelers=dump_travelers(travelers),
+        placed_by=placed_by,
+        settled_at_placing=settled,
+        settled=settled,
+        fee=fee_minor or None,
         seats=[],
         currency=quote.total.currency,
         created_at=now,
@@ -272,10 +301,12 @@ def add_hold(
     return row
 
 
+@query
 def lock_hold(session: Session, hold_id: UUID) -> HoldRow | None:
     return session.scalar(select(HoldRow).where(HoldRow.id == hold_id).with_for_update())
 
 
+@query
 def lock_open_holds(session: Session, reference: UUID) -> list[HoldRow]:
     """Holds of this reference that have not ended, locked, oldest first."""
     query = select(HoldRow).where(
@@ -284,24 +315,74 @@ def lock_open_holds(session: Session, reference: UUID) -> list[HoldRow]:
     return list(session.scalars(query.order_by(HoldRow.id).with_for_update()))
 
 
+@query
 def latest_hold(session: Session, reference: UUID) -> HoldRow | None:
     return session.scalar(select(HoldRow).where(HoldRow.reference == reference).order_by(HoldRow.id.desc()).limit(1))
 
 
+@query
+def holds_of(session: Session, reference: UUID) -> list[HoldRow]:
+    """Every hold of this reference, oldest first."""
+    return list(session.scalars(select(HoldRow).where(HoldRow.reference == reference).order_by(HoldRow.id)))
+
+
+@query
+def lock_latest_hold(session: Session, reference: UUID) -> HoldRow | None:
+    newest = select(HoldRow).where(HoldRow.reference == reference).order_by(HoldRow.id.desc()).limit(1)
+    return session.scalar(newest.with_for_update())
+
+
+@query
 def lock_overdue_holds(session: Session, now: datetime, limit: int) -> list[HoldRow]:
-    """Live holds whose time is over, except those an order may be consuming right now."""
+    """Kept holds whose time is over, except those an order may be consuming right now. One that is being extended ends
+    when even the time that was asked for is over: until then the answer tells.
+    """
     consuming = select(MerchantOrderRow.id).where(
         MerchantOrderRow.hold_id == HoldRow.id,
-        MerchantOrderRow.state.in_([OrderState.CONFIRMING.value, OrderState.CONFIRMED.value]),
+        MerchantOrderRow.state.in_([state.value for state in ORDER_CONSUMING]),
+    )
+    is_over = or_(
+        and_(HoldRow.state == HoldState.LIVE.value, HoldRow.expires_at <= now),
+        and_(HoldRow.state == HoldState.EXTENDING.value, HoldRow.asked_until <= now),
     )
     query = (
         select(HoldRow)
-        .where(HoldRow.state == HoldState.LIVE.value, HoldRow.expires_at <= now, ~consuming.exists())
+        .where(is_over, ~consuming.exists())
         .order_by(HoldRow.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
     return list(session.scalars(query))
+
+
+@query
+def is_being_consumed(session: Session, hold_id: UUID) -> bool:
+    """Whether an order may be taking this hold's places."""
+    states = [state.value for state in ORDER_CONSUMING]
+    found = select(MerchantOrderRow.id).where(MerchantOrderRow.hold_id == hold_id, MerchantOrderRow.state.in_(states))
+    return session.scalar(found.limit(1)) is not None
+
+
+@query
+def lock_caps(session: Session, offer_id: UUID, placed_by: UUID | None) -> None:
+    """One placing of a hold at a time for this offer, and for this organizer: else two would both find room."""
+    names = [f"hold of offer {offer_id.hex}", *([f"hold of organizer {placed_by.hex}"] if placed_by else [])]
+    for name in names:
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
+
+
+@query
+def unpaid_holds(session: Session, *, offer_id: UUID, placed_by: UUID | None, since: datetime) -> list[HoldRow]:
+    """Holds of this offer or of this organizer for which nobody has paid: the open ones, and those that came to
+    nothing `since` then.
+    """
+    mine = HoldRow.offer_id == offer_id
+    if placed_by is not None:
+        mine = or_(mine, HoldRow.placed_by == placed_by)
+    ended = [state.value for state in HOLD_ENDED]
+    barren = HoldRow.state.in_([HoldState.EXPIRED.value, HoldState.RELEASED.value])
+    counts = or_(HoldRow.state.not_in(ended), and_(barren, HoldRow.updated_at >= since))
+    return list(session.scalars(select(HoldRow).where(mine, HoldRow.settled == 0, counts).order_by(HoldRow.id)))
 
 
 def hold_of_row(row: HoldRow) -> Hold:
@@ -312,8 +393,10 @@ def hold_of_row(row: HoldRow) -> Hold:
         offer_id=OfferId(row.offer_id),
         state=HoldState(row.state),
         merchant_ref=row.merchant_ref,
+        placed_at=row.placed_at,
         expires_at=row.expires_at,
         seats=_SEATS.validate_python(row.seats),
+        fee=None if row.fee is None else Money(row.fee, row.currency),
         reason=row.reason,
         new_total=None if row.new_amount is None else Money(row.new_amount, row.currency),
     )
@@ -352,10 +435,12 @@ def add_order(
     return row
 
 
+@query
 def lock_order(session: Session, order_id: UUID) -> MerchantOrderRow | None:
     return session.scalar(select(MerchantOrderRow).where(MerchantOrderRow.id == order_id).with_for_update())
 
 
+@query
 def lock_current_order(session: Session, reference: UUID) -> MerchantOrderRow | None:
     """The order of this reference that was not rejected, locked."""
     query = select(MerchantOrderRow).where(
@@ -364,6 +449,14 @@ def lock_current_order(session: Session, reference: UUID) -> MerchantOrderRow | 
     return session.scalar(query.with_for_update())
 
 
+@query
+def orders_of(session: Session, reference: UUID) -> list[MerchantOrderRow]:
+    """Every order of this reference, rejected ones too, oldest first."""
+    found = select(MerchantOrderRow).where(MerchantOrderRow.reference == reference)
+    return list(session.scalars(found.order_by(MerchantOrderRow.id)))
+
+
+@query
 def latest_order(session: Session, reference: UUID) -> MerchantOrderRow | None:
     query = select(MerchantOrderRow).where(MerchantOrderRow.reference == reference)
     return session.scalar(query.order_by(MerchantOrderRow.id.desc()).limit(1))
@@ -382,6 +475,105 @@ def order_of_row(row: MerchantOrderRow) -> Order:
         tickets=_TICKETS.validate_python(row.tickets),
         reason=row.reason,
         new_total=None if row.new_amount is None else Money(row.new_amount, row.currency),
+    )
+
+
+# --- changes of an order --------------------------------------------------------------------------------------------
+
+
+def add_amendment(
+    session: Session, amendment_id: UUID, order: MerchantOrderRow, change: Change, total_max: Money, now: datetime
+) -> MerchantAmendmentRow:
+    row = MerchantAmendmentRow(
+        merchant_id=merchant_of(session),
+        id=amendment_id,
+        reference=order.reference,
+        order_id=order.id,
+        kind=_KINDS[type(change)],
+        member_id=None if isinstance(change, Reprice) else change.member_id,
+        travelers=dump_travelers([change.by] if isinstance(change, ReplaceMember) else []),
+        amount_max=total_max.minor,
+        currency=total_max.currency,
+        state=AmendmentState.ASKED.value,
+        created_at=now,
+        updated_at=now,
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+@query
+def find_amendment(session: Session, amendment_id: UUID) -> MerchantAmendmentRow | None:
+    return session.scalar(select(MerchantAmendmentRow).where(MerchantAmendmentRow.id == amendment_id))
+
+
+_KINDS: Final[Mapping[type[Change], str]] = {CancelMember: "cancel", ReplaceMember: "replace", Reprice: "reprice"}
+
+
+def change_of_row(row: MerchantAmendmentRow) -> Change:
+    if row.member_id is None:
+        return Reprice(Money(row.amount_max, row.currency))
+    if row.kind == _KINDS[CancelMember]:
+        return CancelMember(row.member_id)
+    (by,) = load_travelers(row.travelers)
+    return ReplaceMember(row.member_id, by)
+
+
+def amendment_of_row(row: MerchantAmendmentRow) -> AmendmentAnswer:
+    def money(minor: int | None) -> Money | None:
+        return None if minor is None else Money(minor, row.currency)
+
+    return AmendmentAnswer(
+        id=AmendmentId(row.id),
+        reference=row.reference,
+        order_id=OrderId(row.order_id),
+        change=change_of_row(row),
+        state=AmendmentState(row.state),
+        total_max=Money(row.amount_max, row.currency),
+        total=money(row.amount),
+        reason=row.reason,
+        new_total=money(row.new_amount),
+    )
+
+
+# --- second looks ---------------------------------------------------------------------------------------------------
+
+
+def add_recheck(session: Session, quote: Quote, reference: UUID, now: datetime) -> RecheckRow:
+    row = RecheckRow(
+        merchant_id=merchant_of(session),
+        id=new_id(),
+        reference=reference,
+        quote_id=quote.id,
+        state=RecheckState.PENDING.value,
+        currency=quote.total.currency,
+        created_at=now,
+        updated_at=now,
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+@query
+def find_recheck(session: Session, recheck_id: UUID) -> RecheckRow | None:
+    return session.scalar(select(RecheckRow).where(RecheckRow.id == recheck_id))
+
+
+@query
+def latest_recheck(session: Session, reference: UUID) -> RecheckRow | None:
+    newest = select(RecheckRow).where(RecheckRow.reference == reference).order_by(RecheckRow.id.desc())
+    return session.scalar(newest.limit(1))
+
+
+def recheck_of_row(row: RecheckRow) -> Recheck:
+    return Recheck(
+        reference=row.reference,
+        quote_id=QuoteId(row.quote_id),
+        state=RecheckState(row.state),
+        total=None if row.amount is None else Money(row.amount, row.currency),
+        at=row.created_at,
     )
 
 
@@ -404,11 +596,23 @@ def dump_tickets(tickets: Sequence[Ticket]) -> list[Any]:
     return _TICKETS.dump_python(tuple(tickets), mode="json")  # type: ignore[no-any-return]
 
 
-def rows_naming(session: Session, member_id: UUID) -> list[HoldRow | MerchantOrderRow]:
-    """Holds and orders whose travelers name this member, locked."""
+@query
+def asked_besides(session: Session, reference: UUID) -> dict[UUID, str]:
+    """What else the merchant was asked about: changes of an order and second looks, by their prefix."""
+    changes = select(MerchantAmendmentRow.id).where(MerchantAmendmentRow.reference == reference)
+    looks = select(RecheckRow.id).where(RecheckRow.reference == reference)
+    return dict.fromkeys(session.scalars(changes), "amd") | dict.fromkeys(session.scalars(looks), "rck")
+
+
+@query
+def rows_naming(session: Session, member_id: UUID) -> list[HoldRow | MerchantOrderRow | MerchantAmendmentRow]:
+    """Holds, orders and changes whose travelers name this member, locked."""
     needle = [{"member_id": str(member_id)}]
     holds = session.scalars(select(HoldRow).where(HoldRow.travelers.op("@>")(needle)).with_for_update())
     orders = session.scalars(
         select(MerchantOrderRow).where(MerchantOrderRow.travelers.op("@>")(needle)).with_for_update()
     )
-    return [*holds, *orders]
+    changes = session.scalars(
+        select(MerchantAmendmentRow).where(MerchantAmendmentRow.travelers.op("@>")(needle)).with_for_update()
+    )
+    return [*holds, *orders, *changes]

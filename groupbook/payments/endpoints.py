@@ -6,8 +6,7 @@ Verify, store raw, dedupe, answer 2xx, then re-read the object (payments.md 0.8)
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
 
 import structlog
 from starlette.routing import Route
@@ -19,18 +18,22 @@ from groupbook.kit.http import Call, Edge, Wire, operation
 from groupbook.kit.http import routes as http_routes
 from groupbook.kit.ids import MerchantId, from_wire
 from groupbook.merchants import MerchantNotFound, merchant_by_slug
-from groupbook.payments import service
 from groupbook.payments.handlers import Providers
+from groupbook.payments.inlet import Inlet
 from groupbook.payments.ports import EventRejected
+from groupbook.payments.service.listening import SOURCE
 
 log = structlog.get_logger(__name__)
-SOURCE: Final = "stripe"
 
 
 @dataclass(frozen=True)
 class PaymentDeps:
     database: Database
     providers: Providers
+    inlet: Inlet = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inlet", Inlet(self.database, SOURCE))
 
 
 class Received(Wire):
@@ -74,8 +77,7 @@ def receive(deps: PaymentDeps, account: str, headers: Mapping[str, str], body: b
     except EventRejected as error:
         log.warning("payment_event_rejected", reason=error.params.get("reason"))
         raise
-    with deps.database.begin(merchant_id) as session:
-        return service.handle_event(session, SOURCE, event, body)
+    return deps.inlet.keep(merchant_id, event, body)
 
 
 def _merchant_id(database: Database, account: str) -> MerchantId:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from sqlalchemy import (
     CheckConstraint,
     ForeignKeyConstraint,
     Index,
+    LargeBinary,
     PrimaryKeyConstraint,
     Text,
     UniqueConstraint,
@@ -27,6 +28,7 @@ class PortionRow(TenantRow, Base):
     __tablename__ = "portion"
     __table_args__ = (
         CheckConstraint("amount >= 0", name="amount"),
+        CheckConstraint("cap >= amount", name="cap"),
         CheckConstraint("captured >= 0 AND captured <= amount", name="captured"),
         CheckConstraint("refunded >= 0 AND refunded <= captured", name="refunded"),
         Index("ix_portion_reference", "merchant_id", "reference"),
@@ -37,6 +39,7 @@ class PortionRow(TenantRow, Base):
     traveler: Mapped[UUID]
     payer: Mapped[UUID]
     amount: Mapped[int]
+    cap: Mapped[int]  # the most the payer is asked to agree to, and what is authorized
     currency: Mapped[str] = currency_column()
     covers: Mapped[list[Any]]
     state: Mapped[str] = mapped_column(Text)
@@ -44,12 +47,18 @@ class PortionRow(TenantRow, Base):
     refunded: Mapped[int] = mapped_column(default=0)
     decline_reason: Mapped[str | None] = mapped_column(Text)
     version: Mapped[int] = mapped_column(default=0)
+    keeps_card: Mapped[bool] = mapped_column(default=False)  # the card may be asked once more if taking the money fails
+    authorizes_at: Mapped[datetime | None]  # until then a page only saves the card
+    asked_again_at: Mapped[datetime | None]  # a short portion is payable again from then on
+    dropped_at: Mapped[datetime | None]  # its traveler left the party: in no sum any more
+    refund_failed: Mapped[bool] = mapped_column(default=False)
+    dispute: Mapped[str] = mapped_column(Text, default="none")
     opened_at: Mapped[datetime]
     changed_at: Mapped[datetime]
 
 
 class AttemptRow(TenantRow, Base):
-    """One try to get one payer's authorization; one page, and at most one payment, at the provider."""
+    """One try to get one payer's authorization: one page or none, and at most one payment, at the provider."""
 
     __tablename__ = "attempt"
     __table_args__ = (
@@ -71,6 +80,7 @@ class AttemptRow(TenantRow, Base):
     amount: Mapped[int]
     currency: Mapped[str] = currency_column()
     state: Mapped[str] = mapped_column(Text)
+    mode: Mapped[str] = mapped_column(Text)
     is_current: Mapped[bool]
     title: Mapped[str] = mapped_column(Text)
     locale: Mapped[str] = mapped_column(Text)
@@ -79,20 +89,26 @@ class AttemptRow(TenantRow, Base):
     page_ref: Mapped[str | None] = mapped_column(Text)
     page_url: Mapped[str | None] = mapped_column(Text)
     payment_ref: Mapped[str | None] = mapped_column(Text)
+    saved_ref: Mapped[str | None] = mapped_column(Text)  # a card kept at the provider: made or used here
     closes_at: Mapped[datetime | None]
     capture_before: Mapped[datetime | None]
     decline_reason: Mapped[str | None] = mapped_column(Text)
     card_brand: Mapped[str | None] = mapped_column(Text)
     card_last4: Mapped[str | None] = mapped_column(CHAR(4))
-    # Plain database time: it is compared with how long a call can be under way, which no test merchant may shift.
+    # Plain database time: they are compared with how long a call can be under way, which no test merchant may shift.
     started_at: Mapped[datetime]
+    close_asked_at: Mapped[datetime | None]
     authorized_at: Mapped[datetime | None]
     capture_asked_at: Mapped[datetime | None]
     observed_at: Mapped[datetime | None]
+    told: Mapped[list[Any] | None]  # which differences from the provider's truth were told already
 
 
 class RefundRow(TenantRow, Base):
-    """Money on its way back to a payer. `is_unasked` undoes a capture that nobody here asked for."""
+    """Money on its way back to a payer. `is_unasked` undoes a capture that nobody here asked for.
+
+    `retry_of` is the failed refund that this one stands in for; `note` says how a failed one was settled elsewhere.
+    """
 
     __tablename__ = "refund"
     __table_args__ = (
@@ -115,6 +131,8 @@ class RefundRow(TenantRow, Base):
     is_unasked: Mapped[bool]
     refund_ref: Mapped[str | None] = mapped_column(Text)
     failure_reason: Mapped[str | None] = mapped_column(Text)
+    retry_of: Mapped[UUID | None]
+    note: Mapped[str | None] = mapped_column(Text)
     asked_at: Mapped[datetime]
     changed_at: Mapped[datetime]
 
@@ -137,6 +155,7 @@ class JournalRow(TenantRow, Base):
     __table_args__ = (
         UniqueConstraint("merchant_id", "kind", "cause"),
         Index("ix_journal_reference", "merchant_id", "reference"),
+        Index("ix_journal_recorded_at", "merchant_id", "recorded_at", "id"),
     )
 
     reference: Mapped[UUID]
@@ -167,3 +186,83 @@ class PostingRow(TenantRow, Base):
     account: Mapped[str] = mapped_column(Text)
     currency: Mapped[str] = currency_column()
     amount: Mapped[int]
+
+
+class ReconciliationRunRow(Base):
+    """One day of a merchant's account compared with the provider. Instants here are plain database time."""
+
+    __tablename__ = "reconciliation_run"
+    __table_args__ = (PrimaryKeyConstraint("merchant_id", "day"),)
+
+    merchant_id: Mapped[UUID]
+    day: Mapped[date]
+    started_at: Mapped[datetime]
+    lease_until: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    payments: Mapped[int]
+    refunds: Mapped[int]
+    foreign: Mapped[int]
+    differences: Mapped[int]
+    last_error: Mapped[str | None] = mapped_column(Text)
+
+
+class DifferenceRow(TenantRow, Base):
+    """Where the provider and we disagree, until a later run no longer sees it. Amounts in minor units."""
+
+    __tablename__ = "reconciliation_difference"
+    __table_args__ = (
+        Index(
+            "ix_reconciliation_difference_open",
+            "merchant_id",
+            "kind",
+            "provider_ref",
+            unique=True,
+            postgresql_where=text("resolved_at IS NULL"),
+        ),
+        Index("ix_reconciliation_difference_first_seen_at", "merchant_id", "first_seen_at"),
+    )
+
+    day: Mapped[date]
+    kind: Mapped[str] = mapped_column(Text)
+    provider_ref: Mapped[str] = mapped_column(Text)
+    reference: Mapped[UUID | None]
+    portion_id: Mapped[UUID | None]
+    attempt_id: Mapped[UUID | None]
+    refund_id: Mapped[UUID | None]
+    currency: Mapped[str] = currency_column()
+    expected: Mapped[int]
+    observed: Mapped[int]
+    first_seen_at: Mapped[datetime]
+    resolved_at: Mapped[datetime | None]
+
+
+class SetupRow(TenantRow, Base):
+    """One try to connect an account at a provider. The configuration is sealed, and gone once it is of no use."""
+
+    __tablename__ = "payment_setup"
+    __table_args__ = (
+        Index("ix_payment_setup_last", "merchant_id", "started_at"),
+        CheckConstraint("state IN ('running', 'failed', 'connected', 'superseded')", name="state"),
+    )
+
+    adapter: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(Text)
+    key_hint: Mapped[str] = mapped_column(Text)
+    endpoint_url: Mapped[str] = mapped_column(Text)
+    sealed_configuration: Mapped[bytes | None] = mapped_column(LargeBinary)
+    plan: Mapped[list[Any]]
+    done: Mapped[list[Any]]
+    started_at: Mapped[datetime]
+    changed_at: Mapped[datetime]
+
+
+class EventCursorRow(Base):
+    """Up to when the messages of a merchant's provider were read from its own list, and when that was last tried."""
+
+    __tablename__ = "payment_event_cursor"
+    __table_args__ = (PrimaryKeyConstraint("merchant_id", "source"),)
+
+    merchant_id: Mapped[UUID]
+    source: Mapped[str] = mapped_column(Text)
+    read_until: Mapped[datetime | None]
+    tried_at: Mapped[datetime]

@@ -7,21 +7,22 @@ Each method that acts raises only:
     Refused: it was asked and answered no; asking again cannot help. `reason` is one of `REFUSALS`.
     Unavailable: nothing was attempted (rate limit, no connection); safe to ask later with the same key.
     OutcomeUnknown: it may have happened (time-out, 5xx); ask with the same key, or observe.
-Reading raises Unavailable only: a failed reading has no outcome to be unsure of.
+Reading raises Unavailable only: a failed reading has no outcome to be unsure of. Its `status` is 404 when the provider
+was read and knows nothing by the name we kept: of another account, perhaps, so no machine takes that for the truth.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-from groupbook.kit.errors import Malformed
+from groupbook.kit.errors import Invalid, Malformed
 from groupbook.kit.ids import AttemptId, RefundId
 from groupbook.kit.money import Money
-from groupbook.payments.domain import Card, RefundState
+from groupbook.payments.domain import Card, Dispute, DisputeState, RefundState
 
 REFUSALS = frozenset(
     {
@@ -48,6 +49,7 @@ class Seen(StrEnum):
     OPEN = "open"
     ACTION = "action"
     DECLINED = "declined"
+    SAVED = "saved"
     AUTHORIZED = "authorized"
     CAPTURED = "captured"
     CANCELED = "canceled"
@@ -56,7 +58,11 @@ class Seen(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PaymentOrder:
-    """What a payer is asked to authorize. `title` is shown on the hosted page; it names the trip, never a person."""
+    """What a payer is asked to agree to. `title` is shown on the hosted page; it names the trip, never a person.
+
+    `mode`: "authorize" reserves `amount`; "save" only keeps the card, to authorize at most `amount` later.
+    `keeps_card`: what is authorized on the page may be asked for once more in the payer's absence, if taking it fails.
+    """
 
     attempt_id: AttemptId
     amount: Money
@@ -65,6 +71,8 @@ class PaymentOrder:
     cancel_url: str
     locale: str
     closes_at: datetime | None = None
+    mode: Literal["authorize", "save"] = "authorize"
+    keeps_card: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +87,25 @@ class PaymentPage:
 
 @dataclass(frozen=True, slots=True)
 class PaymentRef:
-    """How an attempt is found at the provider. With neither ref it is looked up by `attempt_id` among recent pages."""
+    """How an attempt is found at the provider. With neither ref it is looked up by `attempt_id` among recent pages.
+
+    `saved_ref` is given for an attempt made in the payer's absence: it has no page and is looked up among the payments
+    of that card.
+    """
 
     attempt_id: AttemptId
     opened_at: datetime
     page_ref: str | None = None
     payment_ref: str | None = None
+    saved_ref: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """The provider's truth about one attempt, read now. `capture_before` comes from the charge, never from a table."""
+    """The provider's truth about one attempt, read now. `capture_before` comes from the charge, never from a table.
+
+    `saved_ref` is the provider's name of a card it keeps for us; it opens nothing outside this merchant's account.
+    """
 
     seen: Seen
     amount: Money | None = None
@@ -103,7 +119,12 @@ class Observed:
     decline_reason: str | None = None
     card: Card | None = None
     is_under_review: bool = False
-    is_disputed: bool = False
+    saved_ref: str | None = None
+    dispute: Dispute | None = None
+
+    @property
+    def is_disputed(self) -> bool:
+        return self.dispute is not None and self.dispute.state is not DisputeState.WON
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +133,27 @@ class RefundAnswer:
     state: RefundState
     amount: Money
     failure_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """One thing the provider's account shows: a payment, or a refund of one (then `refund_ref` says which).
+
+    `attempt_id` and `refund_id` are ours, as the provider keeps them beside its object; without them nobody here made
+    it. `captured` and `refunded` of a payment are what moved so far; `amount` is what was authorized, or the refund's.
+    """
+
+    payment_ref: str
+    amount: Money
+    created_at: datetime
+    attempt_id: AttemptId | None = None
+    seen: Seen = Seen.ABSENT
+    captured: Money | None = None
+    refunded: Money | None = None
+    is_disputed: bool = False
+    refund_ref: str | None = None
+    refund_id: RefundId | None = None
+    refund_state: RefundState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +184,7 @@ class PaymentProvider(Protocol):
     livemode: bool
 
     def open_payment(self, order: PaymentOrder, *, key: str, timeout_seconds: float) -> PaymentPage:
-        """Open the hosted page on which a payer may authorize `order.amount` (minor units).
+        """Open the hosted page on which a payer may authorize `order.amount` (minor units), or save a card for it.
 
         Nothing is reserved yet. Asking again with the same `key` returns the first page.
 
@@ -152,10 +194,23 @@ class PaymentProvider(Protocol):
             OutcomeUnknown: it may have happened; ask with the same key, or observe.
         """
 
-    def close_payment(self, ref: PaymentRef, *, key: str, timeout_seconds: float) -> Observed:
-        """Close the page so that nobody can authorize on it any more; what is true afterwards.
+    def authorize_saved(self, order: PaymentOrder, saved_ref: str, *, key: str, timeout_seconds: float) -> Observed:
+        """Reserve `order.amount` on a saved card in its owner's absence; what is true afterwards.
 
-        Closing what is closed changes nothing. An authorization that landed first is *not* voided: it is seen.
+        A bank's no is an answer, not a refusal: `Seen.DECLINED`, or `Seen.ACTION` with the reason
+        `authentication_required` when the payer has to come back. Asking again with the same `key` answers as before.
+
+        Raises:
+            Refused: the card is not kept any more, or the order is impossible.
+            Unavailable, OutcomeUnknown: as for `open_payment`; found again by the attempt's id before any re-send.
+        """
+
+    def close_payment(self, ref: PaymentRef, *, key: str, timeout_seconds: float) -> Observed:
+        """Leave nothing on which somebody could still agree; what is true afterwards.
+
+        A page is closed; a saved card is forgotten (`Seen.CANCELED` from then on); a payment that was declined or needs
+        its payer is canceled. Closing what is closed changes nothing. An authorization that landed first is *not*
+        voided: it is seen.
 
         Raises:
             Refused, Unavailable, OutcomeUnknown: as for `open_payment`.
@@ -212,12 +267,144 @@ class PaymentProvider(Protocol):
             EventRejected: not to be believed; `reason` says why.
         """
 
-    def list_events(self, since: datetime, *, timeout_seconds: float, limit: int = 100) -> list[ProviderEvent]:
-        """Messages since `since` (oldest first), for the sweep after lost webhooks.
+    def list_events(
+        self, since: datetime, until: datetime | None = None, *, timeout_seconds: float
+    ) -> list[ProviderEvent]:
+        """Every message from `since` on and before `until` (oldest first), for the sweep after lost webhooks.
+
+        Plain time, as the provider keeps it; page by page, each page within `timeout_seconds`.
 
         Raises:
-            Unavailable: it could not be read.
+            Unavailable: it could not be read to the end.
         """
+
+    def list_movements(self, since: datetime, until: datetime, *, timeout_seconds: float) -> Iterable[Movement]:
+        """Every payment and every refund made from `since` on and before `until`, each once, in any order.
+
+        Whoever made it: ours carry our ids, others do not. Plain time, as the provider keeps it; page by page, each
+        page within `timeout_seconds`. A page nobody has paid on yet is no payment.
+
+        Raises:
+            Unavailable: it could not be read to the end; what was read is not the whole.
+        """
+
+
+class KeyRejected(Invalid):
+    """What was pasted is no key that could work here; seen without asking anybody.
+
+    `reason`: `not_a_key`, `publishable` (the one for browsers), `wrong_mode` (live in test mode or the reverse).
+    """
+
+    code = "provider_key_rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """One thing that a merchant's key must be allowed to do.
+
+    `section`, `row` and `level` are what the provider's own dashboard calls it; `needed_for` is our code of the reason.
+    """
+
+    code: str
+    section: str
+    row: str
+    level: Literal["read", "write"]
+    needed_for: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderAccount:
+    """The account behind a key, as far as the key may see it."""
+
+    ref: str | None = None
+    name: str | None = None
+    country: str | None = None
+    may_charge: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageEndpoint:
+    """Where the provider sends its messages from now on. `secret` signs them; it is told only once."""
+
+    ref: str
+    secret: str = field(repr=False)
+
+
+class ProviderSetup(Protocol):
+    """A look at one merchant's account before anything depends on it: what its key may do, and whether it works.
+
+    Each method raises only Refused, Unavailable or OutcomeUnknown, as `PaymentProvider` does.
+    """
+
+    permissions: tuple[Permission, ...]
+
+    def read_account(self, *, timeout_seconds: float) -> ProviderAccount:
+        """The account; what the key may not see of it is None.
+
+        Raises:
+            Refused: `credentials_rejected`, the key is no key of this provider.
+        """
+
+    def may(self, permission: Permission, *, key: str, timeout_seconds: float) -> bool:
+        """Whether the key has this permission. Asked so that nothing changes, whatever the answer.
+
+        Raises:
+            Refused: `credentials_rejected`, the key itself does not work.
+        """
+
+    def add_endpoint(self, url: str, *, key: str, timeout_seconds: float) -> MessageEndpoint:
+        """Have messages sent to `url`. Asking again with the same `key` answers the same endpoint.
+
+        Raises:
+            Refused: the provider does not take this address, or has too many.
+        """
+
+    def remove_endpoints(self, url: str, *, but: str, key: str, timeout_seconds: float) -> int:
+        """Remove every other endpoint for this very address; how many there were."""
+
+    def try_authorization(self, amount: Money, *, key: str, timeout_seconds: float) -> Observed:
+        """Reserve `amount` on the provider's own test card and release it; what was true in between.
+
+        Only in test mode: no test card works in live mode. Asking again with the same `key` reserves nothing more.
+
+        Raises:
+            Refused: the account cannot reserve an amount; `reason` says why.
+        """
+
+    def close(self) -> None:
+        """Give the connections back."""
+
+
+class SetupFactory(Protocol):
+    """Makes the look from a configuration that is not stored yet."""
+
+    def __call__(self, configuration: Mapping[str, Any], *, livemode: bool) -> ProviderSetup:
+        """Raises KeyRejected: the key cannot work."""
+
+
+@dataclass(frozen=True, slots=True)
+class MethodOffer:
+    """A way to pay, by the name people know, and whether payers are offered it.
+
+    `cannot_reserve`: it takes money at once or not at all; `other_terms`: it could reserve, but for another time.
+    """
+
+    name: str
+    answer: Literal["offered", "cannot_reserve", "other_terms"]
+
+
+@dataclass(frozen=True, slots=True)
+class Onboarding:
+    """How accounts of one provider are connected. Entries of `integrations.registry.PAYMENT_SETUPS`.
+
+    Args:
+        keys_page: where a merchant makes a key, by the address of the provider's interface and the mode.
+    """
+
+    look: SetupFactory
+    permissions: tuple[Permission, ...]
+    keys_page: Callable[[str, bool], str]
+    methods: tuple[MethodOffer, ...] = ()
 
 
 class ProviderFactory(Protocol):

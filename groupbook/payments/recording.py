@@ -6,117 +6,63 @@ old, the ledger journals a cause once, and a fact is recorded only where a state
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from sqlalchemy.orm import Session
 
-from groupbook.kit import clock, facts, intents
-from groupbook.kit.clock import now as merchant_now
-from groupbook.kit.clock import system_now
-from groupbook.kit.ids import AttemptId, RefundId, new_id
+from groupbook.kit import intents
+from groupbook.kit.ids import AttemptId
+from groupbook.kit.intents import Owed
 from groupbook.kit.money import Money
 from groupbook.payments import repository
 from groupbook.payments.domain import (
     ATTEMPT_OVER,
     ATTEMPT_PAYABLE,
     PAYABLE,
-    REFUND_TABLE,
     AttemptEvent,
+    AttemptMode,
     AttemptState,
-    JournalKind,
     PortionEvent,
     PortionState,
-    RefundState,
-    advance_attempt,
-    advance_portion,
-    refund_event,
 )
-from groupbook.payments.models import AttemptRow, PortionRow, RefundRow
-from groupbook.payments.ports import Observed, PaymentPage, RefundAnswer, Seen
+from groupbook.payments.ledger import JournalKind
+from groupbook.payments.models import AttemptRow, PortionRow
+from groupbook.payments.moving import (
+    CAPTURE,
+    OBSERVE,
+    Moment,
+    amount_of,
+    close_again_at,
+    close_attempt,
+    finish_void_if_closed,
+    forget_cards,
+    move_attempt,
+    move_portion,
+    owe_close,
+    supersede,
+    tell,
+    tell_discrepancy,
+)
+from groupbook.payments.ports import Observed, PaymentPage, Seen
+from groupbook.payments.returning import ask_refund, note_dispute
 
 log = structlog.get_logger(__name__)
 
-OPEN: Final = "payment.open"
-CLOSE: Final = "payment.close"
-OBSERVE: Final = "payment.observe"
-CAPTURE: Final = "payment.capture"
-REFUND: Final = "payment.refund"
-OBSERVE_REFUND: Final = "payment.observe_refund"
-
 late_landing_seconds: Final = 7200  # a page that opens after we gave it up is looked for once more by then
-refund_look_seconds: Final = 3600
 
 _EVENTS: Final = {
     Seen.ABSENT: AttemptEvent.SEEN_ABSENT,
     Seen.OPEN: AttemptEvent.SEEN_OPEN,
     Seen.ACTION: AttemptEvent.SEEN_ACTION,
     Seen.DECLINED: AttemptEvent.SEEN_DECLINED,
+    Seen.SAVED: AttemptEvent.SEEN_SAVED,
     Seen.AUTHORIZED: AttemptEvent.SEEN_AUTHORIZED,
     Seen.CAPTURED: AttemptEvent.SEEN_CAPTURED,
     Seen.CANCELED: AttemptEvent.SEEN_CANCELED,
     Seen.EXPIRED: AttemptEvent.SEEN_EXPIRED,
 }
-
-
-@dataclass(frozen=True)
-class Moment:
-    """The two clocks of one recording: `now` decides and dates, `at` is plain time for how long calls take."""
-
-    now: datetime
-    at: datetime
-
-    @classmethod
-    def of(cls, session: Session) -> Moment:
-        return cls(merchant_now(session), system_now(session))
-
-    def seen_here(self, outside: datetime) -> datetime:
-        """An instant the provider told us, on the merchant's clock: a bank does not travel in time with a test."""
-        return clock.seen_here(outside, now=self.now, at=self.at)
-
-
-def move_attempt(attempt: AttemptRow, event: AttemptEvent) -> bool:
-    """Apply the event; whether the state changed."""
-    before = AttemptState(attempt.state)
-    after = advance_attempt(before, event)
-    attempt.state = after.value
-    return after is not before
-
-
-def move_portion(portion: PortionRow, event: PortionEvent, now: datetime) -> bool:
-    """Apply the event; whether the state changed."""
-    before = PortionState(portion.state)
-    after = advance_portion(before, event)
-    if after is before:
-        return False
-    portion.state = after.value
-    portion.version += 1
-    portion.changed_at = now
-    return True
-
-
-def tell(session: Session, name: str, portion: PortionRow, **payload: Any) -> None:
-    """Record a fact about a portion; every one carries the caller's reference."""
-    session.flush()
-    body = {"reference": portion.reference.hex, "portion": portion.id.hex, "state": portion.state, **payload}
-    facts.record(session, name, subject=portion.id, payload=body)
-
-
-def owe_close(session: Session, attempt: AttemptRow, *, due_at: datetime | None = None) -> None:
-    """Owe the closing of an attempt at the provider, unless that is owed already."""
-    session.flush()
-    if not intents.is_open(session, attempt.id, CLOSE):
-        intents.owe(session, CLOSE, attempt.id, due_at=due_at)
-
-
-def close_attempt(session: Session, attempt: AttemptRow) -> None:
-    """Ask that nothing of this attempt stays alive. What is over stays over."""
-    if attempt.state in ATTEMPT_OVER or attempt.state == AttemptState.CLOSING:
-        return
-    move_attempt(attempt, AttemptEvent.CLOSE_ASKED)
-    owe_close(session, attempt)
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------
@@ -133,48 +79,61 @@ def record_page(session: Session, attempt_id: AttemptId, page: PaymentPage) -> N
     _close_what_should_not_live(session, portion, attempt)
 
 
-def record_page_refused(session: Session, attempt_id: AttemptId, reason: str) -> None:
-    """The provider will not open such a page, or we no longer want it."""
+def record_page_refused(session: Session, attempt_id: AttemptId, reason: str, *, may_land: bool = False) -> None:
+    """The provider will not open such a page or use such a card, or we no longer want it.
+
+    Args:
+        may_land: an earlier call was never answered: what it makes is looked for when it must have landed.
+    """
     moment = Moment.of(session)
     portion, attempt = repository.lock_attempt(session, attempt_id)
     attempt.decline_reason = reason
     move_attempt(attempt, AttemptEvent.PAGE_REFUSED)
     _after_end(session, portion, attempt, moment)
+    if may_land:
+        _look_when_landed(session, portion, attempt, moment)
 
 
-def record_observation(session: Session, attempt_id: AttemptId, observed: Observed, *, inflight_seconds: float) -> None:
+def record_observation(
+    session: Session,
+    attempt_id: AttemptId,
+    observed: Observed,
+    *,
+    inflight_seconds: float,
+    called_at: datetime | None = None,
+    was_closed: bool = False,
+) -> None:
     """Adopt the provider's truth about an attempt.
 
     Args:
+        called_at: when the provider was asked, in plain time; None: just now. An answer that was long on its way is no
+            look at what happened meanwhile.
+        was_closed: it is the answer to a closing.
         inflight_seconds: the longest a call of ours can be under way; nothing found after that never landed.
     """
     moment = Moment.of(session)
     portion, attempt = repository.lock_attempt(session, attempt_id)
     before = AttemptState(attempt.state)
-    _adopt_details(attempt, observed, moment)
+    _adopt_details(attempt, observed, moment, called_at or moment.at)
     event = _EVENTS[observed.seen]
     if observed.is_under_review and event is AttemptEvent.SEEN_AUTHORIZED and before in ATTEMPT_PAYABLE:
         event = AttemptEvent.SEEN_ACTION  # an open review is not an authorization to build a decision on (H10)
     if event is AttemptEvent.SEEN_ABSENT and before is AttemptState.CLOSING:
         _look_again_or_give_up(session, portion, attempt, moment, inflight_seconds)
         return
-    if observed.seen in (Seen.AUTHORIZED, Seen.CAPTURED) and observed.amount not in (None, _amount(attempt)):
-        _tell_discrepancy(session, portion, attempt, what="amount", observed=observed)
+    if observed.seen in (Seen.AUTHORIZED, Seen.CAPTURED) and observed.amount not in (None, amount_of(attempt)):
+        tell_discrepancy(session, portion, attempt, what="amount", observed=observed.captured or observed.amount)
         if before in ATTEMPT_PAYABLE and event is AttemptEvent.SEEN_AUTHORIZED:
             close_attempt(session, attempt)
-            _portion_event(session, portion, PortionEvent.ATTEMPT_ENDED, moment)
+            _ended(session, portion, attempt, moment)
             return
     move_attempt(attempt, event)
     after = AttemptState(attempt.state)
-    if after is AttemptState.AUTHORIZED and before is not after:
-        _authorized(session, portion, attempt, moment)
-    elif after is AttemptState.CAPTURED and before is not after:
-        _captured(session, portion, attempt, observed, moment, before)
-    elif after is AttemptState.DECLINED and before is not after:
-        _declined(session, portion, attempt, moment)
-    elif after in ATTEMPT_OVER and before is not after:
-        _after_end(session, portion, attempt, moment)
-    _close_what_should_not_live(session, portion, attempt)
+    if before is not after:
+        _changed(session, portion, attempt, observed, moment, before)
+    _close_what_should_not_live(session, portion, attempt, was_closed=was_closed)
+    if observed.dispute is not None:
+        note_dispute(session, portion, attempt, observed.dispute, moment)
 
 
 def record_capture_refused(session: Session, attempt_id: AttemptId, reason: str) -> None:
@@ -184,109 +143,19 @@ def record_capture_refused(session: Session, attempt_id: AttemptId, reason: str)
     attempt.decline_reason = reason
     if attempt.state == AttemptState.CAPTURING:
         move_attempt(attempt, AttemptEvent.CAPTURE_REFUSED)
+        attempt.close_asked_at = moment.at
         owe_close(session, attempt)
-    if portion.state == PortionState.CAPTURING:
-        portion.decline_reason = reason
-        move_portion(portion, PortionEvent.CAPTURE_REFUSED, moment.now)
-        tell(session, "portion.capture_failed", portion, reason=reason)
-
-
-def ask_refund(
-    session: Session, portion: PortionRow, attempt: AttemptRow, amount: Money, *, reason: str, is_unasked: bool
-) -> RefundId:
-    """Owe a refund of a locked portion. The caller has checked the amount."""
-    moment = Moment.of(session)
-    refund = RefundRow(
-        merchant_id=portion.merchant_id,
-        id=new_id(),
-        portion_id=portion.id,
-        attempt_id=attempt.id,
-        amount=amount.minor,
-        currency=amount.currency,
-        state=RefundState.ASKED.value,
-        reason=reason,
-        is_unasked=is_unasked,
-        asked_at=moment.now,
-        changed_at=moment.now,
-    )
-    session.add(refund)
-    session.flush()
-    intents.owe(session, REFUND, refund.id, once=refund.id.hex)
-    return RefundId(refund.id)
-
-
-def record_refund(session: Session, refund_id: RefundId, answer: RefundAnswer) -> None:
-    """Adopt the provider's truth about a refund; a success may still turn into a failure weeks later (C6)."""
-    moment = Moment.of(session)
-    portion, refund = repository.lock_refund(session, refund_id)
-    before = RefundState(refund.state)
-    after = REFUND_TABLE[before, answer.state]
-    refund.refund_ref = refund.refund_ref or answer.refund_ref
-    if after is before:
-        if after is RefundState.PENDING:
-            _look_at_refund_later(session, refund, moment)
-        return
-    refund.state = after.value
-    refund.failure_reason = answer.failure_reason
-    refund.changed_at = moment.now
-    amount = Money(refund.amount, refund.currency)
-    kind = JournalKind.REFUNDED_UNASKED if refund.is_unasked else JournalKind.REFUNDED
-    was_moved = before in (RefundState.PENDING, RefundState.SUCCEEDED)
-    if after is RefundState.FAILED:
-        if was_moved and not refund.is_unasked:
-            repository.journal(
-                session, JournalKind.REFUND_RETURNED, amount, portion=portion, cause=refund.id, now=moment.now
-            )
-        _count_refunds(session, portion, moment)
-        log.error("refund_failed", refund_id=str(refund.id), reason=answer.failure_reason)
-        tell(session, "portion.refund_failed", portion, refund=refund.id.hex, reason=answer.failure_reason)
-        return
-    if not was_moved:
-        repository.journal(session, kind, amount, portion=portion, cause=refund.id, now=moment.now)
-    _count_refunds(session, portion, moment)
-    if after is RefundState.PENDING:
-        _look_at_refund_later(session, refund, moment)
-    else:
-        tell(session, "portion.refunded", portion, refund=refund.id.hex, amount=refund.amount, currency=refund.currency)
-        finish_void_if_closed(session, portion, moment)
-
-
-def record_refund_refused(session: Session, refund_id: RefundId, reason: str) -> None:
-    """The provider will not refund (disputed, or nothing left): an operator has to look."""
-    moment = Moment.of(session)
-    portion, refund = repository.lock_refund(session, refund_id)
-    refund.state = RefundState.FAILED.value
-    refund.failure_reason = reason
-    refund.changed_at = moment.now
-    _count_refunds(session, portion, moment)
-    log.error("refund_refused", refund_id=str(refund.id), reason=reason)
-    tell(session, "portion.refund_failed", portion, refund=refund.id.hex, reason=reason)
-
-
-def finish_void_if_closed(session: Session, portion: PortionRow, moment: Moment) -> None:
-    """A portion being voided is void once every attempt is over at the provider and nothing unasked is kept."""
-    if portion.state != PortionState.VOIDING:
-        return
-    session.flush()
-    attempts_over = all(row.state in ATTEMPT_OVER for row in repository.attempts_of(session, portion.id))
-    refunds_over = all(
-        row.state == RefundState.SUCCEEDED for row in repository.refunds_of(session, portion.id) if row.is_unasked
-    )
-    if attempts_over and refunds_over:
-        move_portion(portion, PortionEvent.ALL_CLOSED, moment.now)
-        tell(session, "portion.voided", portion)
+    if portion.state == PortionState.CAPTURING and attempt.is_current:
+        _fall_short(session, portion, PortionEvent.CAPTURE_REFUSED, reason, moment)
 
 
 # --- what each change means -------------------------------------------------------------------------------------------
 
 
-def _amount(attempt: AttemptRow) -> Money:
-    return Money(attempt.amount, attempt.currency)
-
-
-def _adopt_details(attempt: AttemptRow, observed: Observed, moment: Moment) -> None:
+def _adopt_details(attempt: AttemptRow, observed: Observed, moment: Moment, called_at: datetime) -> None:
     attempt.page_ref = attempt.page_ref or observed.page_ref
     attempt.payment_ref = observed.payment_ref or attempt.payment_ref
+    attempt.saved_ref = attempt.saved_ref or observed.saved_ref
     attempt.page_url = attempt.page_url or observed.page_url
     if observed.closes_at is not None:
         attempt.closes_at = moment.seen_here(observed.closes_at)
@@ -296,31 +165,79 @@ def _adopt_details(attempt: AttemptRow, observed: Observed, moment: Moment) -> N
         attempt.decline_reason = observed.decline_reason
     if observed.card:
         attempt.card_brand, attempt.card_last4 = observed.card.brand, observed.card.last4
-    attempt.observed_at = moment.now
+    read_at = moment.seen_here(called_at)
+    attempt.observed_at = max(attempt.observed_at or read_at, read_at)
 
 
-def _portion_event(session: Session, portion: PortionRow, event: PortionEvent, moment: Moment) -> None:
-    """Apply an attempt's news to its portion where the portion still cares."""
-    if portion.state in PAYABLE and move_portion(portion, event, moment.now) and event is PortionEvent.ATTEMPT_ENDED:
-        tell(session, "portion.reopened", portion)
+def _changed(
+    session: Session,
+    portion: PortionRow,
+    attempt: AttemptRow,
+    observed: Observed,
+    moment: Moment,
+    before: AttemptState,
+) -> None:
+    after = AttemptState(attempt.state)
+    # Without its payer nobody confirms anything; a review is the provider's, and ends by itself.
+    is_absent = attempt.mode == AttemptMode.OFF_SESSION and not observed.is_under_review
+    is_waiting_for_nobody = is_absent and after is AttemptState.ACTION
+    if after is AttemptState.AUTHORIZED:
+        _authorized(session, portion, attempt, moment)
+    elif after is AttemptState.CAPTURED:
+        _captured(session, portion, attempt, observed, moment, before)
+    elif after is AttemptState.SAVED:
+        _saved(session, portion, attempt, moment)
+    elif after is AttemptState.DECLINED or is_waiting_for_nobody:
+        _declined(session, portion, attempt, moment)
+    elif after in ATTEMPT_OVER:
+        _after_end(session, portion, attempt, moment)
+
+
+def _saved(session: Session, portion: PortionRow, attempt: AttemptRow, moment: Moment) -> None:
+    if attempt.is_current and portion.state in PAYABLE:
+        portion.decline_reason = None
+        if move_portion(portion, PortionEvent.ATTEMPT_SAVED, moment.now):
+            tell(session, "portion.saved", portion)
 
 
 def _authorized(session: Session, portion: PortionRow, attempt: AttemptRow, moment: Moment) -> None:
     attempt.authorized_at = moment.now
     repository.journal(
-        session, JournalKind.AUTHORIZED, _amount(attempt), portion=portion, cause=attempt.id, now=moment.now
+        session, JournalKind.AUTHORIZED, amount_of(attempt), portion=portion, cause=attempt.id, now=moment.now
     )
-    if attempt.is_current and portion.state in PAYABLE:
+    if not attempt.is_current:
+        return
+    if portion.state in PAYABLE:
         portion.decline_reason = None
         move_portion(portion, PortionEvent.ATTEMPT_AUTHORIZED, moment.now)
         tell(session, "portion.authorized", portion)
+    elif portion.state == PortionState.SHORT:
+        # The order stands and the others have paid: what was asked for again is taken at once (the recovery ladder).
+        portion.decline_reason = None
+        move_portion(portion, PortionEvent.ATTEMPT_AUTHORIZED, moment.now)
+        tell(session, "portion.authorized", portion)
+        intents.owe_all(session, [begin_capture(portion, attempt, moment)])
+
+
+def begin_capture(portion: PortionRow, attempt: AttemptRow, moment: Moment) -> Owed:
+    """The taking of what a portion comes to, to be owed. Its state says already that it is being captured."""
+    move_attempt(attempt, AttemptEvent.CAPTURE_ASKED)
+    attempt.capture_asked_at = moment.now
+    payload = {"amount": portion.amount, "currency": portion.currency}
+    return Owed(CAPTURE, attempt.id, payload, once=attempt.id.hex, reference=portion.reference)
 
 
 def _declined(session: Session, portion: PortionRow, attempt: AttemptRow, moment: Moment) -> None:
-    if attempt.is_current and portion.state in PAYABLE:
+    """The bank said no, or wants to see its customer. On a page that may go on; without one this try is over."""
+    is_off_session = attempt.mode == AttemptMode.OFF_SESSION
+    if attempt.is_current and portion.state in (*PAYABLE, PortionState.SHORT):
         portion.decline_reason = attempt.decline_reason
         if move_portion(portion, PortionEvent.ATTEMPT_DECLINED, moment.now):
             tell(session, "portion.declined", portion, reason=attempt.decline_reason)
+        elif is_off_session:
+            tell(session, "portion.asked_again", portion, reason=attempt.decline_reason)
+    if is_off_session:
+        close_attempt(session, attempt)
 
 
 def _captured(
@@ -331,44 +248,112 @@ def _captured(
     moment: Moment,
     before: AttemptState,
 ) -> None:
-    captured = observed.captured or observed.amount or _amount(attempt)
+    captured = observed.captured or observed.amount or amount_of(attempt)
     _end_memo(session, portion, attempt, moment)
-    expected = portion.state in (PortionState.CAPTURING, PortionState.SHORT) and attempt.capture_asked_at is not None
-    if expected and attempt.is_current and captured == Money(portion.amount, portion.currency):
+    is_wanted = portion.state in (PortionState.CAPTURING, PortionState.SHORT) and attempt.capture_asked_at is not None
+    if is_wanted and captured == amount_of(portion):
+        if not attempt.is_current:
+            _put_first(session, portion, attempt)
         repository.journal(session, JournalKind.CAPTURED, captured, portion=portion, cause=attempt.id, now=moment.now)
         portion.captured = captured.minor
+        portion.payer = attempt.payer
         portion.decline_reason = None
         move_portion(portion, PortionEvent.ATTEMPT_CAPTURED, moment.now)
         tell(session, "portion.captured", portion, amount=captured.minor, currency=captured.currency)
+        if portion.authorizes_at is not None:
+            forget_cards(session, portion)
         return
-    # Somebody captured outside the saga: give it back in full and tell (payments.md 2.5, VOIDING).
-    log.error("captured_unasked", attempt_id=str(attempt.id), state=before.value)
+    _captured_unasked(session, portion, attempt, captured, moment, before)
+
+
+def _captured_unasked(
+    session: Session, portion: PortionRow, attempt: AttemptRow, captured: Money, moment: Moment, before: AttemptState
+) -> None:
+    """Money that nobody here asked for, or that came a second time: all of it goes back, loudly (payments.md 2.5)."""
+    current = repository.current_attempts(session, [portion.id]).get(portion.id)
+    is_second = portion.state == PortionState.CAPTURED and attempt.capture_asked_at is not None
+    log.error("captured_unasked", attempt_id=str(attempt.id), state=before.value, is_second=is_second)
     repository.journal(
         session, JournalKind.CAPTURED_UNASKED, captured, portion=portion, cause=attempt.id, now=moment.now
     )
-    ask_refund(session, portion, attempt, captured, reason="captured_unasked", is_unasked=True)
-    _tell_discrepancy(session, portion, attempt, what="captured_unasked", observed=observed)
+    back = attempt
+    if is_second and current is not None and attempt.n < current.n and captured.minor == portion.captured:
+        # The original turns out taken after the fallback succeeded: the one who stood in gets theirs back.
+        back = current
+        _put_first(session, portion, attempt)
+        portion.payer = attempt.payer
+    what = "captured_twice" if is_second else "captured_unasked"
+    ask_refund(session, portion, back, captured, reason=what, is_unasked=True)
+    tell_discrepancy(session, portion, attempt, what=what, observed=captured)
+    if not attempt.is_current:
+        return
+    if portion.state == PortionState.CAPTURING:
+        _fall_short(session, portion, PortionEvent.CAPTURE_REFUSED, "captured_another_amount", moment)
+    elif portion.state == PortionState.AUTHORIZED:
+        # The bank keeps nothing for this portion any more: what was taken goes back, and its payer is asked again.
+        move_portion(portion, PortionEvent.AUTHORIZATION_LAPSED, moment.now)
+        tell(session, "portion.expired", portion)
+    else:
+        _ended(session, portion, attempt, moment)
+
+
+def _put_first(session: Session, portion: PortionRow, attempt: AttemptRow) -> None:
+    """The money sits on this attempt after all; what stood in for it is given up."""
+    current = repository.current_attempts(session, [portion.id]).get(portion.id)
+    if current is not None and current.state == AttemptState.CAPTURING:
+        current.is_current = False  # its capture may land: that is refunded then, and what was not sent is not sent
+        session.flush()
+    else:
+        supersede(session, portion)
+    attempt.is_current = True
+    session.flush()
 
 
 def _after_end(session: Session, portion: PortionRow, attempt: AttemptRow, moment: Moment) -> None:
     """The attempt is over without money."""
     _end_memo(session, portion, attempt, moment)
-    if attempt.is_current and portion.state in PAYABLE:
-        reason = attempt.decline_reason
-        if attempt.state == AttemptState.FAILED:
-            portion.decline_reason = reason
-            if move_portion(portion, PortionEvent.ATTEMPT_DECLINED, moment.now):
-                tell(session, "portion.declined", portion, reason=reason)
-        else:
-            _portion_event(session, portion, PortionEvent.ATTEMPT_ENDED, moment)
-    elif attempt.is_current and portion.state == PortionState.AUTHORIZED:
-        move_portion(portion, PortionEvent.AUTHORIZATION_LAPSED, moment.now)
-        tell(session, "portion.expired", portion)
-    elif attempt.is_current and portion.state == PortionState.CAPTURING:
-        portion.decline_reason = "authorization_gone"
-        move_portion(portion, PortionEvent.AUTHORIZATION_LAPSED, moment.now)
-        tell(session, "portion.capture_failed", portion, reason="authorization_gone")
+    if attempt.is_current:
+        if portion.state in (*PAYABLE, PortionState.SHORT):
+            if attempt.state == AttemptState.FAILED:
+                _declined(session, portion, attempt, moment)
+            else:
+                _ended(session, portion, attempt, moment)
+        elif portion.state == PortionState.AUTHORIZED:
+            move_portion(portion, PortionEvent.AUTHORIZATION_LAPSED, moment.now)
+            tell(session, "portion.expired", portion)
+        elif portion.state == PortionState.CAPTURING:
+            _fall_short(session, portion, PortionEvent.AUTHORIZATION_LAPSED, "authorization_gone", moment)
     finish_void_if_closed(session, portion, moment)
+
+
+def _ended(session: Session, portion: PortionRow, attempt: AttemptRow, moment: Moment) -> None:
+    """A page closed without an authorization: payable again, or as well off as before where a card is kept."""
+    if portion.state not in PAYABLE:
+        return
+    may_fall_back = portion.state in (PortionState.AUTHORIZING, PortionState.DECLINED, PortionState.SAVED)
+    if may_fall_back and attempt.mode == AttemptMode.AUTHORIZE and _has_untried_card(session, portion):
+        if move_portion(portion, PortionEvent.ATTEMPT_SAVED, moment.now):
+            tell(session, "portion.saved", portion)
+    elif move_portion(portion, PortionEvent.ATTEMPT_ENDED, moment.now):
+        tell(session, "portion.reopened", portion)
+
+
+def _has_untried_card(session: Session, portion: PortionRow) -> bool:
+    """Whether a card is kept for this portion that its bank has not refused yet."""
+    if portion.authorizes_at is None:
+        return False
+    attempts = repository.attempts_of(session, portion.id)
+    tried = {row.saved_ref for row in attempts if row.mode == AttemptMode.OFF_SESSION}
+    return any(
+        row.state == AttemptState.SAVED and row.payer == portion.payer and row.saved_ref not in tried
+        for row in attempts
+    )
+
+
+def _fall_short(session: Session, portion: PortionRow, event: PortionEvent, reason: str, moment: Moment) -> None:
+    portion.decline_reason = reason
+    move_portion(portion, event, moment.now)
+    tell(session, "portion.capture_failed", portion, reason=reason)
 
 
 def _end_memo(session: Session, portion: PortionRow, attempt: AttemptRow, moment: Moment) -> None:
@@ -376,21 +361,26 @@ def _end_memo(session: Session, portion: PortionRow, attempt: AttemptRow, moment
         repository.journal(
             session,
             JournalKind.AUTHORIZATION_ENDED,
-            _amount(attempt),
+            amount_of(attempt),
             portion=portion,
             cause=attempt.id,
             now=moment.now,
         )
 
 
-def _close_what_should_not_live(session: Session, portion: PortionRow, attempt: AttemptRow) -> None:
-    """An attempt that is alive but not wanted (superseded, given up, landed late) is an orphan: close it."""
+def _close_what_should_not_live(
+    session: Session, portion: PortionRow, attempt: AttemptRow, *, was_closed: bool = False
+) -> None:
+    """An attempt that is alive but not wanted (superseded, given up, landed late) is an orphan: close it.
+
+    `was_closed`: the provider has just been asked to and could not yet; it is asked again after a pause.
+    """
     state = AttemptState(attempt.state)
     if state is AttemptState.ORPHAN:
         close_attempt(session, attempt)
     elif state is AttemptState.CLOSING:
-        owe_close(session, attempt)
-    elif state is AttemptState.AUTHORIZED and portion.state != PortionState.AUTHORIZED:
+        owe_close(session, attempt, due_at=close_again_at(session, attempt) if was_closed else None)
+    elif state is AttemptState.AUTHORIZED and (portion.state != PortionState.AUTHORIZED or not attempt.is_current):
         close_attempt(session, attempt)
 
 
@@ -398,44 +388,16 @@ def _look_again_or_give_up(
     session: Session, portion: PortionRow, attempt: AttemptRow, moment: Moment, inflight_seconds: float
 ) -> None:
     """Nothing is there. A call of ours may still be under way, so look again when none can be."""
-    landed_by = attempt.started_at + timedelta(seconds=inflight_seconds)
+    landed_by = (attempt.close_asked_at or attempt.started_at) + timedelta(seconds=inflight_seconds)
     if moment.at < landed_by:
         owe_close(session, attempt, due_at=landed_by)
         return
     move_attempt(attempt, AttemptEvent.NEVER_LANDED)
     _after_end(session, portion, attempt, moment)
+    _look_when_landed(session, portion, attempt, moment)
+
+
+def _look_when_landed(session: Session, portion: PortionRow, attempt: AttemptRow, moment: Moment) -> None:
     late = moment.at + timedelta(seconds=late_landing_seconds)
-    intents.owe(session, OBSERVE, attempt.id, once=f"late:{attempt.id.hex}", due_at=late)
-
-
-def _count_refunds(session: Session, portion: PortionRow, moment: Moment) -> None:
-    session.flush()
-    moved = (RefundState.PENDING.value, RefundState.SUCCEEDED.value)
-    refunds = repository.refunds_of(session, portion.id)
-    portion.refunded = sum(row.amount for row in refunds if row.state in moved and not row.is_unasked)
-    if portion.captured:
-        event = refund_event(
-            captured=Money(portion.captured, portion.currency), refunded=Money(portion.refunded, portion.currency)
-        )
-        move_portion(portion, event, moment.now)
-
-
-def _look_at_refund_later(session: Session, refund: RefundRow, moment: Moment) -> None:
-    if not intents.is_open(session, refund.id, OBSERVE_REFUND):
-        later = moment.at + timedelta(seconds=refund_look_seconds)
-        intents.owe(session, OBSERVE_REFUND, refund.id, due_at=later)
-
-
-def _tell_discrepancy(
-    session: Session, portion: PortionRow, attempt: AttemptRow, *, what: str, observed: Observed
-) -> None:
-    amount = observed.captured or observed.amount
-    tell(
-        session,
-        "payment.discrepant",
-        portion,
-        what=what,
-        attempt=attempt.id.hex,
-        expected=attempt.amount,
-        observed=None if amount is None else amount.minor,
-    )
+    once = f"late:{attempt.id.hex}"
+    intents.owe(session, OBSERVE, attempt.id, once=once, due_at=late, reference=portion.reference)

@@ -2,38 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, and_, case, false, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from groupbook.kit.database import merchant_of
+from groupbook.kit.database import at_the_end, merchant_of, query
 from groupbook.kit.ids import AttemptId, RefundId, new_id
-from groupbook.kit.models import InboxRow
 from groupbook.kit.money import Money
 from groupbook.payments.domain import (
-    Account,
+    NOT_READ,
+    AttemptMode,
     AttemptNotFound,
-    JournalKind,
+    AttemptState,
+    DisputeState,
+    LikePortions,
     PortionNotFound,
-    Posting,
+    PortionState,
     RefundNotFound,
-    postings,
 )
+from groupbook.payments.ledger import Account, JournalKind, Posting, postings
 from groupbook.payments.models import AttemptRow, JournalRow, LedgerAccountRow, PortionRow, PostingRow, RefundRow
 
+_HOLDING: Final = (AttemptState.AUTHORIZED.value, AttemptState.CAPTURING.value)
+_NOT_READ: Final = tuple(sorted(state.value for state in NOT_READ))
 
+
+class AttemptNames(NamedTuple):
+    """How a provider may name an attempt, the surest first."""
+
+    attempt_id: UUID | None
+    payment_ref: str | None
+    page_ref: str | None
+
+
+# Rows of portions that this transaction has locked, and of attempts it has read since: nobody else changes them now.
+def _steady(session: Session) -> dict[UUID, Any]:
+    rows: dict[UUID, Any] = session.info.setdefault("steady", {})
+    return rows
+
+
+@query
 def lock_portion(session: Session, portion_id: UUID) -> PortionRow:
+    known: PortionRow | None = _steady(session).get(portion_id)
+    if known is not None:
+        return known
     query = select(PortionRow).where(PortionRow.id == portion_id)
     row = session.scalar(query.with_for_update().execution_options(populate_existing=True))
     if row is None:
         raise PortionNotFound()
+    _steady(session)[portion_id] = row
     return row
 
 
+@query
+def lock_attempts(session: Session, attempt_ids: Iterable[UUID]) -> None:
+    """Lock many attempts behind their portions and read both, so that each `lock_attempt` that follows asks nothing.
+
+    Both are locked, for only a row that is locked is read as it is after having been waited for. The portions come
+    first in the statement, and so in the order of locks.
+    """
+    ids = [id for id in attempt_ids if id not in _steady(session)]
+    if not ids:
+        return
+    its_portion = and_(AttemptRow.merchant_id == PortionRow.merchant_id, AttemptRow.portion_id == PortionRow.id)
+    query = select(PortionRow, AttemptRow).join(AttemptRow, its_portion).where(AttemptRow.id.in_(ids))
+    found = session.execute(query.order_by(PortionRow.id).with_for_update().execution_options(populate_existing=True))
+    for portion, attempt in found:
+        _steady(session)[portion.id], _steady(session)[attempt.id] = portion, attempt
+
+
+@query
 def read_portion(session: Session, portion_id: UUID) -> PortionRow:
     row = session.scalar(select(PortionRow).where(PortionRow.id == portion_id))
     if row is None:
@@ -41,27 +84,97 @@ def read_portion(session: Session, portion_id: UUID) -> PortionRow:
     return row
 
 
+@query
+def read_portions(session: Session, portion_ids: Iterable[UUID]) -> dict[UUID, PortionRow]:
+    """Those there are, by their ids; what this transaction has locked is known already."""
+    ids = set(portion_ids)
+    known = {id: row for id, row in _steady(session).items() if id in ids}
+    if len(known) < len(ids):
+        query = select(PortionRow).where(PortionRow.id.in_(ids - known.keys()))
+        known |= {row.id: row for row in session.scalars(query)}
+    return known
+
+
+@query
 def lock_portions(session: Session, reference: UUID) -> list[PortionRow]:
     query = select(PortionRow).where(PortionRow.reference == reference).order_by(PortionRow.id)
     return list(session.scalars(query.with_for_update().execution_options(populate_existing=True)))
 
 
+@query
 def portions_of(session: Session, reference: UUID) -> list[PortionRow]:
     query = select(PortionRow).where(PortionRow.reference == reference).order_by(PortionRow.id)
     return list(session.scalars(query))
 
 
+@query
+def tally(session: Session, reference: UUID, *, lasting: datetime, seen_since: datetime | None) -> list[LikePortions]:
+    """The reference's portions, counted by what sets them apart."""
+    is_current = and_(
+        AttemptRow.merchant_id == PortionRow.merchant_id, AttemptRow.portion_id == PortionRow.id, AttemptRow.is_current
+    )
+    capture_before = case((AttemptRow.state.in_(_HOLDING), AttemptRow.capture_before))
+    is_unread: ColumnElement[bool] = false()
+    if seen_since is not None:
+        is_live = and_(AttemptRow.id.is_not(None), AttemptRow.state.not_in(_NOT_READ))
+        is_unread = and_(is_live, or_(AttemptRow.observed_at.is_(None), AttemptRow.observed_at < seen_since))
+    kinds = (PortionRow.state, PortionRow.dropped_at.is_not(None), PortionRow.refund_failed, PortionRow.dispute)
+    query = (
+        select(*kinds, func.count(), func.min(capture_before), func.bool_or(is_unread))
+        .outerjoin(AttemptRow, is_current)
+        .where(PortionRow.reference == reference)
+        .group_by(*kinds, capture_before > lasting)
+    )
+    return [
+        LikePortions(PortionState(state), count, lapses_at, is_dropped, refund_failed, DisputeState(dispute), is_unread)
+        for state, is_dropped, refund_failed, dispute, count, lapses_at, is_unread in session.execute(query)
+    ]
+
+
+@query
 def current_attempts(session: Session, portion_ids: Iterable[UUID]) -> dict[UUID, AttemptRow]:
     query = select(AttemptRow).where(AttemptRow.portion_id.in_(list(portion_ids)), AttemptRow.is_current)
     return {row.portion_id: row for row in session.scalars(query)}
 
 
+@query
+def saved_attempts(session: Session, portion_ids: Iterable[UUID]) -> dict[UUID, AttemptRow]:
+    """Per portion the newest attempt on a page that left a card to use again: kept, or authorized with consent."""
+    query = select(AttemptRow).where(
+        AttemptRow.portion_id.in_(list(portion_ids)),
+        AttemptRow.saved_ref.is_not(None),
+        or_(AttemptRow.mode == AttemptMode.AUTHORIZE.value, AttemptRow.state == AttemptState.SAVED.value),
+    )
+    return {row.portion_id: row for row in session.scalars(query.order_by(AttemptRow.n))}
+
+
+@query
 def attempts_of(session: Session, portion_id: UUID) -> list[AttemptRow]:
+    """In order. Of a portion that this transaction has locked they are read once: nobody else adds or changes one."""
+    seen: dict[UUID, list[AttemptRow]] = session.info.setdefault("attempts_of", {})
+    if portion_id in seen:
+        return list(seen[portion_id])
     query = select(AttemptRow).where(AttemptRow.portion_id == portion_id).order_by(AttemptRow.n)
-    return list(session.scalars(query.execution_options(populate_existing=True)))
+    found = list(session.scalars(query.execution_options(populate_existing=True)))
+    if portion_id in _steady(session):
+        seen[portion_id] = found
+    return list(found)
 
 
+def add_attempt(session: Session, attempt: AttemptRow) -> None:
+    """One more of a portion that this transaction has locked."""
+    session.add(attempt)
+    session.flush()
+    _steady(session)[attempt.id] = attempt
+    if attempt.portion_id in (seen := session.info.get("attempts_of", {})):
+        seen[attempt.portion_id].append(attempt)
+
+
+@query
 def read_attempt(session: Session, attempt_id: UUID) -> AttemptRow:
+    known: AttemptRow | None = _steady(session).get(attempt_id)
+    if known is not None:
+        return known
     row = session.scalar(
         select(AttemptRow).where(AttemptRow.id == attempt_id).execution_options(populate_existing=True)
     )
@@ -70,35 +183,51 @@ def read_attempt(session: Session, attempt_id: UUID) -> AttemptRow:
     return row
 
 
+@query
+def read_attempts(session: Session, attempt_ids: Iterable[UUID]) -> dict[UUID, AttemptRow]:
+    """Those there are, by their ids."""
+    ids = set(attempt_ids)
+    known = {id: row for id, row in _steady(session).items() if id in ids}
+    if len(known) < len(ids):
+        query = select(AttemptRow).where(AttemptRow.id.in_(ids - known.keys()))
+        known |= {row.id: row for row in session.scalars(query.execution_options(populate_existing=True))}
+    return known
+
+
+@query
+def reference_of(session: Session, attempt: AttemptRow) -> UUID:
+    """What the attempt's portion belongs to."""
+    portion: PortionRow | None = _steady(session).get(attempt.portion_id)
+    portion = portion or session.get(PortionRow, (attempt.merchant_id, attempt.portion_id))
+    if portion is None:
+        raise PortionNotFound()
+    return portion.reference
+
+
 def lock_attempt(session: Session, attempt_id: AttemptId) -> tuple[PortionRow, AttemptRow]:
     """The attempt with its portion, the portion locked first: whoever changes either holds the portion."""
-    portion = lock_portion(session, read_attempt(session, attempt_id).portion_id)
-    return portion, read_attempt(session, attempt_id)
+    lock_attempts(session, [attempt_id])
+    attempt = read_attempt(session, attempt_id)
+    return lock_portion(session, attempt.portion_id), attempt
 
 
-def find_attempt(
-    session: Session, *, attempt_id: UUID | None, payment_ref: str | None, page_ref: str | None
-) -> AttemptRow | None:
-    """The attempt a provider's message is about, by our id first."""
-    for column, value in (
-        (AttemptRow.id, attempt_id),
-        (AttemptRow.payment_ref, payment_ref),
-        (AttemptRow.page_ref, page_ref),
-    ):
-        if value is not None:
-            row = session.scalar(select(AttemptRow).where(column == value))
-            if row is not None:
-                return row
-    return None
-
-
-def attempts_since(session: Session, portion_id: UUID, payer: UUID, since: datetime) -> int:
-    query = select(func.count()).where(
-        AttemptRow.portion_id == portion_id, AttemptRow.payer == payer, AttemptRow.started_at >= since
+@query
+def attempts_meant(session: Session, names: Sequence[AttemptNames]) -> list[tuple[UUID, UUID] | None]:
+    """For each the attempt that a provider's message is about, by our id first, and what it belongs to."""
+    is_meant = or_(
+        AttemptRow.id.in_({one.attempt_id for one in names if one.attempt_id}),
+        AttemptRow.payment_ref.in_({one.payment_ref for one in names if one.payment_ref}),
+        AttemptRow.page_ref.in_({one.page_ref for one in names if one.page_ref}),
     )
-    return session.scalar(query) or 0
+    its_portion = and_(AttemptRow.merchant_id == PortionRow.merchant_id, AttemptRow.portion_id == PortionRow.id)
+    query = select(AttemptRow.id, AttemptRow.payment_ref, AttemptRow.page_ref, PortionRow.reference)
+    known: dict[UUID | str, tuple[UUID, UUID]] = {}
+    for id, payment_ref, page_ref, reference in session.execute(query.join(PortionRow, its_portion).where(is_meant)):
+        known |= {name: (id, reference) for name in (id, payment_ref, page_ref) if name is not None}
+    return [next((known[name] for name in one if name in known), None) for one in names]
 
 
+@query
 def attempts_unseen_since(session: Session, states: Iterable[str], before: datetime, *, limit: int) -> list[AttemptRow]:
     """Live attempts nobody has read at the provider since `before`, the longest unseen first."""
     seen_at = func.coalesce(AttemptRow.observed_at, AttemptRow.started_at)
@@ -106,15 +235,18 @@ def attempts_unseen_since(session: Session, states: Iterable[str], before: datet
     return list(session.scalars(query.order_by(seen_at, AttemptRow.id).limit(limit)))
 
 
+@query
 def next_attempt_number(session: Session, portion_id: UUID) -> int:
     return (session.scalar(select(func.max(AttemptRow.n)).where(AttemptRow.portion_id == portion_id)) or 0) + 1
 
 
+@query
 def refunds_of(session: Session, portion_id: UUID) -> list[RefundRow]:
     query = select(RefundRow).where(RefundRow.portion_id == portion_id).order_by(RefundRow.id)
     return list(session.scalars(query.execution_options(populate_existing=True)))
 
 
+@query
 def read_refund(session: Session, refund_id: UUID) -> RefundRow:
     row = session.scalar(select(RefundRow).where(RefundRow.id == refund_id).execution_options(populate_existing=True))
     if row is None:
@@ -127,6 +259,7 @@ def lock_refund(session: Session, refund_id: RefundId) -> tuple[PortionRow, Refu
     return portion, read_refund(session, refund_id)
 
 
+@query
 def refunds_of_reference(session: Session, reference: UUID) -> list[RefundRow]:
     query = (
         select(RefundRow)
@@ -140,6 +273,7 @@ def refunds_of_reference(session: Session, reference: UUID) -> list[RefundRow]:
 # --- the ledger -------------------------------------------------------------------------------------------------------
 
 
+@query
 def ensure_accounts(session: Session, currency: str) -> None:
     merchant_id = merchant_of(session)
     rows = [{"merchant_id": merchant_id, "code": account.value, "currency": currency} for account in Account]
@@ -154,37 +288,59 @@ def journal(
     portion: PortionRow,
     cause: UUID,
     now: datetime,
-) -> bool:
-    """Write one balanced movement; False when this cause was already journaled (then nothing is written)."""
-    entry = insert(JournalRow).values(
-        merchant_id=portion.merchant_id,
-        id=new_id(),
-        reference=portion.reference,
-        portion_id=portion.id,
-        kind=kind.value,
-        cause=cause,
-        recorded_at=now,
-    )
-    journal_id = session.scalar(entry.on_conflict_do_nothing().returning(JournalRow.id))
-    if journal_id is None:
-        return False
+) -> None:
+    """Write one balanced movement as the transaction ends; nothing, where this cause was already journaled."""
+    entry = {
+        "merchant_id": portion.merchant_id,
+        "id": new_id(),
+        "reference": portion.reference,
+        "portion_id": portion.id,
+        "kind": kind.value,
+        "cause": cause,
+        "recorded_at": now,
+    }
+    session.info.setdefault("journal", []).append((entry, postings(kind, amount)))
+    at_the_end(session, _write_journal)
+
+
+def _write_journal(session: Session) -> None:
+    entries = session.info.pop("journal", [])
+    if not entries:
+        return
+    written = write_entries(session, [entry for entry, _ in entries])
     sides = [
         {
-            "merchant_id": portion.merchant_id,
+            "merchant_id": entry["merchant_id"],
             "id": new_id(),
-            "journal_id": journal_id,
+            "journal_id": entry["id"],
             "account": side.account.value,
             "currency": side.amount.currency,
             "amount": side.amount.minor,
         }
-        for side in postings(kind, amount)
+        for entry, both in entries
+        if entry["id"] in written
+        for side in both
     ]
-    session.execute(insert(PostingRow).values(sides))
-    return True
+    if sides:
+        write_sides(session, sides)
 
 
+@query
+def write_entries(session: Session, entries: Sequence[Mapping[str, Any]]) -> set[UUID]:
+    """The ids of those that were written: an entry whose cause was journaled before is none."""
+    first = insert(JournalRow).values([dict(entry) for entry in entries]).on_conflict_do_nothing()
+    return set(session.scalars(first.returning(JournalRow.id)))
+
+
+@query
+def write_sides(session: Session, sides: Sequence[Mapping[str, Any]]) -> None:
+    session.execute(insert(PostingRow).values([dict(side) for side in sides]))
+
+
+@query
 def ledger_of(session: Session, reference: UUID) -> list[Posting]:
     """Every posting of a reference, oldest first."""
+    _write_journal(session)
     query = (
         select(PostingRow.account, PostingRow.amount, PostingRow.currency)
         .join(JournalRow, (JournalRow.id == PostingRow.journal_id) & (JournalRow.merchant_id == PostingRow.merchant_id))
@@ -192,11 +348,3 @@ def ledger_of(session: Session, reference: UUID) -> list[Posting]:
         .order_by(JournalRow.recorded_at, JournalRow.id, PostingRow.id)
     )
     return [Posting(Account(code), Money(amount, currency)) for code, amount, currency in session.execute(query)]
-
-
-# --- the inbox --------------------------------------------------------------------------------------------------------
-
-
-def mark_event_processed(session: Session, source: str, external_id: str, at: datetime) -> None:
-    query = update(InboxRow).where(InboxRow.source == source, InboxRow.external_id == external_id)
-    session.execute(query.values(processed_at=at))

@@ -50,6 +50,7 @@ from groupbook.people.service import (
     read_person,
     redeem_handoff,
     rename_guest,
+    renew_guest,
     sweep,
     withdraw_consent,
 )
@@ -96,6 +97,7 @@ __all__ = [
     "read_person",
     "redeem_handoff",
     "rename_guest",
+    "renew_guest",
     "safe_return",
     "sweep",
     "withdraw_consent",

@@ -13,11 +13,13 @@ from groupbook.trips.domain import NotMember, NotOrganizer, RosterFrozen, TripNo
 from groupbook.trips.repository import Comment, Headcount
 from groupbook.trips.service.book import (
     append_event,
+    append_events,
     freeze_roster,
     mark_booked,
     mark_booking,
     mark_booking_failed,
     mark_canceled,
+    sit_out,
     thaw_roster,
 )
 from groupbook.trips.service.decide import (
@@ -35,6 +37,7 @@ from groupbook.trips.service.decide import (
 from groupbook.trips.service.gather import (
     InviteAddress,
     Joined,
+    admit,
     adopt,
     adopt_guest,
     find_invite,
@@ -46,6 +49,7 @@ from groupbook.trips.service.gather import (
     open_invite,
     remove_member,
     set_going,
+    sit_again,
 )
 from groupbook.trips.service.plan import (
     NewOption,
@@ -95,6 +99,7 @@ from groupbook.trips.service.read import (
     read_events,
     read_proposal,
     read_trip,
+    seats,
     trip_of,
     trips_of,
 )
@@ -122,9 +127,11 @@ __all__ = [
     "VoteCast",
     "add_comment",
     "add_options",
+    "admit",
     "adopt",
     "adopt_guest",
     "append_event",
+    "append_events",
     "cancel_trip",
     "cast_vote",
     "cast_votes",
@@ -173,7 +180,10 @@ __all__ = [
     "rename_trip",
     "reopen",
     "revoke_invite",
+    "seats",
     "set_going",
+    "sit_again",
+    "sit_out",
     "start_trip",
     "start_trip_in",
     "tally_of",

@@ -16,6 +16,7 @@ Errors of this room (kit.errors draws the tree they hang in):
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -509,6 +510,11 @@ def clean_comment(body: str) -> str:
 def mint_invite_token() -> str:
     """128 random bits, for an address."""
     return secrets.token_urlsafe(invite_bytes)
+
+
+def is_invite_token(text: str) -> bool:
+    """Whether it may be one that `mint_invite_token` made."""
+    return re.fullmatch(r"[A-Za-z0-9_-]{22}", text) is not None
 
 
 def invite_place(invite_id: InviteId) -> str:

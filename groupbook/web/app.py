@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+import structlog
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -23,25 +25,43 @@ from groupbook import trips
 from groupbook.bookings import endpoints as bookings_http
 from groupbook.discounts import endpoints as discounts_http
 from groupbook.house import House
-from groupbook.kit.errors import GroupbookError, InvariantBroken
+from groupbook.kit.errors import GroupbookError, InvariantBroken, Unavailable
 from groupbook.kit.http import Edge, Operation, problem, starlette_problem
 from groupbook.kit.i18n import DEFAULT_LOCALE, words
 from groupbook.merchants import endpoints as merchants_http
 from groupbook.notices import endpoints as notices_http
 from groupbook.offers import endpoints as offers_http
 from groupbook.payments import endpoints as payments_http
+from groupbook.payments import statement_endpoints as statements_http
 from groupbook.people import Lifetimes
 from groupbook.people import endpoints as people_http
 from groupbook.referrals import endpoints as referrals_http
 from groupbook.trips import endpoints as trips_http
 from groupbook.trips.live import Hub
 from groupbook.trips.stream import still_good
-from groupbook.web import dashboard, health, login, openapi, pages, rule_pages, sessions, trial_pages
+from groupbook.web import (
+    booking_pages,
+    dashboard,
+    health,
+    login,
+    mailbox_pages,
+    money_pages,
+    openapi,
+    pages,
+    payment_setup_pages,
+    receipt_pages,
+    rule_pages,
+    sessions,
+    telling_pages,
+    trial_pages,
+)
 from groupbook.web.deps import WebDeps
 from groupbook.web.middleware import BodyLimit, RequestLog
 from groupbook.web.render import STATIC
 from groupbook.web.rule_words import place_text
 from groupbook.webhooks import endpoints as webhooks_http
+
+log = structlog.get_logger(__name__)
 
 OPERATIONS: tuple[Operation, ...] = (
     *merchants_http.OPERATIONS,
@@ -51,6 +71,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *trips_http.OPERATIONS,
     *bookings_http.OPERATIONS,
     *payments_http.OPERATIONS,
+    *statements_http.OPERATIONS,
     *referrals_http.OPERATIONS,
     *notices_http.OPERATIONS,
     *webhooks_http.OPERATIONS,
@@ -61,7 +82,7 @@ def build_app(house: House) -> Starlette:
     """Everything, on one house."""
     settings = house.settings
     authenticate = partial(sessions.authenticate, database=house.database, public_origin=settings.public_origin)
-    edge = Edge(house.database, authenticate, settings.public_url)
+    edge = Edge(house.database, authenticate, settings.public_url, settings.idempotency_lock_seconds)
     hub = Hub(settings.database_url, still_good=partial(still_good, house.database))
 
     @asynccontextmanager
@@ -76,7 +97,12 @@ def build_app(house: House) -> Starlette:
             Middleware(RequestLog, is_secure=settings.public_url.startswith("https://")),
             Middleware(BodyLimit),
         ],
-        exception_handlers={HTTPException: _unknown, GroupbookError: _refused, Exception: _broken},
+        exception_handlers={
+            HTTPException: _unknown,
+            GroupbookError: _refused,
+            DBAPIError: _away,
+            Exception: _broken,
+        },
         lifespan=lifespan,
     )
 
@@ -93,7 +119,7 @@ def _api(house: House, edge: Edge, hub: Hub) -> list[BaseRoute]:
         lifetimes=_lifetimes(house),
     )
     discount_deps = discounts_http.DiscountDeps(database, sealer, partial(place_text, say=words(DEFAULT_LOCALE)))
-    booking_deps = bookings_http.BookingDeps(database, house.runner, house.policy, settings.public_url)
+    booking_deps = bookings_http.BookingDeps(database, house.runner, house.policy, settings.public_url, sealer)
     return [
         *merchants_http.routes(merchants_http.MerchantDeps(database, sealer), edge),
         *people_http.routes(people_deps, edge),
@@ -102,6 +128,7 @@ def _api(house: House, edge: Edge, hub: Hub) -> list[BaseRoute]:
         *trips_http.routes(trips_http.TripDeps(database, sealer, hub, settings.public_url), edge),
         *bookings_http.routes(booking_deps, edge),
         *payments_http.routes(payments_http.PaymentDeps(database, house.providers), edge),
+        *statements_http.routes(statements_http.StatementDeps(database), edge),
         *referrals_http.routes(referrals_http.ReferralDeps(database), edge),
         *notices_http.routes(notices_http.NoticesDeps(database), edge),
         *webhooks_http.routes(house.webhooks, edge),
@@ -118,8 +145,14 @@ def _pages(house: House) -> list[BaseRoute]:
     return [
         *login.routes(login_deps),
         *dashboard.routes(house),
+        *booking_pages.routes(house),
+        *money_pages.routes(house),
+        *payment_setup_pages.routes(house),
         *rule_pages.routes(house),
         *trial_pages.routes(house),
+        *receipt_pages.routes(_web_deps(house)),
+        *telling_pages.routes(_web_deps(house), house.letters),
+        *(mailbox_pages.routes(settings.mail_folder) if settings.test_mode and settings.mail_folder else ()),
         *pages.routes(_web_deps(house)),
     ]
 
@@ -155,6 +188,16 @@ async def _broken(request: Request, _error: Exception) -> Response:
     if request.url.path.startswith("/v1/"):
         return problem(InvariantBroken(what="an unforeseen fault"), request)
     return pages.broken(request)
+
+
+async def _away(request: Request, error: Exception) -> Response:
+    # The database is gone or fails over (payments.md 2.5): people come again, and the provider sends its message again.
+    if not isinstance(error, OperationalError | InterfaceError):
+        raise error
+    log.warning("database_away", error=type(error.orig).__name__)
+    if request.url.path.startswith(("/v1/", "/in/")):
+        return problem(Unavailable(what="database"), request)
+    return pages.broken(request, status=503)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

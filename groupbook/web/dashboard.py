@@ -1,4 +1,4 @@
-"""The merchant's dashboard: what sharing brought, bookings, messages, keys. Pages and forms; no script is needed.
+"""The merchant's dashboard: what sharing brought, messages, keys. Pages and forms; no script is needed.
 
 A cookie (`gb_staff`, HttpOnly, SameSite=Lax) says who is logged in; every form is checked against our own origin. Staff
 see their own merchant in its own mode, because every read is bound to the tenant of their session.
@@ -14,13 +14,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from groupbook import bookings, merchants, referrals, trips, webhooks
-from groupbook.bookings.domain import BookingState
+from groupbook import merchants, referrals, webhooks
 from groupbook.house import House
 from groupbook.kit import clock
 from groupbook.kit.errors import GroupbookError, NotFound
 from groupbook.kit.i18n import Words
-from groupbook.kit.ids import ApiKeyId, BookingId, EmbedOriginId, EndpointId, EventId, from_wire, to_wire
+from groupbook.kit.ids import ApiKeyId, EmbedOriginId, EndpointId, EventId, from_wire, to_wire
 from groupbook.merchants.domain import InvalidLogin, staff_session_seconds
 from groupbook.referrals.domain import ChannelGrowth
 from groupbook.web import cookies, quickstart
@@ -39,8 +38,6 @@ class Dashboard(DeskPages):
             Route(LOGIN, self.log_in, methods=["GET", "POST"]),
             Route("/dashboard/logout", self._page(self.log_out), methods=["POST"]),
             Route(HOME, self._page(self.home)),
-            Route("/dashboard/bookings", self._page(self.list_bookings)),
-            Route("/dashboard/bookings/{booking_id}", self._page(self.show_booking)),
             Route("/dashboard/webhooks", self._page(self.list_webhooks), methods=["GET", "POST"]),
             Route("/dashboard/webhooks/{endpoint_id}", self._page(self.show_webhook), methods=["GET", "POST"]),
             Route("/dashboard/settings", self._page(self.settings), methods=["GET", "POST"]),
@@ -103,60 +100,6 @@ class Dashboard(DeskPages):
             "commands": commands,
         }
         return self._render(request, desk, "home", context)
-
-    async def list_bookings(self, request: Request, desk: Desk) -> Response:
-        found = await run_in_threadpool(
-            bookings.list_bookings,
-            self._house.database,
-            desk.caller,
-            cursor=request.query_params.get("cursor") or None,
-        )
-        titles = await self._step(
-            desk, lambda session: {one.trip_id: trips.trip_of(session, one.trip_id).title for one in found.rows}
-        )
-        say = words_of(request)
-        rows = [
-            {
-                "url": f"/dashboard/bookings/{to_wire('bkg', one.id)}",
-                "id": to_wire("bkg", one.id),
-                "title": titles[one.trip_id],
-                "state": booking_words(one.state, say),
-                "people": len(one.portions),
-                "total": one.total,
-                "at": one.created_at,
-            }
-            for one in found.rows
-        ]
-        return self._render(request, desk, "bookings", {"rows": rows, "next_cursor": found.next_cursor})
-
-    async def show_booking(self, request: Request, desk: Desk) -> Response:
-        booking_id = BookingId(from_wire("bkg", request.path_params["booking_id"]))
-        database = self._house.database
-        view = await run_in_threadpool(bookings.read_booking, database, desk.caller, booking_id)
-        steps = await run_in_threadpool(bookings.read_timeline, database, desk.merchant.id, booking_id)
-
-        def read(session: Session) -> tuple[str, list[webhooks.Event]]:
-            events = webhooks.list_events(session, limit=50, object_id=booking_id).rows
-            return trips.trip_of(session, view.trip_id).title, events
-
-        title, events = await self._step(desk, read)
-        say = words_of(request)
-        context = {
-            "booking": view,
-            "id": to_wire("bkg", view.id),
-            "trip_id": to_wire("trip", view.trip_id),
-            "title": title,
-            "standing": booking_words(view.state, say),
-            "steps": [
-                {"at": step.at, "event": step.event, "state": booking_words(step.to_state, say)} for step in steps
-            ],
-            "portions": [
-                {"name": line.name, "payer": line.payer_name, "state": line.state.value, "amount": line.amount}
-                for line in view.portions
-            ],
-            "events": [{"id": to_wire("evt", one.id), "type": one.type, "at": one.created_at} for one in events],
-        }
-        return self._render(request, desk, "booking", context)
 
     async def list_webhooks(self, request: Request, desk: Desk) -> Response:
         """The endpoints; a form adds one, and its secret is shown with the answer."""
@@ -296,26 +239,6 @@ class Dashboard(DeskPages):
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
-
-
-def booking_words(state: BookingState, say: Words) -> tuple[str, str]:
-    """A booking's state for the merchant, and its tone."""
-    s = BookingState
-    return {
-        s.PLACING: (say("Asking for places"), "info"),
-        s.OPEN: (say("Collecting"), "info"),
-        s.FREEZING: (say("Deciding"), "info"),
-        s.CONFIRMING: (say("Confirming"), "info"),
-        s.TOMBSTONING: (say("Making sure"), "warn"),
-        s.CAPTURING: (say("Taking the money"), "info"),
-        s.BOOKED: (say("Booked"), "ok"),
-        s.VOIDING: (say("Being released"), "quiet"),
-        s.ABORTED: (say("Not booked, nobody charged"), "quiet"),
-        s.UNWINDING: (say("Canceling"), "warn"),
-        s.REFUNDING: (say("Paying back"), "warn"),
-        s.REFUNDED: (say("Canceled, paid back"), "quiet"),
-        s.PARKED: (say("Needs a person"), "bad"),
-    }[state]
 
 
 def delivery_words(delivery: Delivery, say: Words) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from groupbook.bookings import Policy
 from groupbook.kit.database import Database
-from groupbook.kit.intents import Runner
+from groupbook.kit.runner import Runner
 from groupbook.kit.sealing import Sealer
 from groupbook.offers import AdapterOf
 from groupbook.people import SocialNetwork

@@ -23,7 +23,7 @@ from starlette.routing import Route
 from groupbook.house import House
 from groupbook.kit import broker
 from groupbook.kit.database import lookup, newest_revision
-from groupbook.web.metrics import REGISTRY, ROWS
+from groupbook.web.metrics import OLDEST, REGISTRY, ROWS
 
 T = TypeVar("T")
 checks_kept_seconds: Final = 1.0
@@ -97,8 +97,10 @@ class Health:
                 counts = lookup(session, "count_pending_rows")
         except SQLAlchemyError:
             return  # the figures of the process itself are still worth having
-        for kind, number in counts.items():
+        for kind, number in counts["rows"].items():
             ROWS.labels(kind).set(number)
+        for kind, seconds in counts["oldest_seconds"].items():
+            OLDEST.labels(kind).set(seconds)
 
 
 def routes(house: House) -> list[Route]:

@@ -20,3 +20,9 @@ ROWS = Gauge(
     ["kind"],
     registry=REGISTRY,
 )
+OLDEST = Gauge(
+    "groupbook_oldest_seconds",
+    "Age of the oldest row that a worker still owes something to: calls to the outside, facts somebody must hear.",
+    ["kind"],
+    registry=REGISTRY,
+)

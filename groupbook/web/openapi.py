@@ -39,6 +39,7 @@ TAGS: Final[Mapping[str, str]] = {
     "comments": "What members say.",
     "bookings": "All or nothing: one order for the group, one portion for every payer.",
     "payments": "A payer's own attempts, and the provider's messages to us.",
+    "statements": "Your books: what moved, in which currency, and what stands.",
     "shares": "Shares, visits, and what they brought.",
     "inbound": "What providers tell us; for them, not for you.",
     "notices": "What a member is told about a trip, in their language.",

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from groupbook.web import embed, pay_pages, price_pages, share_pages, start_pages, trip_pages, visits
+from groupbook.web import embed, pay_pages, place_pages, price_pages, share_pages, start_pages, trip_pages, visits
 from groupbook.web.asking import Page, page
 from groupbook.web.deps import WebDeps
 from groupbook.web.render import STATIC, render, words_of
@@ -21,11 +21,13 @@ _GET: Final[dict[str, Page]] = {
     "/start": start_pages.show_start,
     "/go/{start}": start_pages.go_somewhere,
     "/i/{token}": start_pages.show_invite,
+    "/h/{token}": place_pages.show_place,
     "/t/{trip_id}": trip_pages.show_trip,
     "/t/{trip_id}/add": start_pages.show_add,
     "/t/{trip_id}/price": price_pages.show_price,
     "/t/{trip_id}/leave": price_pages.show_leave,
     "/t/{trip_id}/going": price_pages.show_going,
+    "/t/{trip_id}/drop-out": trip_pages.show_drop_out,
     "/t/{trip_id}/calendar.ics": trip_pages.calendar_file,
     "/s/{code}": share_pages.show_shared,
     "/pay/return": pay_pages.payment_return,
@@ -38,6 +40,7 @@ _GET: Final[dict[str, Page]] = {
 _POST: Final[dict[str, Page]] = {
     "/start": start_pages.start,
     "/i/{token}": start_pages.join_invite,
+    "/h/{token}": place_pages.take_place,
     "/s/{code}": share_pages.join_shared,
     "/t/{trip_id}/keep": trip_pages.keep,
     "/visits/{visit}": visits.seen,
@@ -64,12 +67,12 @@ def unknown(request: Request, error: Exception) -> Response:
     return render(request, "message.html", {"message": message}, status=status)
 
 
-def broken(request: Request) -> Response:
+def broken(request: Request, *, status: int = 500) -> Response:
     """The page for a fault of ours."""
     say = words_of(request)
     title, text = say("Something went wrong here"), say("It is our fault, and we keep what was right before.")
     message = {"sign": "warn", "title": title, "text": text, "actions": [(say("To the start"), "/")]}
-    return render(request, "message.html", {"message": message}, status=500)
+    return render(request, "message.html", {"message": message}, status=status)
 
 
 def routes(deps: WebDeps) -> list[BaseRoute]:

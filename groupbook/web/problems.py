@@ -241,6 +241,17 @@ PROBLEMS: Final[Mapping[str, Advice]] = MappingProxyType(
             "This merchant's engine cannot hold places.",
             "Book without a hold; price and places are checked at the end.",
         ),
+        "too_many_holds": Advice(
+            "Too many places are kept for groups that have not paid, by this organizer or on this offer.",
+            "Let one go, wait a while, or book without a hold.",
+        ),
+        "order_pending": Advice(
+            "The merchant has not answered yet about this order.",
+            "Wait; the answer is on its way or will be read back.",
+        ),
+        "amendment_not_offered": Advice(
+            "The merchant does not change an order in this way.", "Cancel the whole booking, or ask the merchant."
+        ),
         "order_final": Advice(
             "The order was canceled, and a canceled order never rises again.", "Start a new booking."
         ),
@@ -290,6 +301,24 @@ PROBLEMS: Final[Mapping[str, Advice]] = MappingProxyType(
         "portion_too_small": Advice(
             "The amount is below what the provider can take.", "Let one payer take several portions."
         ),
+        "portion_not_representable": Advice(
+            "Cards take no such amount in this currency: its last digit must be 0.", "Round the prices to it."
+        ),
+        "provider_key_rejected": Advice(
+            "This is no key of the payment provider that could work here; `reason` says why.",
+            "Paste a secret or a restricted key of this mode.",
+        ),
+        "payment_setup_not_found": _missing("setup"),
+        "payment_setup_not_again": Advice(
+            "Nothing is kept of this setup that could be tried again.", "Paste the key once more."
+        ),
+        "payments_under_way": Advice(
+            "Payments are under way on the account in use, and this may be another one.",
+            "Connect it once they are settled.",
+        ),
+        "portion_disputed": Advice(
+            "The payer asked their bank for the money back.", "Answer the dispute; a refund on top would pay twice."
+        ),
         "portion_not_payable": Advice(
             "The portion is settled, closed, or another attempt for it is under way.", _READ_AGAIN
         ),
@@ -308,6 +337,19 @@ PROBLEMS: Final[Mapping[str, Advice]] = MappingProxyType(
         "event_rejected": Advice(
             "The provider's message is not genuine, or too old.", "Check the signing secret and the clock."
         ),
+        "statement_not_found": _missing("booking with money to tell of"),
+        "statement_period_invalid": Advice(
+            "The last day is before the first, more than a year after it, or outside the calendar we keep.",
+            "Name two days at most a year apart, or none for the last thirty.",
+        ),
+        "statement_too_long": Advice(
+            "More movements than one document should hold.", "Ask for fewer days at once and join the parts."
+        ),
+        "difference_not_found": _missing("difference"),
+        "difference_not_bookable": Advice(
+            "Only a refund made outside, not resolved yet and within what was paid, can be taken into the books.",
+            "Reconcile the day again and look at what it finds.",
+        ),
         "ledger_unbalanced": Advice("A journal entry would not balance, so nothing was written.", _OURS),
         "parts_do_not_sum": Advice("Portions would not sum to the total, so nothing was written.", _OURS),
         # bookings
@@ -319,7 +361,69 @@ PROBLEMS: Final[Mapping[str, Advice]] = MappingProxyType(
             "The group has not decided on an offer.", "Decide first; dates and places cannot be booked."
         ),
         "nobody_travels": Advice("Nobody of the group is going.", "At least one member must say that they are going."),
-        "not_parked": Advice("The booking does not wait for a person.", _READ_AGAIN),
+        "not_traveling": Advice(
+            "That member has no place in this booking, or whoever would come in has one already.",
+            "Read the booking; its portions name who travels.",
+        ),
+        "amendment_open": Advice(
+            "One change of a booked member at a time, and one is under way.",
+            "Wait for `booking.amended`, then ask again.",
+        ),
+        "amendment_incomplete": Advice(
+            "A replacement needs `by`, a surcharge `amount` in the booking's currency; nothing else has either.",
+            "Send what the kind needs; `pointer` says what is wrong.",
+        ),
+        "contribution_not_found": _missing("contribution"),
+        "contribution_invalid": Advice(
+            "The amount cannot be given: too little for a card, more than the whole, another currency, a reserve "
+            "without the policy for it, one contribution too many, or towards somebody who does not travel.",
+            "`pointer` and `reason` say which; `params` has the limits.",
+        ),
+        "handover_not_found": _missing("hand-over link"),
+        "handover_over": Advice(
+            "Somebody took the place, it was taken back, or its time is over.",
+            "Ask whoever sent the link for a new one.",
+        ),
+        "already_traveling": Advice(
+            "Whoever takes the place is in the party already.", "A place is for somebody who does not travel yet."
+        ),
+        "split_not_found": _missing("split"),
+        "split_invalid": Advice(
+            "A split needs two or more travelers, you among them, and only so many of yours wait at a time.",
+            "`reason` says which; `params` has the limits. Your own no ends one that waits.",
+        ),
+        "split_changed": Advice(
+            "The split is over, the prices changed since, the amount is not the one it comes to, or it is not the "
+            "proposer's turn yet.",
+            "Read the booking's `splits` again; propose a new one where it lapsed.",
+        ),
+        "policy_invalid": Advice(
+            "A settlement setting is unknown or outside its limits.", "`pointer` names it; `params` has the limits."
+        ),
+        "receipt_not_found": Advice(
+            "Nothing was taken from you for this booking.", "Receipts are for who paid, once the money was taken."
+        ),
+        "details_invalid": Advice(
+            "A detail is too long, has too many lines, or signs nobody can read.", "`pointer` names it."
+        ),
+        "reminders_invalid": Advice(
+            "A setting of reminders is unknown or outside its limits.", "`pointer` names it; `params` has the limits."
+        ),
+        "address_invalid": Advice("This is no e-mail address that can be written to.", "Send `name@domain`, in ASCII."),
+        "too_many_addresses": Advice(
+            "Too many addresses were tried today: by a member, this one by anybody, in a trip or at a merchant.",
+            "Try again tomorrow.",
+        ),
+        "mail_link_unknown": Advice(
+            "The link was not made by us, was cut on its way, or is too old.", "Open it from the newest mail."
+        ),
+        "cancel_unsafe": Advice(
+            "The booking cannot be ended by force here: a capture is under way, or the merchant contradicts us.",
+            "`reason` says which; see the runbook in docs/operating.md.",
+        ),
+        "portion_gone": Advice(
+            "Its traveler has left the booking: nobody owes this portion any more.", "Read the booking again."
+        ),
         "not_payable_now": Advice("Nothing can be paid at this moment.", _READ_AGAIN),
         # referrals
         "share_not_found": _missing("share"),

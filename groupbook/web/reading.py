@@ -12,27 +12,24 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
-from groupbook import bookings, discounts, merchants, offers, payments, trips
+from groupbook import bookings, discounts, merchants, offers, trips
 from groupbook.bookings import BookingState
 from groupbook.bookings import BookingView as Booking
-from groupbook.bookings.domain import PortionLine
 from groupbook.kit import clock
 from groupbook.kit.callers import Caller
 from groupbook.kit.errors import GroupbookError
 from groupbook.kit.i18n import Words, format_clock, format_day
 from groupbook.kit.ids import OccasionId, OfferId, OptionId, TripId, from_wire, to_wire
 from groupbook.merchants import Merchant
-from groupbook.offers.domain import Leg, Offer, Seat
-from groupbook.payments.domain import PortionState
+from groupbook.offers.domain import Leg, Offer
 from groupbook.trips.domain import undo_seconds
 from groupbook.web import phrases
+from groupbook.web.booking_views import CAME_TO_NOTHING, PARTS, booking_steps, booking_view, somebody
 from groupbook.web.deps import WebDeps
-from groupbook.web.price_views import Prices, moves_view, own_price, read_prices, rule_names, told_quote
+from groupbook.web.price_views import Prices, moves_view, own_price, read_prices, rule_names
 from groupbook.web.price_words import RuleNames
-from groupbook.web.qr import qr_svg
 from groupbook.web.views import (
     AboutYou,
-    BookingView,
     CardChoice,
     CodeView,
     CommentView,
@@ -41,32 +38,11 @@ from groupbook.web.views import (
     NoticeView,
     OfferView,
     OptionView,
-    PayerView,
-    ProgressView,
-    SeatView,
-    TicketView,
     TripView,
 )
 
 comments_shown: Final = 50
 _explained_max: Final = 4  # trains asked why a card does not help
-_B = BookingState
-# Which part of the trip page a booking's state shows.
-_PARTS: Final[Mapping[BookingState, str]] = {
-    _B.PLACING: "confirming",
-    _B.OPEN: "paying",
-    _B.FREEZING: "confirming",
-    _B.CONFIRMING: "confirming",
-    _B.TOMBSTONING: "confirming",
-    _B.CAPTURING: "confirming",
-    _B.BOOKED: "booked",
-    _B.VOIDING: "ended",
-    _B.ABORTED: "ended",
-    _B.UNWINDING: "canceled",
-    _B.REFUNDING: "canceled",
-    _B.REFUNDED: "canceled",
-    _B.PARKED: "stuck",
-}
 
 
 @dataclass(frozen=True)
@@ -135,7 +111,7 @@ def read_trip_page(
         moves=moves_view(around.prices, document, options, booking, say),
         decided=decided,
         undo_until=_undo_until(decision, around.now) if is_organizer and part == "decided" else None,
-        booking=_booking(deps, caller, booking, people, around, say) if booking else None,
+        booking=booking_view(deps, caller, booking, people, around.names, around.zone, say) if booking else None,
         about_you=around.about,
         comments=_comments(deps, caller, trip_id, people, is_organizer) if document["you"] else (),
         share_channels=[(name, network.title) for name, network in deps.networks.items() if network.share],
@@ -145,7 +121,7 @@ def read_trip_page(
         **document["privacy"],
     )
     stream = f"/v1/trips/{document['id']}/events/stream" if document["you"] else ""
-    return TripPage(part, view, around.merchant, _steps(booking, say), stream)
+    return TripPage(part, view, around.merchant, booking_steps(booking, say), stream)
 
 
 def _part(document: Mapping[str, Any], booking: Booking | None) -> str:
@@ -156,9 +132,11 @@ def _part(document: Mapping[str, Any], booking: Booking | None) -> str:
         return "canceled"
     decided_at = _instant(document["decision"]["decided_at"]) if document["decision"] else None
     if booking is not None and (state != "decided" or decided_at is None or booking.created_at >= decided_at):
-        if booking.reason == "capture_failed" and _PARTS[booking.state] == "canceled":
+        if booking.reason in CAME_TO_NOTHING and PARTS[booking.state] == "canceled":
             return "ended"
-        return _PARTS[booking.state]
+        if booking.state is BookingState.AMENDING and any(line.is_payable_by_me for line in booking.portions):
+            return "paying"
+        return PARTS[booking.state]
     return "booked" if state == "booked" else "decided"
 
 
@@ -249,18 +227,13 @@ def _you(document: Mapping[str, Any], people: Mapping[str, MemberView]) -> Membe
     )
 
 
-def _somebody(people: Mapping[str, MemberView], id: UUID, name: str, mine: UUID | None) -> MemberView:
-    wire = to_wire("mem", id)
-    return people.get(wire) or MemberView(wire, name, is_you=id == mine)
-
-
 def _comments(
     deps: WebDeps, caller: Caller, trip_id: TripId, people: Mapping[str, MemberView], is_organizer: bool
 ) -> list[CommentView]:
     found = trips.list_comments(deps.database, caller, trip_id, after=None, limit=comments_shown)[:comments_shown]
     views = []
     for comment in reversed(found):
-        member = _somebody(people, comment.member_id, "…", None)
+        member = somebody(people, comment.member_id, "…", None)
         id = to_wire("cmt", comment.id)
         views.append(CommentView(id, member, comment.body, comment.created_at, is_organizer or member.is_you))
     return views
@@ -357,112 +330,6 @@ def _trip_day(document: Mapping[str, Any], decided: OptionView | None) -> date |
     if decided is not None and decided.on is not None:
         return decided.on
     return date.fromisoformat(document["starts_on"]) if document["starts_on"] else None
-
-
-# --- the booking ----------------------------------------------------------------------------------------------------
-
-
-def _booking(
-    deps: WebDeps, caller: Caller, booking: Booking, people: Mapping[str, MemberView], around: _Around, say: Words
-) -> BookingView:
-    asked = {ask.portion_id for ask in booking.asks if ask.asked_of == booking.me}
-    payers = [_payer(line, booking, people, asked, say) for line in booking.portions]
-    mine = next((line for line in booking.portions if line.is_mine), None)
-    price = mine.price if mine else None
-    return BookingView(
-        id=to_wire("bkg", booking.id),
-        state=booking.state.value,
-        total=booking.total,
-        pay=price.pay if price else None,
-        told=told_quote(booking, price, around.names, say),
-        deadline_at=booking.deadline_at,
-        progress=ProgressView([phrases.portion_words(line.state, say).ring for line in booking.portions]),
-        payers=payers,
-        mine=next((payer for payer in payers if payer.member.is_you), None),
-        places_text=_places_text(booking, say),
-        tickets=_tickets(deps, caller, booking, people) if booking.state is BookingState.BOOKED else (),
-        end_text=phrases.end_text(booking.reason, say),
-        reference=booking.merchant_ref or "",
-        reason=booking.reason or "",
-        was_authorized=_was_authorized(deps, caller, booking),
-        ask_ids=[to_wire("prq", ask.id) for ask in booking.asks if ask.asked_by == booking.me],
-        helpers=[member for member in people.values() if not member.is_you],
-    )
-
-
-def _was_authorized(deps: WebDeps, caller: Caller, booking: Booking) -> bool:
-    if _PARTS[booking.state] not in ("ended", "canceled"):
-        return False
-    with deps.database.begin(caller.merchant_id) as session:
-        portions = payments.portions_of(session, booking.id)
-    return any(portion.capture_before is not None or portion.card is not None for portion in portions)
-
-
-def _payer(
-    line: PortionLine, booking: Booking, people: Mapping[str, MemberView], asked: set[Any], say: Words
-) -> PayerView:
-    words = phrases.portion_words(line.state, say)
-    is_paid_for = line.payer != line.traveler
-    return PayerView(
-        portion_id=to_wire("por", line.portion_id) if line.portion_id else "",
-        member=_somebody(people, line.traveler, line.name or say("Somebody"), booking.me),
-        state=words.ring,
-        state_text=words.text,
-        tone=words.tone,
-        amount=line.amount,
-        paid_by=(line.payer_name or say("Somebody")) if is_paid_for else "",
-        asks_for_help=(line.portion_id in asked or (is_paid_for and line.is_payable_by_me))
-        and line.state not in (PortionState.AUTHORIZED, PortionState.CAPTURED),
-        is_payable=line.is_payable_by_me,
-    )
-
-
-def _places_text(booking: Booking, say: Words) -> str:
-    if not booking.seats:
-        return ""
-    count = len({seat.member_id for seat in booking.seats})
-    coaches = sorted({seat.coach for seat in booking.seats})
-    if booking.seats_are_together and len(coaches) == 1:
-        return say.many(
-            "%(num)s seat kept, coach %(coach)s",
-            "%(num)s seats kept together, coach %(coach)s",
-            count,
-            coach=coaches[0],
-        )
-    return say.many("%(num)s seat kept", "%(num)s seats kept", count)
-
-
-def _tickets(deps: WebDeps, caller: Caller, booking: Booking, people: Mapping[str, MemberView]) -> list[TicketView]:
-    return [
-        TicketView(
-            member=_somebody(people, ticket.member_id, ticket.name, booking.me),
-            number=ticket.number,
-            code=ticket.code,
-            qr_svg=qr_svg(ticket.code),
-            seats=[_seat(seat) for seat in ticket.seats],
-        )
-        for ticket in bookings.read_tickets(deps.database, caller, booking.id)
-    ]
-
-
-def _seat(seat: Seat) -> SeatView:
-    return SeatView(str(seat.leg), seat.coach, seat.place)
-
-
-def _steps(booking: Booking | None, say: Words) -> list[tuple[str, str]]:
-    """How far a booking is on its way, for the loading page."""
-    if booking is None:
-        return []
-    if booking.state is BookingState.PLACING:
-        return [(say("The railway keeps your seats"), "now"), (say("Everybody pays their part"), "next")]
-    names = [
-        (say("Everybody is in"), {_B.FREEZING}),
-        (say("The railway confirms your seats"), {_B.CONFIRMING, _B.TOMBSTONING}),
-        (say("Your banks pay"), {_B.CAPTURING}),
-        (say("Your tickets"), {_B.BOOKED}),
-    ]
-    at = next((index for index, (_, states) in enumerate(names) if booking.state in states), 0)
-    return [(text, "done" if i < at else "now" if i == at else "next") for i, (text, _) in enumerate(names)]
 
 
 def _share_fields(say: Words) -> list[tuple[str, str, bool]]:

@@ -59,7 +59,7 @@ def environment(locale: str) -> Environment:
         asset=asset,
         money=partial(i18n.format_money, locale=locale),
         instant=lambda at, zone="UTC", length="medium": i18n.format_instant(at, zone, locale, length),
-        clock_time=lambda at, zone="UTC": i18n.format_clock(at, zone, locale),
+        clock_time=lambda at, zone="UTC", seconds=False: i18n.format_clock(at, zone, locale, seconds=seconds),
         day=lambda on, length="long": i18n.format_day(_as_day(on), locale, length),
         duration=duration,
         percent=lambda value: i18n.format_number(round(value * 100, 1), locale) + "\N{NO-BREAK SPACE}%",

@@ -7,11 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from groupbook.bookings import Handover, LeavePreview, OfferedPlace
 from groupbook.kit.errors import NotFound
+from groupbook.kit.ids import HandoverId, MerchantId, TripId
 from groupbook.kit.money import Money
 from groupbook.web.qr import qr_svg
 from groupbook.web.render import Viewer, render
@@ -21,6 +24,7 @@ from groupbook.web.views import (
     CardChoice,
     CodeView,
     CommentView,
+    ExtraView,
     InviteView,
     LegView,
     LineView,
@@ -35,6 +39,7 @@ from groupbook.web.views import (
     PriceView,
     ProgressView,
     SeatView,
+    SplitView,
     TicketView,
     ToldPrice,
     TripView,
@@ -110,8 +115,29 @@ TRIP = TripView(
 )  # fmt: skip
 
 
+POLICY = "Whoever leaves after their bank said yes bears the group discount that the others lose by it, at most their own part."
+NO_LINK: dict[str, Any] = {"handover": None, "handover_url": "", "handover_id": "", "zone": "Europe/Paris"}
+# As `card_words` says it, for the samples' amount.
+FATES = {
+    "waiting": "Nothing happens to your card yet. If you go on, your bank keeps €39.06 ready, and it is taken only when everybody is in.",
+    "opening": "The payment page is open. Until your bank has said yes, nothing is kept and nothing is taken.",
+    "declined": "Your bank said no. Nothing was taken, and nothing is kept.",
+    "saved": "Your card is kept with the payment provider, and no money is. Your bank is asked for €39.06 on 27 June 2027 at 20:00, "
+             "or as soon as everybody is in.",
+    "authorized": "Your bank keeps €39.06 ready. It is taken only when everybody is in; otherwise it is released.",
+    "captured": "€39.06 was taken from your card.",
+    "voided": "Nothing was taken. If your bank kept money ready, it is released; banks show this within days.",
+}  # fmt: skip
+CAPPED = (
+    "Nothing happens to your card yet. If you go on, your bank keeps €43.40 ready: you pay €39.06 if all of you go, "
+    "and in no case more than €43.40."
+)
+
+
 def _payer(member: MemberView, state: str, text: str, tone: str, **more: Any) -> PayerView:
-    return PayerView(f"por_{member.id}", member, state, text, tone, **more)
+    if member.is_you and "card_text" not in more:
+        more["card_text"] = FATES.get(state, FATES["waiting"])
+    return PayerView(f"por_{member.id}", member, state, text, tone, **{"is_yours": member.is_you, **more})
 
 
 def _booking(mine: PayerView, *others: PayerView, **more: Any) -> BookingView:
@@ -119,11 +145,13 @@ def _booking(mine: PayerView, *others: PayerView, **more: Any) -> BookingView:
     values: dict[str, Any] = {
         "id": "bkg_1", "state": "collecting", "total": _euro(21430), "pay": _euro(3906), "told": TOLD, "deadline_at": SOON,
         "progress": ProgressView([payer.state for payer in payers]), "payers": payers, "mine": mine,
-        "places_text": "5 seats kept together, coach 7", "helpers": (ANA, CHLOE),
+        "places_text": "5 seats kept together, coach 7", "helpers": (ANA, CHLOE), "can_leave": True, "is_open": True,
+        "policy_text": POLICY, "sharable": (BO, ANA, CHLOE), "givable": (CHLOE,),
     }  # fmt: skip
     return BookingView(**{**values, **more})
 
 
+KEPT = ("saved", "Card kept", "info")
 IN = ("authorized", "In", "ok")
 OPEN = ("waiting", "Waiting", "quiet")  # and payable where it is the reader's own
 NO = ("declined", "Declined", "bad")
@@ -133,6 +161,11 @@ BOOKED = _booking(
     _payer(BO, "captured", "Paid", "ok"), *(_payer(m, "captured", "Paid", "ok") for m in (ANA, CHLOE, EMEKA, LEILA)),
     state="booked", tickets=TICKETS, reference="KR-7F3K",
 )  # fmt: skip
+BEARERS = [
+    ("group", "Those who stay"),
+    ("leaver", "Whoever leaves, at most their own part"),
+    ("sponsor", "Sponsors, as far as they say"),
+]
 WINDOWS = [("900", "15 minutes"), ("3600", "1 hour"), ("86400", "24 hours")]
 OFFERS = [OfferView(f"off_{o.id}", o.label, o.legs, _euro(6200), o.seats_left, o.is_bookable) for o in OPTIONS]
 PREVIEW = {
@@ -152,7 +185,17 @@ MY_TRIPS = [MyTrip("/t/x", "Marseille with the gang", "Your payment is waiting")
 def _trip(part: str, trip: TripView, **more: Any) -> Sample:
     return (
         "trip.html",
-        {"trip": trip, "part": part, "windows": WINDOWS, "start_url": "/start", "networks": NETWORKS, **more},
+        {
+            "trip": trip,
+            "part": part,
+            "windows": WINDOWS,
+            "quorums": [2, 3, 4],
+            "quorum": None,
+            "bearers": BEARERS,
+            "start_url": "/start",
+            "networks": NETWORKS,
+            **more,
+        },
         Viewer("Bo", True),
     )
 
@@ -274,13 +317,54 @@ SAMPLES: dict[str, Callable[[], Sample]] = {
     "paying-declined": lambda: _trip("paying", replace(PAYING, booking=_booking(
         _payer(BO, *NO, is_payable=True), _payer(ANA, *IN), _payer(CHLOE, *IN), _payer(EMEKA, *IN, paid_by="Ana"), _payer(LEILA, *IN)))),
     "paying-asked": lambda: _trip("paying", replace(PAYING, booking=_booking(_payer(BO, *NO, is_payable=True), _payer(ANA, *IN), ask_ids=("prq_1",)))),
+    "paying-quorum": lambda: _trip("paying", replace(PAYING, booking=_booking(
+        _payer(BO, *OPEN, is_payable=True, cap=_euro(4340), card_text=CAPPED), _payer(ANA, *IN), _payer(CHLOE, *OPEN), _payer(EMEKA, *IN), quorum=3))),
+    "paying-kept": lambda: _trip("paying", replace(PAYING, booking=_booking(
+        _payer(BO, *KEPT, is_payable=True, is_kept_only=True), _payer(ANA, *KEPT), _payer(CHLOE, *OPEN), keeps_until=SOON - timedelta(days=4)))),
+    "paying-opened": lambda: _trip("paying", replace(PAYING, booking=_booking(
+        _payer(BO, "opening", "Paying …", "warn", is_payable=True), _payer(ANA, *IN)))),
+    "paying-for-me": lambda: _trip("paying", replace(PAYING, booking=_booking(
+        _payer(BO, *OPEN, paid_by="Ana", is_yours=False, can_take_back=True, card_text="Ana said they pay for you. Their bank has not said yes so far."),
+        _payer(ANA, *IN)))),
+    "paying-for-friend": lambda: _trip("paying", replace(_organizer(PAYING), booking=_booking(
+        _payer(replace(ANA, is_you=True), *IN), _payer(replace(BO, is_you=False), *OPEN, paid_by="Ana", is_yours=True, asks_for_help=True, is_payable=True, can_hand_back=True,
+               amount=_euro(3906), card_text=FATES["waiting"]),
+        _payer(LEILA, *OPEN), coverable=(_payer(LEILA, *OPEN),)))),
+    "paying-shared": lambda: _trip("paying", replace(PAYING, booking=_booking(
+        _payer(BO, *OPEN, is_payable=True), _payer(ANA, *IN), _payer(CHLOE, *OPEN), policy="sponsor",
+        own_price_text="Your own price is €39.06. With what is given, shared or paid together you owe €31.20.",
+        extras=(ExtraView("You give to everybody", _payer(BO, *OPEN, is_payable=True, amount=_euro(3000), cap=_euro(4000)), "ctb_1", can_end=True),
+                ExtraView("Ana pays a part for Chloé", _payer(ANA, *IN), "ctb_2"),
+                ExtraView("Emeka left and bears the lost discount", _payer(EMEKA, *IN))),
+        splits=(SplitView("spl_1", "Ana and Bo share the cost equally.", "asked", 0, 2, _euro(4010), is_my_turn=True),
+                SplitView("spl_2", "The cost is shared by parts: Ana 2 and Bo 1.", "asked", 1, 2, waits_for="Ana"),
+                SplitView("spl_3", "Ana and Bo share the cost equally.", "agreed", 2, 2, _euro(4010)))))),
+    "paying-left": lambda: _trip("paying", replace(PAYING, booking=replace(_booking(_payer(ANA, *IN), _payer(EMEKA, *OPEN)), mine=None, pay=None, can_leave=False))),
+    "paying-recovering": lambda: _trip("paying", replace(PAYING, booking=_booking(
+        _payer(BO, "declined", "Being checked", "warn", is_payable=True,
+               card_text="Your bank did not pay at the last step. Nothing was taken. Pay again, so that everybody can go."),
+        _payer(ANA, "captured", "Paid", "ok"), state="recovering", can_leave=False))),
+    "drop-out-bears": lambda: ("dropout.html", {
+        "url": "/t/x", "found": LeavePreview(_euro(3906), 4, _euro(17524), _euro(17524), False, "leaver", _euro(736), _euro(3906)), "policy_text": POLICY, **NO_LINK,
+        "bears_text": "The others would lose €7.36 of the group discount by it. You bear that, as you agreed: €7.36 is taken from your card if they "
+                      "go, never more than €39.06, and the rest is released."}, Viewer("Bo", True)),
+    "drop-out": lambda: ("dropout.html", {**NO_LINK, "policy_text": POLICY, "bears_text": "", "url": "/t/x", "found": LeavePreview(_euro(3906), 4, _euro(17524), _euro(18260), False, "group", _euro(0), _euro(0))}, Viewer("Bo", True)),
+    "hand-over": lambda: ("dropout.html", {
+        "policy_text": POLICY, "bears_text": "", "url": "/t/x", "found": LeavePreview(_euro(3906), 4, _euro(17524), _euro(18260), False, "group", _euro(0), _euro(0)),
+        "handover": Handover(HandoverId(UUID(int=1)), "x", "Chloé", SOON), "handover_url": "http://localhost:8000/h/3kq1Yx8mQyq0rM0s8tqUfw",
+        "handover_id": "hdo_1", "zone": ZONE}, Viewer("Bo", True)),
+    "place": lambda: ("place.html", {
+        "place": OfferedPlace(MerchantId(UUID(int=1)), TripId(UUID(int=2)), "Marseille with the gang", "Bo", "Chloé", _euro(3906), SOON, SOON, "leaver"),
+        "action": "/h/x", "nonce": "x", "policy_text": POLICY, "name_value": "Chloé", "name_error": "", "notice": None, "networks": NETWORKS, "preview": PREVIEW, "zone": ZONE,
+    }, None),
+    "drop-out-last": lambda: ("dropout.html", {**NO_LINK, "policy_text": POLICY, "bears_text": "", "url": "/t/x", "found": LeavePreview(_euro(3906), 0, _euro(0), None, True, "group", _euro(0), _euro(0))}, Viewer("Bo", True)),
     "paying-in": lambda: _trip("paying", replace(_organizer(PAYING), booking=_booking(
         _payer(replace(ANA, is_you=True), *IN), _payer(BO, *OPEN), _payer(LEILA, *IN)))),
     "confirming": lambda: _trip("confirming", replace(PAYING, booking=_booking(_payer(BO, *IN), state="confirming")),
                                 steps=[("Everybody is in", "done"), ("The railway confirms your seats", "now"), ("Your banks pay", "next"), ("Tickets", "next")]),
     "booked": lambda: _trip("booked", replace(PAYING, state="booked", booking=BOOKED)),
     "voided": lambda: _trip("ended", replace(_organizer(TRIP), state="decided", decided=OPTIONS[0], booking=_booking(
-        _payer(BO, "voided", "Released", "quiet"), state="aborted", was_authorized=True, end_text="The time ran out before everybody was in."))),
+        _payer(BO, "voided", "Released", "quiet"), state="aborted", end_text="The time ran out before everybody was in."))),
     "price-changed": lambda: _trip("ended", replace(_organizer(TRIP), state="decided", decided=OPTIONS[0], booking=_booking(
         _payer(BO, "voided", "Released", "quiet"), state="aborted", reason="price_changed",
         end_text="The railway has changed the price of this train. The new price is asked for next time."))),

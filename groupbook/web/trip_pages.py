@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 from uuid import UUID
@@ -12,6 +11,8 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from groupbook import bookings, discounts, people, trips
+from groupbook.bookings import LOST_DISCOUNT, Choices
+from groupbook.bookings.domain import BookingClosed, ContributionInvalid, NotTraveling
 from groupbook.discounts.domain import Card, CardsInvalid, age_max
 from groupbook.kit import clock
 from groupbook.kit.callers import Caller
@@ -22,15 +23,19 @@ from groupbook.kit.ids import (
     BookingId,
     CodeId,
     CommentId,
+    ContributionId,
+    HandoverId,
     MemberId,
     OfferId,
     OptionId,
     PayRequestId,
     PortionId,
+    SplitId,
     TripId,
     from_wire,
     to_wire,
 )
+from groupbook.kit.money import Money
 from groupbook.trips import NewOption
 from groupbook.trips.domain import (
     DecisionRule,
@@ -43,7 +48,8 @@ from groupbook.trips.domain import (
     VoteChoice,
     VotesShown,
 )
-from groupbook.web import calendar, phrases
+from groupbook.web import calendar, phrases, ways_words
+from groupbook.web.amounts import typed_amount
 from groupbook.web.asking import Ask
 from groupbook.web.reading import TripPage, read_trip_page
 from groupbook.web.render import Viewer
@@ -52,7 +58,10 @@ from groupbook.web.views import NoticeView
 # What stays on the trip's page as a sentence; everything else is a page of its own.
 _STAYS_TOO: Final = frozenset({"not_found", "code_not_found"})
 _STAYS: Final = frozenset({Kind.INVALID, Kind.CONFLICT, Kind.FORBIDDEN, Kind.UNAVAILABLE, Kind.TOO_MANY, Kind.GONE})
-_window_seconds_max: Final = 7 * 86_400
+# Where the merchant keeps the places it is a matter of minutes or hours; where it does not, of days: beyond some days
+# cards are kept first, and the banks asked later.
+_lengths: Final = (600, 1800, 7200)
+_lengths_without_hold: Final = (1800, 7200, 86_400, 3 * 86_400, 10 * 86_400)
 
 
 class AgeInvalid(Invalid):
@@ -86,36 +95,47 @@ def _show(ask: Ask, caller: Caller, trip_id: TripId, *, error: GroupbookError | 
     viewer = Viewer(shown.trip.you.name, is_guest=caller.kind == "guest") if shown.trip.you else None
     return ask.show(
         "trip.html",
-        _context(ask, shown),
+        _context(ask, caller, shown),
         status=STATUS[error.kind] if error else 200,
         merchant=shown.merchant,
         viewer=viewer,
     )
 
 
-def _context(ask: Ask, shown: TripPage) -> dict[str, object]:
+def _context(ask: Ask, caller: Caller, shown: TripPage) -> dict[str, object]:
     return {
         "trip": shown.trip,
         "part": shown.part,
         "steps": shown.steps,
-        "windows": _windows(ask),
+        **(_choices(ask, caller, shown) if shown.part in ("decided", "ended") else {}),
         "start_url": f"/start?merchant={shown.merchant.slug}",
         "networks": ask.networks(shown.merchant, shown.trip.url),
         "state": {"live": shown.stream, "state": shown.trip.state, "trip": shown.trip.id},
     }
 
 
-def _windows(ask: Ask) -> list[tuple[str, str]]:
-    """How long everybody may take to pay; the merchant's hold may end it sooner."""
-    default = int(ask.deps.policy.collection_window_seconds)
-    others = [seconds for seconds in (600, 1800, 7200) if seconds != default]
-    return [(str(seconds), _length(seconds, ask.say)) for seconds in (default, *others)]
+def _choices(ask: Ask, caller: Caller, shown: TripPage) -> dict[str, object]:
+    """What the organizer may choose before the booking opens: how long, and how many are enough."""
+    limits = bookings.booking_limits(ask.deps.database, caller, ask.deps.policy)
+    lengths = _lengths if shown.merchant.capabilities.holds else _lengths_without_hold
+    default = int(limits.window_seconds)
+    others = [seconds for seconds in lengths if seconds != default and seconds <= limits.window_seconds_max]
+    going = sum(member.is_going for member in shown.trip.members)
+    fewest = limits.payers_min or max(2, going // 2)
+    return {
+        "windows": [(str(seconds), _length(seconds, ask.say)) for seconds in (default, *others)],
+        "quorums": list(range(min(fewest, going), going)) if shown.trip.is_organizer else [],
+        "quorum": limits.payers_min,
+        "bearers": [(one, ways_words.lost_discount_choice(one, ask.say)) for one in limits.lost_discount],
+    }
 
 
 def _length(seconds: int, say: Words) -> str:
     if seconds < 3600:
         return say.many("%(num)s minute", "%(num)s minutes", max(1, seconds // 60))
-    return say.many("%(num)s hour", "%(num)s hours", seconds // 3600)
+    if seconds < 2 * 86_400:
+        return say.many("%(num)s hour", "%(num)s hours", seconds // 3600)
+    return say.many("%(num)s day", "%(num)s days", seconds // 86_400)
 
 
 # --- acts -----------------------------------------------------------------------------------------------------------
@@ -255,11 +275,10 @@ def remove_comment(ask: Ask, caller: Caller, trip_id: TripId) -> None:
 
 
 def book(ask: Ask, caller: Caller, trip_id: TripId) -> None:
-    policy = ask.deps.policy
     seconds = ask.number("window_seconds")
-    if seconds is not None and 60 <= seconds <= _window_seconds_max:
-        policy = replace(policy, collection_window_seconds=float(seconds))
-    bookings.open_booking(ask.deps.database, caller, trip_id, policy=policy)
+    bears = next((one for one in LOST_DISCOUNT if one == ask.one("lost_discount")), None)
+    choices = Choices(None if seconds is None else float(seconds), ask.number("payer_quorum"), bears)
+    bookings.open_booking(ask.deps.database, caller, trip_id, policy=ask.deps.policy, choices=choices)
 
 
 def cancel_booking(ask: Ask, caller: Caller, trip_id: TripId) -> None:
@@ -300,6 +319,85 @@ def ask_for_help(ask: Ask, caller: Caller, trip_id: TripId) -> None:
 def withdraw_ask(ask: Ask, caller: Caller, trip_id: TripId) -> None:
     for id in ask.many("ask"):
         bookings.withdraw_ask(ask.deps.database, caller, PayRequestId(from_wire("prq", id)))
+
+
+def cover(ask: Ask, caller: Caller, trip_id: TripId) -> None:
+    """Become the payer of somebody's part; its amount is shown before any bank is asked."""
+    bookings.take_over(ask.deps.database, caller, PortionId(from_wire("por", ask.one("portion"))))
+
+
+def hand_back(ask: Ask, caller: Caller, trip_id: TripId) -> None:
+    bookings.hand_back(ask.deps.database, caller, PortionId(from_wire("por", ask.one("portion"))))
+
+
+def show_drop_out(ask: Ask) -> Response:
+    """What leaving the booking would do, in one sentence and to the cent, before it is done."""
+    trip_id = trip_id_of(ask)
+    caller = seat_of(ask, trip_id)
+    booking = _booking(ask, caller, trip_id)
+    try:
+        found = bookings.preview_leave(ask.deps.database, caller, booking.id)
+        link = bookings.read_handover(ask.deps.database, ask.deps.sealer, caller, booking.id)
+    except (BookingClosed, NotTraveling) as error:
+        return _show(ask, caller, trip_id, error=error)
+    context = {
+        "url": f"/t/{to_wire('trip', trip_id)}",
+        "found": found,
+        "handover_id": to_wire("hdo", link.id) if link is not None else "",
+        "policy_text": ways_words.lost_discount_text(found.policy, ask.say),
+        "handover": link,
+        "handover_url": f"{ask.deps.public_url}/h/{link.token}" if link is not None else "",
+        "zone": ask.merchant(caller.merchant_id).timezone,
+        "bears_text": ways_words.bears_text(found.bears, found.bears_most, ask.say) if found.bears else "",
+    }
+    return ask.show("dropout.html", context, merchant=ask.merchant(caller.merchant_id), viewer=ask.viewer(caller))
+
+
+def drop_out(ask: Ask, caller: Caller, trip_id: TripId) -> None:
+    bookings.leave_booking(ask.deps.database, caller, _booking(ask, caller, trip_id).id)
+
+
+def hand_over(ask: Ask, caller: Caller, trip_id: TripId) -> Response:
+    """A link for one friend; the page shows it."""
+    booking = _booking(ask, caller, trip_id)
+    bookings.hand_over(ask.deps.database, ask.deps.sealer, caller, booking.id, for_name=ask.one("name"))
+    return ask.go(f"/t/{to_wire('trip', trip_id)}/drop-out")
+
+
+def keep_place(ask: Ask, caller: Caller, trip_id: TripId) -> None:
+    bookings.keep_place(ask.deps.database, caller, HandoverId(from_wire("hdo", ask.one("handover"))))
+
+
+def give(ask: Ask, caller: Caller, trip_id: TripId) -> None:
+    """A fixed amount for everybody, or towards one friend's portion."""
+    booking = _booking(ask, caller, trip_id)
+    currency = booking.total.currency
+    amount = typed_amount(ask.one("amount"), currency)
+    reserve = typed_amount(ask.one("reserve"), currency) if ask.one("reserve") else None
+    if amount is None or (reserve is None and ask.one("reserve")):
+        raise ContributionInvalid(pointer="/amount", reason="out_of_range", most=booking.total.minor)
+    to = MemberId(from_wire("mem", ask.one("member"))) if ask.one("member") else None
+    bookings.give(ask.deps.database, caller, booking.id, amount, to=to, reserve=reserve or None)
+
+
+def take_back(ask: Ask, caller: Caller, trip_id: TripId) -> None:
+    id = ContributionId(from_wire("ctb", ask.one("contribution")))
+    bookings.take_back(ask.deps.database, caller, id)
+
+
+def split(ask: Ask, caller: Caller, trip_id: TripId) -> None:
+    """Share the cost with those who are ticked, by the parts that stand beside their names."""
+    members = ask.many("member")
+    parts = {MemberId(from_wire("mem", one)): ask.number(f"parts_{one}", default=1) or 0 for one in members}
+    bookings.propose_split(ask.deps.database, caller, _booking(ask, caller, trip_id).id, parts)
+
+
+def answer_split(ask: Ask, caller: Caller, trip_id: TripId) -> None:
+    booking = _booking(ask, caller, trip_id)
+    minor = ask.number("amount")
+    amount = Money(minor, booking.total.currency) if minor is not None else None
+    id = SplitId(from_wire("spl", ask.one("split")))
+    bookings.answer_split(ask.deps.database, caller, id, yes=ask.one("yes") == "yes", amount=amount)
 
 
 def keep(ask: Ask) -> Response:
@@ -353,5 +451,14 @@ ACTS: Final[Mapping[str, Act]] = MappingProxyType(
         "pay": pay,
         "ask-for-help": ask_for_help,
         "withdraw-ask": withdraw_ask,
+        "cover": cover,
+        "hand-back": hand_back,
+        "drop-out": drop_out,
+        "hand-over": hand_over,
+        "keep-place": keep_place,
+        "give": give,
+        "take-back": take_back,
+        "split": split,
+        "answer-split": answer_split,
     }
 )

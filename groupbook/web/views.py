@@ -182,7 +182,7 @@ class ProgressView:
 
     @property
     def done(self) -> int:
-        return sum(state in ("authorized", "captured") for state in self.states)
+        return sum(state in ("authorized", "saved", "captured") for state in self.states)
 
     @property
     def total(self) -> int:
@@ -212,6 +212,36 @@ class PayerView:
     paid_by: str = ""
     asks_for_help: bool = False
     is_payable: bool = False
+    cap: Money | None = None  # the most they agree to, where that is more than the amount
+    is_yours: bool = False  # the reader pays it
+    is_kept_only: bool = False  # the page keeps a card; no bank is asked yet
+    card_text: str = ""
+    can_take_back: bool = False
+    can_hand_back: bool = False
+
+
+@dataclass(frozen=True)
+class ExtraView:
+    """What somebody gives to others, or bears of a lost discount; `pay` is how its payer sees it."""
+
+    title: str
+    pay: PayerView
+    contribution_id: str = ""
+    can_end: bool = False  # the giver, or the organizer who waits in vain
+
+
+@dataclass(frozen=True)
+class SplitView:
+    """A split that concerns the reader. `mine` is what they would pay; None: not their turn yet."""
+
+    id: str
+    text: str
+    state: str
+    agreed: int
+    concerned: int
+    mine: Money | None = None
+    is_my_turn: bool = False
+    waits_for: str = ""
 
 
 @dataclass(frozen=True)
@@ -248,9 +278,28 @@ class BookingView:
     end_text: str = ""
     reference: str = ""
     reason: str = ""
-    was_authorized: bool = False  # somebody's bank kept money ready at some time
     ask_ids: Sequence[str] = ()
     helpers: Sequence[MemberView] = ()
+    quorum: int | None = None  # so many payers are enough to go
+    keeps_until: datetime | None = None  # cards are only kept until then
+    can_leave: bool = False
+    receipt_url: str = ""  # where something was taken from the reader
+    coverable: Sequence[PayerView] = ()  # whose portion the organizer may take over
+    extras: Sequence[ExtraView] = ()
+    splits: Sequence[SplitView] = ()
+    policy_text: str = ""  # who bears a lost discount
+    policy: str = "group"
+    own_price_text: str = ""  # why the reader owes something else than their own price
+    givable: Sequence[MemberView] = ()  # of whose portion the reader may pay a part
+    sharable: Sequence[MemberView] = ()  # with whom the reader may share the cost
+    is_open: bool = False
+
+    @property
+    def your_cards(self) -> list[PayerView]:
+        """What happens to the reader's card, portion by portion; their own first."""
+        told = [payer for payer in self.payers if payer.card_text and (payer.is_yours or payer.member.is_you)]
+        told += [extra.pay for extra in self.extras if extra.pay.card_text and extra.pay.is_yours]
+        return sorted(told, key=lambda payer: not payer.member.is_you)
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,7 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = MappingProxyType(
         confirmed="Your order is confirmed and every portion is being captured.",
         aborted="The booking ended without an order; nobody was charged.",
         canceled="A confirmed booking was canceled.",
+        amended="One member of a confirmed booking was canceled or replaced, or paid a surcharge.",
         parked="The booking needs a person to look at it.",
     )
     | _types(
@@ -115,12 +116,22 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = MappingProxyType(
         expired="An authorization ended before the group was complete; the payer may try again.",
         voided="A bank was told to let the money go; nothing was taken.",
         refunded="Money of one portion went back to its payer.",
+        refund_failed="A refund came back from the payer's bank; a person must find another way.",
     )
+    | _types(
+        "reconciliation",
+        "dif",
+        difference="Your account at the provider shows something else than our books; a person should look.",
+        resolved="A difference between your account and our books is no longer there.",
+    )
+    | _types("intent", "int", parked="A call to you or your provider was given up; a person must look, then resume.")
     | _types("share", "shr", minted="Somebody shared a trip.")
     | _types("webhook", "whk", test="A test, sent because you asked for it.")
 )
 
 EVERYTHING: Final = "*"
+# Kinds of object whose facts carry the opaque `reference` of a room below: it is a booking's id.
+ABOUT_A_BOOKING: Final = frozenset({"portion", "reconciliation"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +163,8 @@ _ID_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
         "share_id": "shr",
     }
 )
-_TEXT_FIELDS: Final = ("reason", "state", "via", "channel", "merchant_ref")
-_MONEY_FIELDS: Final = ("total", "refunded")
+_TEXT_FIELDS: Final = ("reason", "state", "via", "channel", "merchant_ref", "provider_ref", "kind")
+_MONEY_FIELDS: Final = ("total", "refunded", "expected", "observed")
 
 
 def event_data(payload: Mapping[str, Any], *, reference: str = "") -> dict[str, Any]:

@@ -105,18 +105,24 @@ class EventDataOut(Wire):
     order_id: ObjectRef | None = None
     share_id: ObjectRef | None = None
     webhook_id: ObjectRef | None = None
+    intent_id: ObjectRef | None = None
+    reconciliation_id: ObjectRef | None = None
     total: MoneyWire | None = None
     refunded: MoneyWire | None = None
+    expected: MoneyWire | None = None
+    observed: MoneyWire | None = None
     reason: str | None = None
     state: str | None = None
     via: str | None = None
     channel: str | None = None
     merchant_ref: str | None = None
+    provider_ref: str | None = None
+    kind: str | None = None
 
     @classmethod
     def of(cls, event: Event) -> EventDataOut:
         values: dict[str, Any] = dict(event.data)
-        for name in ("total", "refunded"):
+        for name in ("total", "refunded", "expected", "observed"):
             if isinstance(values.get(name), Mapping):
                 values[name] = MoneyWire(**values[name])
         return cls(**(values | {"object": EVENT_TYPES[event.type].object, "id": event.object_wire}))

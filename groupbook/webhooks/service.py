@@ -21,6 +21,7 @@ from groupbook.kit.paging import Slice, decode_cursor
 from groupbook.kit.sealing import Sealer
 from groupbook.webhooks import repository
 from groupbook.webhooks.domain import (
+    ABOUT_A_BOOKING,
     EVENT_TYPES,
     Answer,
     Attempt,
@@ -66,7 +67,7 @@ def note_event(session: Session, fact: Fact) -> None:
     kind = EVENT_TYPES.get(fact.name)
     if kind is None:
         return
-    data = event_data(fact.payload, reference="booking_id" if kind.object == "portion" else "")
+    data = event_data(fact.payload, reference="booking_id" if kind.object in ABOUT_A_BOOKING else "")
     data[f"{kind.object}_id"] = to_wire(kind.prefix, fact.subject)
     _publish(session, fact.name, fact.subject, data, fact_id=fact.id, at=fact.recorded_at)
 

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TextIO
+from urllib.parse import quote
 
 from groupbook.kit import broker, postgres
 from groupbook.kit.database import migrate
@@ -160,7 +161,7 @@ def start_everything(state: Path, asked_ports: dict[str, int], supervisor: Super
     """
     known = read_secrets(state)
     at = choose_addresses(state, asked_ports)
-    environment = settings(known, at, database_url(state, supervisor, say))
+    environment = settings(state, known, at, database_url(state, supervisor, say))
     address = environment["GROUPBOOK_DATABASE_URL"]
     migrate(address)
     broker.prepare_broker(address, environment["GROUPBOOK_BROKER_URL"])
@@ -245,8 +246,8 @@ def seed(state: Path, environment: Mapping[str, str]) -> None:
         raise ChildFailed(f"seeding failed:\n{done.stdout}{done.stderr}")
 
 
-def settings(known: Secrets, at: Addresses, database: str) -> dict[str, str]:
-    """groupbook's environment. What the caller's own environment says of the broker, and of budgets, goes through."""
+def settings(state: Path, known: Secrets, at: Addresses, database: str) -> dict[str, str]:
+    """groupbook's environment. What the caller's own says of the broker, of mail, and of budgets, goes through."""
     return {
         "GROUPBOOK_DATABASE_URL": database,
         "GROUPBOOK_BROKER_URL": os.environ.get("GROUPBOOK_BROKER_URL", broker.IN_DATABASE),
@@ -263,6 +264,10 @@ def settings(known: Secrets, at: Addresses, database: str) -> dict[str, str]:
         "GROUPBOOK_DEMO_MERCHANT_TOKEN": known.merchant_token,
         "GROUPBOOK_DEMO_API_KEY": known.api_key,
         "GROUPBOOK_DEMO_STAFF_PASSWORD": known.staff_password,
+        "GROUPBOOK_SMTP_URL": os.environ.get(
+            "GROUPBOOK_SMTP_URL", f"file://{quote(str((state / 'mails').absolute()))}"
+        ),
+        "GROUPBOOK_MAIL_FROM": os.environ.get("GROUPBOOK_MAIL_FROM", "Kestrel Trips <trips@kestrel.example>"),
         "GROUPBOOK_TEST_MODE": "true",
         "GROUPBOOK_SWEEP_SECONDS": os.environ.get("GROUPBOOK_SWEEP_SECONDS", "3"),
     }

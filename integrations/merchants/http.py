@@ -1,7 +1,9 @@
 """The `http` merchant adapter: groupbook's own merchant interface, JSON over HTTP, spoken by the demo agency.
 
 A merchant without a standard of its own implements these calls (integrations/demo/rail/api.py documents them):
-offers, seats, occasions; POST/GET/DELETE holds and orders by our reference; bearer token, Idempotency-Key.
+offers, seats, occasions; POST/GET/DELETE holds and orders by our reference; PATCH a hold to keep it longer, POST the
+amendments of an order; bearer token, Idempotency-Key. A merchant without the two latter answers them with a refusal
+(`not_allowed`), or 404 or 405, which mean the same.
 
 How answers are read: 404, 409 and 422 are refusals with a `code`; 503 and a connection that never opened attempted
 nothing; every other failure of a write (a lost answer, 5xx) leaves the outcome unknown; a read has no outcome to lose.
@@ -10,7 +12,7 @@ nothing; every other failure of a write (a lost answer, 5xx) leaves the outcome 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
@@ -24,7 +26,7 @@ from groupbook.kit.database import forbid_in_transaction
 from groupbook.kit.errors import OutcomeUnknown, Unavailable
 from groupbook.kit.money import Money
 from groupbook.merchants.domain import Capabilities
-from groupbook.offers.domain import Criteria, Leg, OccasionDraft, OfferDraft, Seat, Ticket
+from groupbook.offers.domain import Criteria, Leg, OccasionDraft, OfferDraft, ReplaceMember, Reprice, Seat, Ticket
 from groupbook.offers.ports import (
     REFUSALS,
     Coach,
@@ -34,7 +36,9 @@ from groupbook.offers.ports import (
     MerchantRefused,
     ObservedHold,
     ObservedOrder,
+    OrderChange,
     OrderRequest,
+    PendingOrder,
     PlacedHold,
     PricedTraveler,
 )
@@ -111,9 +115,7 @@ class HttpMerchant:
             document = self._read(f"/orders/{_segment(our_ref)}", timeout_seconds)
         except _Absent:
             return ObservedOrder("absent")
-        return _parsed(
-            lambda: ObservedOrder(document["state"], _confirmed(document) if document["state"] == "confirmed" else None)
-        )
+        return _parsed(lambda: _observed(document))
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
@@ -125,6 +127,7 @@ class HttpMerchant:
             "travelers": [_traveler(traveler) for traveler in request.travelers],
             "hold_seconds": request.hold_seconds,
             "adjacent": request.adjacent,
+            "fee": _money(request.fee) if request.fee else None,
         }
         document = self._write("POST", "/holds", key, timeout_seconds, body)
         placed = _understood(lambda: _placed(document))
@@ -133,19 +136,35 @@ class HttpMerchant:
             raise MerchantRefused("hold_expired" if document["state"] == "expired" else "canceled")
         return placed
 
+    def extend_hold(self, our_ref: str, *, until: datetime, key: str, timeout_seconds: float) -> PlacedHold:
+        body = {"expires_at": until.astimezone(UTC).isoformat()}
+        document = self._write("PATCH", f"/holds/{_segment(our_ref)}", key, timeout_seconds, body, may_lack=True)
+        placed = _understood(lambda: _placed(document))
+        if document["state"] != "live":
+            raise MerchantRefused("canceled" if document["state"] == "released" else "hold_expired")
+        return placed
+
     def release_hold(self, our_ref: str, *, key: str, timeout_seconds: float) -> None:
         self._write("DELETE", f"/holds/{_segment(our_ref)}", key, timeout_seconds)
 
-    def confirm(self, order: OrderRequest, *, key: str, timeout_seconds: float) -> ConfirmedOrder:
+    def confirm(self, order: OrderRequest, *, key: str, timeout_seconds: float) -> ConfirmedOrder | PendingOrder:
         body = {
             "our_ref": order.our_ref,
             "hold_ref": order.hold_ref,
             "offer_ref": order.offer_ref,
             "total": _money(order.total),
             "travelers": [_traveler(traveler) for traveler in order.travelers],
+            "hold_fee": _money(order.hold_fee) if order.hold_fee else None,
         }
         document = self._write("POST", "/orders", key, timeout_seconds, body)
+        if document.get("state") == "pending":
+            return _understood(lambda: PendingOrder(document["merchant_ref"]))
         return _understood(lambda: _confirmed(document))
+
+    def amend(self, our_ref: str, change: OrderChange, *, key: str, timeout_seconds: float) -> ConfirmedOrder:
+        path = f"/orders/{_segment(our_ref)}/amendments"
+        document = self._write("POST", path, key, timeout_seconds, _amendment(change), may_lack=True)
+        return _understood(lambda: _amended(document))
 
     def cancel(self, our_ref: str, *, key: str, timeout_seconds: float) -> None:
         document = self._write("DELETE", f"/orders/{_segment(our_ref)}", key, timeout_seconds)
@@ -170,8 +189,16 @@ class HttpMerchant:
         return _parsed(lambda: _object(response))
 
     def _write(
-        self, method: str, path: str, key: str, timeout_seconds: float, body: dict[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        key: str,
+        timeout_seconds: float,
+        body: dict[str, Any] | None = None,
+        *,
+        may_lack: bool = False,
     ) -> dict[str, Any]:
+        """With `may_lack`, an address that the merchant does not serve is a refusal: it does not do this."""
         forbid_in_transaction("merchant write")
         try:
             response = self._client.request(
@@ -188,6 +215,8 @@ class HttpMerchant:
             raise MerchantRefused(refusal, new_total=_new_total(response))  # type: ignore[arg-type]  # as above
         if response.status_code == 503:
             raise Unavailable(what="merchant", status=503)
+        if may_lack and response.status_code in (404, 405):
+            raise MerchantRefused("not_allowed")
         if 400 <= response.status_code < 500:
             # Our request was not understood: nothing happened, and an operator has to look.
             raise Unavailable(what="merchant", status=response.status_code, problem=refusal)
@@ -312,4 +341,37 @@ def _confirmed(document: Mapping[str, Any]) -> ConfirmedOrder:
     if document["state"] != "confirmed":
         raise ValueError("not confirmed")
     tickets = tuple(Ticket(UUID(hex=ticket["key"]), ticket["number"], ticket["code"]) for ticket in document["tickets"])
-    return ConfirmedOrder(document["merchant_ref"], _seats(document), tickets)
+    total = _read_money(document["total"]) if document.get("total") else None
+    return ConfirmedOrder(document["merchant_ref"], _seats(document), tickets, total)
+
+
+def _amended(document: Mapping[str, Any]) -> ConfirmedOrder:
+    order = _confirmed(document)
+    if order.total is None:
+        raise ValueError("an amended order says what it costs")
+    return order
+
+
+def _observed(document: Mapping[str, Any]) -> ObservedOrder:
+    state = document["state"]
+    if state not in ("pending", "confirmed", "rejected", "canceled"):
+        raise ValueError("unknown state")
+    reason = document.get("reason", "sold_out")
+    return ObservedOrder(
+        state,
+        _confirmed(document) if state == "confirmed" else None,
+        str(document["merchant_ref"]),
+        reason if reason in REFUSALS else "sold_out",
+    )
+
+
+def _amendment(change: OrderChange) -> dict[str, Any]:
+    asked = change.change
+    body: dict[str, Any] = {"our_ref": change.our_ref, "total_max": _money(change.total_max)}
+    if isinstance(asked, Reprice):
+        return body | {"kind": "reprice"}
+    body |= {"key": asked.member_id.hex}
+    if not isinstance(asked, ReplaceMember):
+        return body | {"kind": "cancel"}
+    by = {"key": asked.by.member_id.hex, "name": asked.by.name, "age": asked.by.age, "cards": list(asked.by.cards)}
+    return body | {"kind": "replace", "by": by}

@@ -1,7 +1,8 @@
 """A merchant in memory: the same answers as a real one, the same in every run, without a socket or a clock of its own.
 
 A test plays the merchant's bad days: `provoke("hold", "lost_answer")` makes the next call suffer, `advance(seconds)`
-lets holds expire, `land_zombies()` lets calls arrive whose sender gave up long ago.
+lets holds expire, `land_zombies()` lets calls arrive whose sender gave up long ago, `decide()` answers what is pending.
+Without the capability `tombstones` a cancellation is forgotten as soon as it is answered, as at a weak merchant.
 """
 
 from __future__ import annotations
@@ -18,7 +19,17 @@ from groupbook.kit.database import forbid_in_transaction
 from groupbook.kit.errors import OutcomeUnknown, Unavailable
 from groupbook.kit.money import Money
 from groupbook.merchants.domain import Capabilities
-from groupbook.offers.domain import Criteria, OccasionDraft, OfferDraft, Seat, Ticket
+from groupbook.offers.domain import (
+    CancelMember,
+    Criteria,
+    OccasionDraft,
+    OfferDraft,
+    ReplaceMember,
+    Reprice,
+    Seat,
+    Ticket,
+    Traveler,
+)
 from groupbook.offers.ports import (
     Coach,
     ConfirmedOrder,
@@ -26,16 +37,23 @@ from groupbook.offers.ports import (
     MerchantRefused,
     ObservedHold,
     ObservedOrder,
+    OrderChange,
     OrderRequest,
+    PendingOrder,
     PlacedHold,
     PricedTraveler,
 )
 
 T = TypeVar("T")
-Operation = Literal["hold", "release", "confirm", "cancel", "read"]
+Operation = Literal["hold", "extend", "release", "confirm", "amend", "cancel", "read"]
 Trouble = Literal[
     "sold_out",
     "price_changed",
+    "price_dropped",
+    "overcharged",
+    "pending",
+    "tickets_later",
+    "not_allowed",
     "hold_expired",
     "invalid_traveler",
     "lost_answer",
@@ -45,8 +63,10 @@ Trouble = Literal[
 ]
 EPOCH = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 LETTERS = "ABCD"
-rows = 12
+_SOLD = ("pending", "confirmed")
+rows = 16
 price_rise_minor = 500
+price_drop_minor = 100
 
 
 @dataclass
@@ -60,7 +80,8 @@ class _Hold:
 class _Order:
     request: OrderRequest | None
     confirmed: ConfirmedOrder | None
-    state: Literal["confirmed", "canceled"]
+    state: Literal["pending", "confirmed", "rejected", "canceled"]
+    changes: dict[str, ConfirmedOrder] = field(default_factory=dict)
 
 
 @dataclass
@@ -102,6 +123,12 @@ class TwinMerchant:
             except MerchantRefused as refusal:
                 self.calls.append(("zombie_refused", refusal.reason))
 
+    def decide(self, *, sells: bool = True) -> None:
+        """Answer every order that is pending."""
+        for order in self._orders.values():
+            if order.state == "pending":
+                order.state = "confirmed" if sells else "rejected"
+
     def live_orders(self) -> list[str]:
         return sorted(our_ref for our_ref, order in self._orders.items() if order.state == "confirmed")
 
@@ -135,11 +162,17 @@ class TwinMerchant:
     def place_hold(self, request: HoldRequest, *, key: str, timeout_seconds: float) -> PlacedHold:
         return self._write("hold", request.our_ref, lambda trouble: self._place(request, trouble))
 
+    def extend_hold(self, our_ref: str, *, until: datetime, key: str, timeout_seconds: float) -> PlacedHold:
+        return self._write("extend", our_ref, lambda trouble: self._extend(our_ref, until, trouble))
+
     def release_hold(self, our_ref: str, *, key: str, timeout_seconds: float) -> None:
         self._write("release", our_ref, lambda trouble: self._release(our_ref))
 
-    def confirm(self, order: OrderRequest, *, key: str, timeout_seconds: float) -> ConfirmedOrder:
+    def confirm(self, order: OrderRequest, *, key: str, timeout_seconds: float) -> ConfirmedOrder | PendingOrder:
         return self._write("confirm", order.our_ref, lambda trouble: self._confirm(order, trouble))
+
+    def amend(self, our_ref: str, change: OrderChange, *, key: str, timeout_seconds: float) -> ConfirmedOrder:
+        return self._write("amend", our_ref, lambda trouble: self._amend(our_ref, change, trouble))
 
     def cancel(self, our_ref: str, *, key: str, timeout_seconds: float) -> None:
         self._write("cancel", our_ref, lambda trouble: self._cancel(our_ref, trouble))
@@ -155,7 +188,8 @@ class TwinMerchant:
         order = self._orders.get(our_ref)
         if order is None:
             return ObservedOrder("absent")
-        return ObservedOrder(order.state, order.confirmed if order.state == "confirmed" else None)
+        number = order.confirmed.merchant_ref if order.confirmed else ""
+        return ObservedOrder(order.state, order.confirmed if order.state == "confirmed" else None, number)
 
     # --- the merchant's books ----------------------------------------------------------------------------------------
 
@@ -199,65 +233,108 @@ class TwinMerchant:
         self._holds[request.our_ref] = _Hold(request, placed, "live")
         return placed
 
+    def _extend(self, our_ref: str, until: datetime, trouble: Trouble | None) -> PlacedHold:
+        known = self._holds.get(our_ref)
+        if known is None or known.placed is None or known.state == "released":
+            raise MerchantRefused("canceled")
+        if self._state(our_ref) != "live" or trouble == "hold_expired":
+            raise MerchantRefused("hold_expired")
+        if trouble == "not_allowed":
+            raise MerchantRefused("not_allowed")
+        known.placed = replace(known.placed, expires_at=max(known.placed.expires_at, until))
+        return known.placed
+
     def _release(self, our_ref: str) -> None:
         known = self._holds.setdefault(our_ref, _Hold(None, None, "released"))
         if known.state == "live":
             known.state = "released"
 
-    def _confirm(self, request: OrderRequest, trouble: Trouble | None) -> ConfirmedOrder:
+    def _confirm(self, request: OrderRequest, trouble: Trouble | None) -> ConfirmedOrder | PendingOrder:
         known = self._orders.get(request.our_ref)
         if known is not None:
-            if known.state == "canceled" or known.confirmed is None:
-                raise MerchantRefused("canceled")
-            return known.confirmed
+            return self._known_order(known)
         offer = self._offer(request.offer_ref)
         hold = None
         if request.hold_ref is not None:
             hold = self._holds.get(request.hold_ref)
             if hold is None or self._state(request.hold_ref) != "live" or trouble == "hold_expired":
                 raise MerchantRefused("hold_expired")
-        self._check(offer, request.travelers, request.total, trouble)
+        price = self._check(offer, request.travelers, request.total, trouble)
         if any(not priced.traveler.name.strip() for priced in request.travelers):
             raise MerchantRefused("invalid_traveler")
-        if hold is not None and hold.placed is not None:
+        members = [priced.traveler.member_id for priced in request.travelers]
+        # The places of those who travel; once the hold is consumed, the others' are free again.
+        held = hold.placed.seats if hold and hold.placed else ()
+        kept = tuple(seat for seat in held if seat.member_id in members)
+        missing = [member for member in members if member not in {seat.member_id for seat in kept}]
+        seats = kept + self._find_seats(request.offer_ref, len(offer.legs), missing)
+        if hold is not None:
             hold.state = "consumed"
-            seats = hold.placed.seats
-        else:
-            seats = self._seat(request.offer_ref, len(offer.legs), request.travelers)
         number = _number("T", request.our_ref)
-        tickets = tuple(
-            Ticket(priced.traveler.member_id, f"{number}-{index:02d}", f"TWIN:{number}-{index:02d}")
-            for index, priced in enumerate(request.travelers, start=1)
-        )
-        confirmed = ConfirmedOrder(number, seats, tickets)
+        tickets = tuple(_ticket(number, index, member) for index, member in enumerate(members, start=1))
+        confirmed = ConfirmedOrder(number, seats, () if trouble == "tickets_later" else tickets, price)
+        if trouble == "pending":
+            self._orders[request.our_ref] = _Order(request, confirmed, "pending")
+            return PendingOrder(number)
         self._orders[request.our_ref] = _Order(request, confirmed, "confirmed")
         return confirmed
+
+    def _known_order(self, known: _Order) -> ConfirmedOrder | PendingOrder:
+        if known.state == "canceled" or known.confirmed is None:
+            raise MerchantRefused("canceled")
+        if known.state == "rejected":
+            raise MerchantRefused("sold_out")
+        return PendingOrder(known.confirmed.merchant_ref) if known.state == "pending" else known.confirmed
+
+    def _amend(self, our_ref: str, change: OrderChange, trouble: Trouble | None) -> ConfirmedOrder:
+        order = self._orders.get(our_ref)
+        if order is None or order.state != "confirmed" or order.confirmed is None or order.request is None:
+            raise MerchantRefused("canceled")
+        if change.our_ref in order.changes:
+            return order.changes[change.our_ref]
+        if trouble in ("not_allowed", "sold_out"):
+            raise MerchantRefused(trouble)
+        travelers, total = _changed(order.request.travelers, order.confirmed.total or order.request.total, change)
+        rise = Money(price_rise_minor if trouble in ("price_changed", "overcharged") else 0, total.currency)
+        if (total + rise).minor > change.total_max.minor and trouble != "overcharged":
+            raise MerchantRefused("price_changed", new_total=total + rise)
+        order.request = replace(order.request, travelers=travelers)
+        order.confirmed = _reseated(order.confirmed, change, total + rise)
+        order.changes[change.our_ref] = order.confirmed
+        return order.confirmed
 
     def _cancel(self, our_ref: str, trouble: Trouble | None) -> None:
         if trouble == "not_cancelable":
             raise MerchantRefused("not_cancelable")
+        if not self.capability.tombstones and our_ref not in self._orders:
+            return  # a weak merchant remembers nothing of what never arrived
         self._orders.setdefault(our_ref, _Order(None, None, "canceled")).state = "canceled"
 
     def _check(
         self, offer: OfferDraft, travelers: Iterable[PricedTraveler], total: Money, trouble: Trouble | None
-    ) -> None:
+    ) -> Money:
+        """What the order costs: as agreed, or less. Refuses when it would cost more."""
         if trouble == "sold_out":
             raise MerchantRefused("sold_out")
         if trouble == "invalid_traveler":
             raise MerchantRefused("invalid_traveler")
-        rise = price_rise_minor if trouble == "price_changed" else 0
-        agreed, difference = 0, 0
+        rise = price_rise_minor if trouble in ("price_changed", "overcharged") else 0
+        rise -= price_drop_minor if trouble == "price_dropped" else 0
+        agreed, price = 0, 0
         for priced in travelers:
             fare = offer.fares.get(priced.family)
             if fare is None or not 0 <= priced.price.minor <= priced.full_fare.minor:
                 raise MerchantRefused("invalid_traveler")
             agreed += priced.price.minor
-            difference += fare.minor + rise - priced.full_fare.minor
-        if difference or agreed != total.minor:
-            raise MerchantRefused("price_changed", new_total=Money(agreed + difference, offer.currency))
+            price += max(0, priced.price.minor + fare.minor + rise - priced.full_fare.minor)
+        if agreed != total.minor or (price > agreed and trouble != "overcharged"):
+            raise MerchantRefused("price_changed", new_total=Money(price, offer.currency))
+        return Money(price, offer.currency)
 
     def _seat(self, offer_ref: str, legs: int, travelers: Iterable[PricedTraveler]) -> tuple[Seat, ...]:
-        members = [priced.traveler.member_id for priced in travelers]
+        return self._find_seats(offer_ref, legs, [priced.traveler.member_id for priced in travelers])
+
+    def _find_seats(self, offer_ref: str, legs: int, members: list[UUID]) -> tuple[Seat, ...]:
         seats: list[Seat] = []
         for leg in range(legs):
             free = self._free(offer_ref, leg)
@@ -279,7 +356,7 @@ class TwinMerchant:
             if live and hold.placed is not None:
                 taken |= {(seat.leg, seat.place) for seat in hold.placed.seats}
         for order in self._orders.values():
-            sold = order.request is not None and order.request.offer_ref == offer_ref and order.state == "confirmed"
+            sold = order.request is not None and order.request.offer_ref == offer_ref and order.state in _SOLD
             if sold and order.confirmed is not None:
                 taken |= {(seat.leg, seat.place) for seat in order.confirmed.seats}
         return taken
@@ -311,6 +388,42 @@ def _fits(offer: OfferDraft, criteria: Criteria) -> bool:
         and criteria.on in (None, first.departs_local.date())
         and criteria.occasion_ref in (None, offer.occasion_ref)
     )
+
+
+def _changed(
+    travelers: tuple[PricedTraveler, ...], total: Money, change: OrderChange
+) -> tuple[tuple[PricedTraveler, ...], Money]:
+    """Who travels after the change, and what it then costs."""
+    asked = change.change
+    if isinstance(asked, Reprice):
+        return travelers, asked.total
+    left = next((one for one in travelers if one.traveler.member_id == asked.member_id), None)
+    if left is None:
+        raise MerchantRefused("invalid_traveler")
+    if isinstance(asked, CancelMember):
+        return tuple(one for one in travelers if one is not left), total - left.price
+    if not asked.by.name.strip():
+        raise MerchantRefused("invalid_traveler")
+    return tuple(replace(one, traveler=asked.by) if one is left else one for one in travelers), total
+
+
+def _reseated(order: ConfirmedOrder, change: OrderChange, total: Money) -> ConfirmedOrder:
+    """Places and tickets after the change: one who comes takes the place, and gets a ticket of their own."""
+    asked = change.change
+    if isinstance(asked, Reprice):
+        return replace(order, total=total)
+    seats = tuple(seat for seat in order.seats if seat.member_id != asked.member_id)
+    tickets = tuple(ticket for ticket in order.tickets if ticket.member_id != asked.member_id)
+    if isinstance(asked, ReplaceMember):
+        came: Traveler = asked.by
+        taken = (seat for seat in order.seats if seat.member_id == asked.member_id)
+        seats += tuple(replace(seat, member_id=came.member_id) for seat in taken)
+        tickets += (_ticket(_number("A", change.our_ref), 1, came.member_id),)
+    return replace(order, seats=seats, tickets=tickets, total=total)
+
+
+def _ticket(number: str, index: int, member_id: UUID) -> Ticket:
+    return Ticket(member_id, f"{number}-{index:02d}", f"TWIN:{number}-{index:02d}")
 
 
 def _number(prefix: str, our_ref: str) -> str:

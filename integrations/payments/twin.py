@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import json
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, TypeVar
@@ -19,9 +19,10 @@ from groupbook.kit.database import forbid_in_transaction
 from groupbook.kit.errors import OutcomeUnknown, Refused, Unavailable
 from groupbook.kit.ids import AttemptId, RefundId, from_wire, to_wire
 from groupbook.kit.money import Money
-from groupbook.payments.domain import Card, RefundState, least_payable
+from groupbook.payments.domain import Card, Dispute, DisputeState, RefundState, least_payable
 from groupbook.payments.ports import (
     EventRejected,
+    Movement,
     Observed,
     PaymentOrder,
     PaymentPage,
@@ -34,6 +35,8 @@ from groupbook.payments.ports import (
 Fault = Literal["unavailable", "lost_request", "lost_answer", "late_effect", "server_error", "server_error_after"]
 page_seconds: Final = 24 * 3600
 capture_window_seconds: Final = 7 * 86_400
+capture_window_off_session_seconds: Final = 410_400  # 4 d 18 h where the payer is absent (payments.md H1)
+key_seconds: Final = 24 * 3600  # a key is forgotten after a day; then it is a new request (A1)
 event_age_seconds_max: Final = 300
 _T = TypeVar("_T")
 
@@ -41,7 +44,7 @@ _T = TypeVar("_T")
 @dataclass
 class _Payment:
     order: PaymentOrder
-    page_ref: str
+    page_ref: str | None  # None: made in the payer's absence
     opened_at: datetime
     seen: Seen = Seen.OPEN
     payment_ref: str | None = None
@@ -51,13 +54,27 @@ class _Payment:
     decline_reason: str | None = None
     card: Card | None = None
     is_under_review: bool = False
-    is_disputed: bool = False
+    saved_ref: str | None = None
+    dispute: Dispute | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.seen in (Seen.OPEN, Seen.DECLINED, Seen.ACTION)
+
+
+@dataclass
+class _SavedCard:
+    card: Card
+    refusal: str | None = None  # what its bank says in the owner's absence
+    is_reviewed: bool = False  # what it authorizes in the owner's absence is looked at by a person first
 
 
 @dataclass
 class _Refund:
     answer: RefundAnswer
     payment_ref: str
+    attempt_id: AttemptId
+    made_at: datetime
 
 
 @dataclass
@@ -76,12 +93,15 @@ class Twin:
     captures: list[tuple[AttemptId, int]] = field(default_factory=list)  # effects: the side effect that must not exist
     voids: list[AttemptId] = field(default_factory=list)
     refunds: list[tuple[AttemptId, int]] = field(default_factory=list)
+    doubled: list[AttemptId] = field(default_factory=list)  # asked for twice under two keys: must stay empty
     _payments: dict[AttemptId, _Payment] = field(default_factory=dict)
     _refunds: dict[RefundId, _Refund] = field(default_factory=dict)
-    _answers: dict[str, tuple[str, Any]] = field(default_factory=dict)
+    _saved: dict[str, _SavedCard] = field(default_factory=dict)
+    _answers: dict[str, tuple[str, Any, datetime]] = field(default_factory=dict)
     _plans: dict[str, deque[Fault]] = field(default_factory=dict)
     _late: list[Callable[[], object]] = field(default_factory=list)
     _events: list[ProviderEvent] = field(default_factory=list)
+    _strangers: list[Movement] = field(default_factory=list)  # what nobody here asked for
 
     # --- what people, banks and networks do ---
 
@@ -96,21 +116,26 @@ class Twin:
             effect()
 
     def authorize(self, attempt_id: AttemptId, *, card: str = "4242", under_review: bool = False) -> None:
-        """The payer's bank says yes. On a page that has closed nothing happens, as in life."""
+        """The payer's bank says yes, to the money or to keeping the card. On a closed page nothing happens."""
         payment = self._payments[attempt_id]
-        if payment.seen in (Seen.OPEN, Seen.DECLINED, Seen.ACTION):
-            payment.seen = Seen.AUTHORIZED
-            payment.payment_ref = f"pi_{payment.page_ref}"
-            payment.capture_before = self.clock() + timedelta(seconds=capture_window_seconds)
-            payment.decline_reason = None
-            payment.card = Card("visa", card)
-            payment.is_under_review = under_review
-            self._emit("payment_intent.amount_capturable_updated", payment)
+        if not payment.is_waiting or payment.page_ref is None:
+            return
+        payment.decline_reason = None
+        payment.card = Card("visa", card)
+        if payment.order.mode == "save" or payment.order.keeps_card:
+            payment.saved_ref = f"saved_{payment.page_ref}"
+            self._saved[payment.saved_ref] = _SavedCard(payment.card)
+        if payment.order.mode == "save":
+            payment.seen = Seen.SAVED
+            self._emit("setup_intent.succeeded", payment)
+            return
+        self._reserve(payment, f"pi_{payment.page_ref}", capture_window_seconds)
+        payment.is_under_review = under_review
 
     def decline(self, attempt_id: AttemptId, reason: str = "insufficient_funds") -> None:
         """The bank says no; the page stays open for another card."""
         payment = self._payments[attempt_id]
-        if payment.seen in (Seen.OPEN, Seen.DECLINED, Seen.ACTION):
+        if payment.is_waiting and payment.page_ref is not None:
             payment.seen = Seen.DECLINED
             payment.payment_ref = f"pi_{payment.page_ref}"
             payment.decline_reason = reason
@@ -120,6 +145,31 @@ class Twin:
         """The bank asks the payer to confirm."""
         self._payments[attempt_id].seen = Seen.ACTION
         self._payments[attempt_id].payment_ref = f"pi_{self._payments[attempt_id].page_ref}"
+
+    def refuse_saved(self, attempt_id: AttemptId, reason: str = "insufficient_funds") -> None:
+        """The bank of the card kept on this page will say no in its owner's absence, from now on."""
+        saved_ref = self._payments[attempt_id].saved_ref
+        if saved_ref in self._saved:
+            self._saved[saved_ref].refusal = reason
+
+    def review_saved(self, attempt_id: AttemptId) -> None:
+        """What the card kept on this page authorizes in its owner's absence is reviewed first, from now on."""
+        saved_ref = self._payments[attempt_id].saved_ref
+        if saved_ref in self._saved:
+            self._saved[saved_ref].is_reviewed = True
+
+    def end_review(self, attempt_id: AttemptId) -> None:
+        """A person at the provider has looked and found nothing."""
+        payment = self._payments[attempt_id]
+        payment.is_under_review = False
+        self._emit("review.closed", payment)
+
+    def remove_saved(self, attempt_id: AttemptId) -> None:
+        """The card kept on this page is gone: taken out at the provider."""
+        payment = self._payments[attempt_id]
+        if payment.saved_ref is not None:
+            self._saved.pop(payment.saved_ref, None)
+            self._emit("payment_method.detached", payment)
 
     def lapse(self, attempt_id: AttemptId) -> None:
         """The authorization ends by itself."""
@@ -137,10 +187,57 @@ class Twin:
     def settle_refund(self, refund_id: RefundId, state: RefundState) -> None:
         """A pending refund settles, or a good one fails weeks later."""
         refund = self._refunds[refund_id]
+        if state is RefundState.FAILED and refund.answer.state is not state:
+            self._payments[refund.attempt_id].refunded -= refund.answer.amount.minor  # it is in the account again
         refund.answer = replace(refund.answer, state=state)
 
+    def refund_outside(self, attempt_id: AttemptId, amount: Money) -> str:
+        """Somebody refunds in the provider's own dashboard; the refund's name there."""
+        payment = self._payments[attempt_id]
+        payment.refunded += amount.minor
+        refund_ref = f"re_outside_{len(self._strangers) + 1}"
+        self._strangers.append(
+            Movement(
+                payment_ref=payment.payment_ref or "",
+                amount=amount,
+                created_at=self.clock(),
+                refund_ref=refund_ref,
+                refund_state=RefundState.SUCCEEDED,
+            )
+        )
+        self._emit("charge.refunded", payment)
+        return refund_ref
+
+    def plant_payment(self, amount: Money, *, attempt_id: AttemptId | None = None) -> str:
+        """A captured payment that none of our rows knows: the shop's other business, or one that we lost."""
+        payment_ref = f"pi_stranger_{len(self._strangers) + 1}"
+        self._strangers.append(
+            Movement(payment_ref, amount, self.clock(), attempt_id, Seen.CAPTURED, amount, Money.zero(amount.currency))
+        )
+        return payment_ref
+
+    def lose_refund(self, refund_id: RefundId) -> None:
+        """The provider shows a refund no more, as if it had never been."""
+        refund = self._refunds.pop(refund_id)
+        self._payments[refund.attempt_id].refunded -= refund.answer.amount.minor
+
+    def miscount(self, attempt_id: AttemptId, *, by: int) -> None:
+        """The provider took so many minor units more than it said."""
+        self._payments[attempt_id].captured += by
+
     def dispute(self, attempt_id: AttemptId) -> None:
-        self._payments[attempt_id].is_disputed = True
+        """The payer asks their bank for the money back."""
+        payment = self._payments[attempt_id]
+        amount = Money(payment.captured - payment.refunded, payment.order.amount.currency)
+        payment.dispute = Dispute(DisputeState.OPEN, amount)
+        self._emit("charge.dispute.created", payment)
+
+    def decide_dispute(self, attempt_id: AttemptId, state: DisputeState) -> None:
+        """The bank decides: for the merchant (won) or for the payer (lost)."""
+        payment = self._payments[attempt_id]
+        if payment.dispute is not None:
+            payment.dispute = Dispute(state, payment.dispute.amount)
+            self._emit("charge.dispute.closed", payment)
 
     def truth(self, attempt_id: AttemptId) -> Seen:
         payment = self._payments.get(attempt_id)
@@ -167,17 +264,53 @@ class Twin:
         def effect() -> PaymentPage:
             if order.amount < least_payable(order.amount.currency):
                 raise Refused("amount_too_small")
-            if order.attempt_id not in self._payments:
+            if order.attempt_id in self._payments:
+                self.doubled.append(order.attempt_id)
+            else:
                 page_ref = f"page_{len(self._payments) + 1}"
                 self._payments[order.attempt_id] = _Payment(order, page_ref, self.clock())
             return self._page(self._payments[order.attempt_id])
 
         return self._act("open_payment", key, repr(order), effect)
 
+    def authorize_saved(self, order: PaymentOrder, saved_ref: str, *, key: str, timeout_seconds: float) -> Observed:
+        def effect() -> Observed:
+            if order.amount < least_payable(order.amount.currency):
+                raise Refused("amount_too_small")
+            saved = self._saved.get(saved_ref)
+            if saved is None:
+                raise Refused("not_found")
+            if order.attempt_id in self._payments:
+                self.doubled.append(order.attempt_id)
+                return self._observed(self._payments[order.attempt_id])
+            payment = _Payment(order, None, self.clock(), saved_ref=saved_ref, card=saved.card)
+            self._payments[order.attempt_id] = payment
+            payment_ref = f"pi_off_session_{len(self._payments)}"
+            if saved.refusal is None:
+                self._reserve(payment, payment_ref, capture_window_off_session_seconds)
+                payment.is_under_review = saved.is_reviewed
+            else:
+                payment.payment_ref, payment.decline_reason = payment_ref, saved.refusal
+                is_absent = saved.refusal == "authentication_required"
+                payment.seen = Seen.ACTION if is_absent else Seen.DECLINED
+                self._emit("payment_intent.payment_failed", payment)
+            return self._observed(payment)
+
+        return self._act("authorize_saved", key, repr((order, saved_ref)), effect)
+
     def close_payment(self, ref: PaymentRef, *, key: str, timeout_seconds: float) -> Observed:
         def effect() -> Observed:
             payment = self._find(ref)
-            if payment is not None and payment.seen in (Seen.OPEN, Seen.DECLINED, Seen.ACTION):
+            if payment is None:
+                return self._observed(None)
+            if payment.seen is Seen.SAVED and payment.saved_ref is not None:
+                payment.seen = Seen.CANCELED
+                self._saved.pop(payment.saved_ref, None)
+                self._emit("payment_method.detached", payment)
+            elif payment.is_waiting and payment.page_ref is None:
+                payment.seen = Seen.CANCELED
+                self._emit("payment_intent.canceled", payment)
+            elif payment.is_waiting:
                 payment.seen = Seen.EXPIRED
                 self._emit("checkout.session.expired", payment)
             return self._observed(payment)
@@ -229,7 +362,7 @@ class Twin:
             payment = self._find(ref)
             if payment is None or payment.payment_ref is None:
                 raise Refused("not_found")
-            if payment.is_disputed:
+            if payment.dispute is not None and payment.dispute.state is not DisputeState.WON:
                 raise Refused("charge_disputed")
             if payment.captured - payment.refunded <= 0:
                 raise Refused("nothing_to_refund")
@@ -237,7 +370,7 @@ class Twin:
                 raise Refused("request_rejected")
             payment.refunded += amount.minor
             answer = RefundAnswer(f"re_{len(self._refunds) + 1}", RefundState.SUCCEEDED, amount)
-            self._refunds[refund_id] = _Refund(answer, payment.payment_ref)
+            self._refunds[refund_id] = _Refund(answer, payment.payment_ref, payment.order.attempt_id, self.clock())
             self.refunds.append((payment.order.attempt_id, amount.minor))
             return answer
 
@@ -267,12 +400,56 @@ class Twin:
             refund_id=RefundId(from_wire("ref", given["refund_id"])) if given["refund_id"] else None,
         )
 
-    def list_events(self, since: datetime, *, timeout_seconds: float, limit: int = 100) -> list[ProviderEvent]:
+    def list_events(
+        self, since: datetime, until: datetime | None = None, *, timeout_seconds: float
+    ) -> list[ProviderEvent]:
         forbid_in_transaction("twin list_events")
         self._read_fault("list_events")
-        return [event for event in self._events if event.created_at is None or event.created_at >= since][:limit]
+        return [
+            event
+            for event in self._events
+            if event.created_at is None or (event.created_at >= since and (until is None or event.created_at < until))
+        ]
+
+    def list_movements(self, since: datetime, until: datetime, *, timeout_seconds: float) -> Iterable[Movement]:
+        forbid_in_transaction("twin list_movements")
+        self._read_fault("list_movements")
+        found = [*map(self._payment_movement, self._payments), *map(self._refund_movement, self._refunds)]
+        return [
+            movement
+            for movement in (*found, *self._strangers)
+            if movement is not None and since <= movement.created_at < until
+        ]
 
     # --- helpers ---
+
+    def _payment_movement(self, attempt_id: AttemptId) -> Movement | None:
+        seen = self._observed(self._find(PaymentRef(attempt_id, self.clock())))
+        if seen.payment_ref is None or seen.amount is None:
+            return None
+        zero = Money.zero(seen.amount.currency)
+        return Movement(
+            payment_ref=seen.payment_ref,
+            amount=seen.amount,
+            created_at=self._payments[attempt_id].opened_at,
+            attempt_id=attempt_id,
+            seen=seen.seen,
+            captured=seen.captured or zero,
+            refunded=seen.refunded or zero,
+            is_disputed=seen.is_disputed,
+        )
+
+    def _refund_movement(self, refund_id: RefundId) -> Movement:
+        refund = self._refunds[refund_id]
+        return Movement(
+            payment_ref=refund.payment_ref,
+            amount=refund.answer.amount,
+            created_at=refund.made_at,
+            attempt_id=refund.attempt_id,
+            refund_ref=refund.answer.refund_ref,
+            refund_id=refund_id,
+            refund_state=refund.answer.state,
+        )
 
     def _act(self, method: str, key: str, request: str, effect: Callable[[], _T]) -> _T:
         """One call: a replayed key answers as the first time; a planned fault happens as it would in life."""
@@ -288,23 +465,26 @@ class Twin:
             self._late.append(lambda: self._once(key, f"{method} {request}", effect, swallow=True))
             raise OutcomeUnknown(what=method)
         if fault == "server_error":
-            self._answers.setdefault(key, (f"{method} {request}", OutcomeUnknown(what=method, is_answered=True)))
+            failure = OutcomeUnknown(what=method, is_answered=True)
+            self._answers.setdefault(key, (f"{method} {request}", failure, self.clock()))
         answer = self._once(key, f"{method} {request}", effect, swallow=False)
         if fault == "server_error_after":
             failure = OutcomeUnknown(what=method, is_answered=True)
-            self._answers[key] = (f"{method} {request}", failure)
+            self._answers[key] = (f"{method} {request}", failure, self.clock())
             raise failure
         if fault == "lost_answer":
             raise OutcomeUnknown(what=method)
         return answer
 
     def _once(self, key: str, request: str, effect: Callable[[], _T], *, swallow: bool) -> _T:
+        if key in self._answers and self.clock() - self._answers[key][2] >= timedelta(seconds=key_seconds):
+            del self._answers[key]
         if key not in self._answers:
             try:
-                self._answers[key] = (request, effect())
+                self._answers[key] = (request, effect(), self.clock())
             except Refused as refusal:
-                self._answers[key] = (request, refusal)
-        first, answer = self._answers[key]
+                self._answers[key] = (request, refusal, self.clock())
+        first, answer, _ = self._answers[key]
         if first != request and not swallow:
             raise Refused("key_reused")
         if isinstance(answer, Refused | OutcomeUnknown) and not swallow:
@@ -324,12 +504,22 @@ class Twin:
         now = self.clock()
         has_closed = payment.opened_at + timedelta(seconds=page_seconds) <= now
         has_lapsed = payment.capture_before is not None and payment.capture_before <= now
-        is_waiting = payment.seen in (Seen.OPEN, Seen.DECLINED, Seen.ACTION)
-        if (is_waiting and has_closed) or (payment.seen is Seen.AUTHORIZED and has_lapsed):
+        is_page = payment.is_waiting and payment.page_ref is not None
+        if (is_page and has_closed) or (payment.seen is Seen.AUTHORIZED and has_lapsed):
             payment.seen = Seen.EXPIRED
+        if payment.seen is Seen.SAVED and payment.saved_ref not in self._saved:
+            payment.seen = Seen.CANCELED
         return payment
 
+    def _reserve(self, payment: _Payment, payment_ref: str, seconds: int) -> None:
+        payment.seen = Seen.AUTHORIZED
+        payment.payment_ref = payment_ref
+        payment.capture_before = self.clock() + timedelta(seconds=seconds)
+        self._emit("payment_intent.amount_capturable_updated", payment)
+
     def _page(self, payment: _Payment) -> PaymentPage:
+        if payment.page_ref is None:
+            raise Refused("request_rejected")
         closes_at = payment.opened_at + timedelta(seconds=page_seconds)
         return PaymentPage(f"https://twin.test/{payment.page_ref}", payment.page_ref, closes_at, payment.payment_ref)
 
@@ -337,7 +527,8 @@ class Twin:
         if payment is None:
             return Observed(Seen.ABSENT)
         currency = payment.order.amount.currency
-        is_open = payment.seen in (Seen.OPEN, Seen.DECLINED, Seen.ACTION)
+        is_open = payment.is_waiting and payment.page_ref is not None
+        closes_at = payment.opened_at + timedelta(seconds=page_seconds) if payment.page_ref is not None else None
         return Observed(
             payment.seen,
             amount=payment.order.amount,
@@ -347,11 +538,12 @@ class Twin:
             page_ref=payment.page_ref,
             payment_ref=payment.payment_ref,
             page_url=f"https://twin.test/{payment.page_ref}" if is_open else None,
-            closes_at=payment.opened_at + timedelta(seconds=page_seconds),
+            closes_at=closes_at,
             decline_reason=payment.decline_reason,
             card=payment.card,
             is_under_review=payment.is_under_review,
-            is_disputed=payment.is_disputed,
+            saved_ref=payment.saved_ref,
+            dispute=payment.dispute,
         )
 
     def _emit(self, type: str, payment: _Payment) -> None:
@@ -360,7 +552,7 @@ class Twin:
                 id=f"evt_{len(self._events) + 1}",
                 type=type,
                 livemode=self.livemode,
-                object_ref=payment.payment_ref or payment.page_ref,
+                object_ref=payment.payment_ref or payment.page_ref or "",
                 attempt_id=payment.order.attempt_id,
                 payment_ref=payment.payment_ref,
                 page_ref=payment.page_ref,

@@ -7,7 +7,7 @@ import httpx2
 from groupbook.kit.database import forbid_in_transaction
 from groupbook.kit.errors import OutcomeUnknown, Refused, Unavailable
 from groupbook.kit.outbound import client
-from groupbook.notices.domain import Address
+from groupbook.notices.domain import Address, Message
 
 
 class DemoMessenger:
@@ -25,12 +25,12 @@ class DemoMessenger:
     def reaches(self, to: Address) -> bool:
         return self._is_configured and to.network == self._network and bool(to.subject)
 
-    def send(self, to: Address, *, text: str, link: str, key: str) -> None:
+    def send(self, to: Address, message: Message, *, key: str) -> None:
         forbid_in_transaction("sending a message")
         try:
             answer = self._client.post(
                 "/api/messages",
-                json={"to": to.subject, "text": text, "url": link},
+                json={"to": to.subject, "text": message.text, "url": message.link},
                 headers={"Idempotency-Key": key},
             )
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:

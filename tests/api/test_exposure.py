@@ -49,9 +49,10 @@ def client(saga: Saga) -> Iterator[TestClient]:
 def test_a_network_is_there_only_with_all_its_secrets(missing: str) -> None:
     secrets = dict.fromkeys(("client_secret", "launch_secret", "bot_token"), LONG)
     given = {f"demo_network_{name}": value for name, value in secrets.items()} | {"demo_network_url": "http://plaza"}
+    mail = {"smtp_url": "smtp://mail.example", "mail_from": "trips@example.org"}
 
     def channels(settings: dict[str, object]) -> set[str]:
-        made = outside(Settings.model_validate({"database_url": "", "secret_key": LONG} | settings))
+        made = outside(Settings.model_validate({"database_url": "", "secret_key": LONG} | mail | settings))
         return set(made.networks) | {f"messenger {messenger.channel}" for messenger in made.messengers}
 
     assert channels(dict(given)) == {"demo", "messenger demo", "messenger email"}

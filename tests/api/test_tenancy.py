@@ -260,6 +260,8 @@ def _sample(spec: dict[str, Any], schema: dict[str, Any]) -> Any:
             prefix = re.match(r"\^(\w+)_\[0-9a-f\]", schema.get("pattern", ""))
             if prefix:
                 return to_wire(prefix[1], new_id())
+            if schema.get("pattern") == "^[A-Z]{3}$":
+                return "EUR"
             by_format = {"date-time": "2030-01-01T00:00:00Z", "date": "2030-01-01"}
             return by_format.get(schema.get("format", ""), "x" * max(schema.get("minLength", 0), 3))
     return None
@@ -270,6 +272,6 @@ def test_a_worker_with_a_forged_merchant_finds_nothing(saga: Saga, stranger: Mer
         delivery_id = session.execute(text("SELECT id FROM webhook_delivery LIMIT 1")).scalar_one()
         notice_id = session.execute(text("SELECT id FROM notice LIMIT 1")).scalar_one()
     assert webhooks.deliver(saga.house.webhooks, stranger, delivery_id) is False
-    deps = notices.NoticeDeps(saga.database, [], trip_link=str)
+    deps = notices.NoticeDeps(saga.database, [], saga.house.sealer, "https://gb.example")
     assert notices.send(deps, stranger, notice_id) is False
     assert people.authenticate(saga.database, "x" * 43) is None

@@ -128,8 +128,8 @@ def test_a_booking_that_comes_to_nothing_gives_the_code_back(own10: Callable[...
     assert (house.booking().total.minor, shop.counted()) == (9_500, (1, ["released", "reserved"]))
 
 
-def test_a_parked_booking_keeps_its_code(own10: Callable[..., CodeSaga]) -> None:
-    """The merchant will not take the order back, so a person must look; until then nobody else gets the code."""
+def test_a_booking_that_its_merchant_keeps_keeps_its_code(own10: Callable[..., CodeSaga]) -> None:
+    """The merchant will not take a paid order back: it stays booked, and nobody else gets the code."""
     shop = own10("ada", uses_max=1)
     house = shop.saga
     shop.enter(house.friends["ada"])
@@ -139,7 +139,7 @@ def test_a_parked_booking_keeps_its_code(own10: Callable[..., CodeSaga]) -> None
     house.merchant_twin.provoke("cancel", "not_cancelable")
     bookings.cancel_booking(house.database, house.friends["ada"], booking_id)
     house.run_until_quiet()
-    assert (house.booking().state, shop.counted()) == (BookingState.PARKED, (1, ["redeemed"]))
+    assert (house.booking().state, shop.counted()) == (BookingState.BOOKED, (1, ["redeemed"]))
 
 
 def test_hearing_everything_twice_counts_once(own10: Callable[..., CodeSaga]) -> None:

@@ -16,11 +16,12 @@ from groupbook.bookings.domain import (
     BookingState,
     NobodyTravels,
     NotOrganizer,
-    NotParked,
 )
 from groupbook.kit.money import Money
+from groupbook.merchants.domain import Capabilities
 from groupbook.payments.domain import PortionNotFound, PortionState
 from groupbook.trips.domain import MembersShown, Privacy
+from tests.support.operators import OPS
 from tests.support.saga import OFFER, Saga
 
 MakeSaga = Callable[..., Saga]
@@ -351,7 +352,7 @@ def test_the_deadline_leaves_room_before_the_hold_ends(saga: MakeSaga) -> None:
 
 
 def test_an_authorization_that_goes_away_while_the_merchant_thinks_unwinds_the_order(saga: MakeSaga) -> None:
-    """P5: confirmed at last, but Bo's authorization is gone: the order is taken back and nobody pays."""
+    """P5: confirmed at last, but Bo's authorization is gone and Bo does not pay again: nobody pays."""
     house = saga("ada", "bo")
     house.open()
     house.run_until_quiet()
@@ -364,6 +365,9 @@ def test_an_authorization_that_goes_away_while_the_merchant_thinks_unwinds_the_o
     with house.database.begin(house.merchant_id) as session:
         payments.observe_all(session, booking_id)
     house.merchant_twin._troubles.clear()
+    house.run_until_quiet()
+    assert house.booking().state is BookingState.RECOVERING
+    house.travel(hours=25)
     house.run_until_quiet()
     assert house.booking().state is BookingState.REFUNDED
     assert house.merchant_twin.live_orders() == []
@@ -378,12 +382,21 @@ def test_one_stuck_booking_is_parked_and_holds_up_no_other(saga: MakeSaga) -> No
     quote_id = house.booking().quote_id
     house.execute("UPDATE booking SET quote_id = gen_random_uuid()")
     house.run_until_quiet()
-    assert bookings.parked_bookings(house.database, house.merchant_id) == [(booking_id, "quote_not_found", "placing")]
+    (waiting,) = bookings.list_parked(house.database, house.merchant_id).bookings
+    assert waiting.stopped is not None
+    assert (waiting.id, waiting.stopped.cause, waiting.stopped.was) == (
+        booking_id,
+        "quote_not_found",
+        BookingState.PLACING,
+    )
     assert house.facts("booking.parked") == 1
     house.execute(f"UPDATE booking SET quote_id = '{quote_id}'")
-    assert bookings.resume_booking(house.database, house.merchant_id, booking_id) is BookingState.OPEN
-    with pytest.raises(NotParked):
-        bookings.resume_booking(house.database, house.merchant_id, booking_id)
+    assert bookings.resume_booking(house.database, house.merchant_id, booking_id, OPS) == bookings.Resumed(
+        BookingState.OPEN, was_parked=True, calls=0, stopped=None
+    )
+    assert bookings.resume_booking(house.database, house.merchant_id, booking_id, OPS) == bookings.Resumed(
+        BookingState.OPEN, was_parked=False, calls=0, stopped=None
+    )
     house.pay("ada")
     house.pay("bo")
     assert house.booking().state is BookingState.BOOKED
@@ -447,3 +460,27 @@ def test_somebody_who_logs_in_while_paying_keeps_the_seat_that_is_booked(saga: M
         house.pay(name)
     (ticket,) = bookings.read_tickets(house.database, person, house.booking().id)
     assert (house.booking().state, ticket.member_id) == (BookingState.BOOKED, house.members["bo"])
+
+
+def test_the_sweep_looks_at_what_is_due_and_at_nothing_else(saga: MakeSaga) -> None:
+    """Once after each step, then at the next moment that matters, and after an hour in any case."""
+    house = saga("ada", "bo")
+    house.offer_capabilities(Capabilities(holds=False))
+    house.settle(collection_window_seconds=3 * 3600)
+    house.open()
+    house.run_until_quiet()
+    house.pay("ada")
+
+    def looks() -> list[int]:
+        return [bookings.sweep(house.database, house.merchant_id) for _ in range(2)]
+
+    assert looks() == [0, 0]
+    house.travel(minutes=50)
+    assert looks() == [0, 0]
+    house.travel(minutes=11)
+    assert looks() == [1, 0]
+    house.travel(hours=2)
+    assert looks()[0] == 1
+    assert house.booking().state is BookingState.FREEZING
+    house.run_until_quiet()
+    assert (house.booking().state, looks()) == (BookingState.ABORTED, [0, 0])

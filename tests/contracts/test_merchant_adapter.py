@@ -14,8 +14,28 @@ import pytest
 
 from groupbook.kit.errors import OutcomeUnknown, Unavailable
 from groupbook.kit.money import Money
-from groupbook.offers.domain import Criteria, Leg, OccasionDraft, OfferDraft, Place, Traveler
-from groupbook.offers.ports import HoldRequest, MerchantAdapter, MerchantRefused, OrderRequest, PricedTraveler
+from groupbook.offers.domain import (
+    CancelMember,
+    Change,
+    Criteria,
+    Leg,
+    OccasionDraft,
+    OfferDraft,
+    Place,
+    ReplaceMember,
+    Reprice,
+    Traveler,
+)
+from groupbook.offers.ports import (
+    ConfirmedOrder,
+    HoldRequest,
+    MerchantAdapter,
+    MerchantRefused,
+    OrderChange,
+    OrderRequest,
+    PendingOrder,
+    PricedTraveler,
+)
 from integrations.merchants.http import http_merchant
 from integrations.merchants.twin import EPOCH, TwinMerchant, member
 from tests.support.kestrel import TOKEN, kestrel
@@ -33,6 +53,7 @@ class Rig:
     provoke: Callable[[str, str], None]
     land_zombies: Callable[[], None]
     let_holds_expire: Callable[[], None]
+    let_pending_be_decided: Callable[[], None]
 
 
 @contextmanager
@@ -52,6 +73,7 @@ def twin_rig(state: Path) -> Iterator[Rig]:
         provoke=twin.provoke,  # type: ignore[arg-type]  # the contract's words are a subset of the twin's
         land_zombies=twin.land_zombies,
         let_holds_expire=lambda: twin.advance(7200),
+        let_pending_be_decided=twin.decide,
     )
 
 
@@ -65,12 +87,17 @@ def http_rig(state: Path) -> Iterator[Rig]:
             with agency.store.write() as connection:
                 connection.execute("UPDATE hold SET expires = ?", (int(time.time()) - 1,))
 
+        def let_pending_be_decided() -> None:
+            with agency.store.write() as connection:
+                connection.execute("UPDATE sale SET ready = created")
+
         yield Rig(
             adapter=adapter,
             offer=offer,
             provoke=agency.provoke,
             land_zombies=lambda: time.sleep(PATIENCE * 2.5),
             let_holds_expire=let_holds_expire,
+            let_pending_be_decided=let_pending_be_decided,
         )
 
 
@@ -109,8 +136,23 @@ def held(rig: Rig, timeout_seconds: float = TIMEOUT) -> None:
     rig.adapter.place_hold(hold_request(rig.offer), key="hold:1", timeout_seconds=timeout_seconds)
 
 
-def confirmed(rig: Rig, hold: str | None = "hld_1", timeout_seconds: float = TIMEOUT) -> None:
-    rig.adapter.confirm(order_request(rig.offer, hold=hold), key="confirm:1", timeout_seconds=timeout_seconds)
+def confirmed(rig: Rig, hold: str | None = "hld_1", timeout_seconds: float = TIMEOUT) -> ConfirmedOrder:
+    order = rig.adapter.confirm(order_request(rig.offer, hold=hold), key="confirm:1", timeout_seconds=timeout_seconds)
+    assert isinstance(order, ConfirmedOrder)
+    return order
+
+
+def amended(
+    rig: Rig, change: Change, total_max: int, ref: str = "amd_1", timeout_seconds: float = TIMEOUT
+) -> ConfirmedOrder:
+    asked = OrderChange(ref, change, Money(total_max, "EUR"))
+    return rig.adapter.amend("ord_1", asked, key=f"amend:{ref}", timeout_seconds=timeout_seconds)
+
+
+def seats_left(rig: Rig) -> int:
+    left = rig.adapter.read_offer(rig.offer.ref, timeout_seconds=TIMEOUT).seats_left
+    assert left is not None
+    return left
 
 
 def test_offers_are_found_and_read_again(rig: Rig) -> None:
@@ -197,7 +239,7 @@ def test_a_hold_expires_and_cannot_be_ordered(rig: Rig) -> None:
 
 def test_a_confirm_sells_the_held_places_once(rig: Rig) -> None:
     placed = rig.adapter.place_hold(hold_request(rig.offer), key="hold:1", timeout_seconds=TIMEOUT)
-    first = rig.adapter.confirm(order_request(rig.offer), key="confirm:1", timeout_seconds=TIMEOUT)
+    first = confirmed(rig)
     again = rig.adapter.confirm(order_request(rig.offer), key="confirm:2", timeout_seconds=TIMEOUT)
     assert again == first
     assert set(first.seats) == set(placed.seats)
@@ -210,8 +252,7 @@ def test_a_confirm_sells_the_held_places_once(rig: Rig) -> None:
 
 
 def test_without_a_hold_the_places_are_found_at_the_order(rig: Rig) -> None:
-    order = rig.adapter.confirm(order_request(rig.offer, hold=None), key="confirm:1", timeout_seconds=TIMEOUT)
-    assert len(order.seats) == 4
+    assert len(confirmed(rig, hold=None).seats) == 4
 
 
 def test_a_canceled_order_is_a_tombstone(rig: Rig) -> None:
@@ -334,3 +375,220 @@ def test_two_legs_are_held_and_sold_as_one(rig: Rig) -> None:
         (leg, member(index)) for leg in (0, 1) for index in (1, 2, 3)
     ]
     assert placed.expires_at.astimezone(UTC) > datetime(2020, 1, 1, tzinfo=UTC)
+
+
+# --- time -----------------------------------------------------------------------------------------------
+
+
+def test_a_hold_is_kept_longer_and_never_shorter(rig: Rig) -> None:
+    placed = rig.adapter.place_hold(hold_request(rig.offer), key="hold:1", timeout_seconds=TIMEOUT)
+    until = placed.expires_at + timedelta(minutes=30)
+    for key in ("extend:1", "extend:1", "extend:2"):  # the end is an instant: asked again, nothing is added
+        longer = rig.adapter.extend_hold("hld_1", until=until, key=key, timeout_seconds=TIMEOUT)
+        assert (longer.expires_at, longer.seats, longer.merchant_ref) == (until, placed.seats, placed.merchant_ref)
+    sooner = placed.expires_at - timedelta(minutes=5)
+    kept = rig.adapter.extend_hold("hld_1", until=sooner, key="extend:3", timeout_seconds=TIMEOUT)
+    assert kept.expires_at == until
+    seen = rig.adapter.observe_hold("hld_1", timeout_seconds=TIMEOUT)
+    assert (seen.state, seen.placed) == ("live", longer)
+
+
+def test_a_refused_extension_leaves_the_old_end(rig: Rig) -> None:
+    placed = rig.adapter.place_hold(hold_request(rig.offer), key="hold:1", timeout_seconds=TIMEOUT)
+    rig.provoke("extend", "not_allowed")
+    until = placed.expires_at + timedelta(minutes=30)
+    with pytest.raises(MerchantRefused) as refused:
+        rig.adapter.extend_hold("hld_1", until=until, key="extend:1", timeout_seconds=TIMEOUT)
+    assert refused.value.reason == "not_allowed"
+    assert rig.adapter.observe_hold("hld_1", timeout_seconds=TIMEOUT).placed == placed
+
+
+def test_a_lost_extension_is_found_by_asking_again(rig: Rig) -> None:
+    placed = rig.adapter.place_hold(hold_request(rig.offer), key="hold:1", timeout_seconds=TIMEOUT)
+    until = placed.expires_at + timedelta(minutes=30)
+    rig.provoke("extend", "lost_answer")
+    with pytest.raises(OutcomeUnknown):
+        rig.adapter.extend_hold("hld_1", until=until, key="extend:1", timeout_seconds=PATIENCE)
+    rig.land_zombies()
+    again = rig.adapter.extend_hold("hld_1", until=until, key="extend:1", timeout_seconds=TIMEOUT)
+    assert again.expires_at == until
+
+
+def test_an_extension_that_lands_behind_the_release_keeps_nothing(rig: Rig) -> None:
+    before = seats_left(rig)
+    placed = rig.adapter.place_hold(hold_request(rig.offer), key="hold:1", timeout_seconds=TIMEOUT)
+    until = placed.expires_at + timedelta(minutes=30)
+    rig.provoke("extend", "late_effect")
+    with pytest.raises(OutcomeUnknown):
+        rig.adapter.extend_hold("hld_1", until=until, key="extend:1", timeout_seconds=TIMEOUT)
+    rig.adapter.release_hold("hld_1", key="release:1", timeout_seconds=TIMEOUT)
+    rig.land_zombies()
+    assert rig.adapter.observe_hold("hld_1", timeout_seconds=TIMEOUT).state == "released"
+    assert seats_left(rig) == before
+    with pytest.raises(MerchantRefused) as refused:
+        rig.adapter.extend_hold("hld_1", until=until, key="extend:2", timeout_seconds=TIMEOUT)
+    assert refused.value.reason == "canceled"
+
+
+def test_what_is_over_is_not_extended(rig: Rig) -> None:
+    placed = rig.adapter.place_hold(hold_request(rig.offer), key="hold:1", timeout_seconds=TIMEOUT)
+    rig.let_holds_expire()
+    until = placed.expires_at + timedelta(hours=9)
+    with pytest.raises(MerchantRefused) as refused:
+        rig.adapter.extend_hold("hld_1", until=until, key="extend:1", timeout_seconds=TIMEOUT)
+    assert refused.value.reason == "hold_expired"
+
+
+# --- the price and the party of the order ---------------------------------------------------------------
+
+
+def test_a_price_that_fell_is_what_the_order_costs(rig: Rig) -> None:
+    held(rig)
+    agreed = total(party(rig.offer, 4, discount=100))
+    rig.provoke("confirm", "price_dropped")
+    order = confirmed(rig)
+    assert order.total == agreed - Money(400, "EUR")
+    assert rig.adapter.observe_order("ord_1", timeout_seconds=TIMEOUT).confirmed == order
+
+
+def test_a_fare_that_fell_since_the_quote_is_no_refusal(rig: Rig) -> None:
+    """We priced from a higher fare than the merchant's own of today."""
+    full = rig.offer.fares["saver"] + Money(250, "EUR")
+    travelers = tuple(replace(one, full_fare=full, price=full) for one in party(rig.offer, 2))
+    request = OrderRequest("ord_1", None, rig.offer.ref, total(travelers), travelers)
+    order = rig.adapter.confirm(request, key="confirm:1", timeout_seconds=TIMEOUT)
+    assert isinstance(order, ConfirmedOrder)
+    assert order.total == total(party(rig.offer, 2))
+
+
+def test_an_order_says_what_it_costs_when_that_is_more_than_was_agreed(rig: Rig) -> None:
+    """A merchant that does this is dishonest or broken; what it said must reach us as it was said."""
+    held(rig)
+    rig.provoke("confirm", "overcharged")
+    assert confirmed(rig).total == total(party(rig.offer, 4, discount=100)) + Money(4 * 500, "EUR")
+
+
+def test_a_smaller_party_than_held_leaves_places_for_others(rig: Rig) -> None:
+    before = seats_left(rig)
+    placed = rig.adapter.place_hold(hold_request(rig.offer, 4), key="hold:1", timeout_seconds=TIMEOUT)
+    order = rig.adapter.confirm(order_request(rig.offer, 3), key="confirm:1", timeout_seconds=TIMEOUT)
+    assert isinstance(order, ConfirmedOrder)
+    assert set(order.seats) == {seat for seat in placed.seats if seat.member_id != member(4)}
+    assert seats_left(rig) == before - 3
+
+
+def test_a_larger_party_than_held_gets_the_held_places_and_free_ones(rig: Rig) -> None:
+    before = seats_left(rig)
+    placed = rig.adapter.place_hold(hold_request(rig.offer, 2), key="hold:1", timeout_seconds=TIMEOUT)
+    order = rig.adapter.confirm(order_request(rig.offer, 3), key="confirm:1", timeout_seconds=TIMEOUT)
+    assert isinstance(order, ConfirmedOrder)
+    assert set(placed.seats) < set(order.seats)
+    assert len({(seat.coach, seat.place) for seat in order.seats}) == 3
+    assert seats_left(rig) == before - 3
+
+
+# --- later ----------------------------------------------------------------------------------------------
+
+
+def test_an_order_may_be_answered_later(rig: Rig) -> None:
+    held(rig)
+    rig.provoke("confirm", "pending")
+    answer = rig.adapter.confirm(order_request(rig.offer), key="confirm:1", timeout_seconds=TIMEOUT)
+    assert isinstance(answer, PendingOrder)
+    seen = rig.adapter.observe_order("ord_1", timeout_seconds=TIMEOUT)
+    assert (seen.state, seen.confirmed, seen.merchant_ref) == ("pending", None, answer.merchant_ref)
+    rig.let_pending_be_decided()
+    order = rig.adapter.observe_order("ord_1", timeout_seconds=TIMEOUT).confirmed
+    assert order is not None
+    assert (order.merchant_ref, len(order.tickets)) == (answer.merchant_ref, 4)
+
+
+def test_a_pending_order_can_be_canceled_for_good(rig: Rig) -> None:
+    before = seats_left(rig)
+    rig.provoke("confirm", "pending")
+    rig.adapter.confirm(order_request(rig.offer, hold=None), key="confirm:1", timeout_seconds=TIMEOUT)
+    rig.adapter.cancel("ord_1", key="cancel:1", timeout_seconds=TIMEOUT)
+    rig.let_pending_be_decided()
+    assert rig.adapter.observe_order("ord_1", timeout_seconds=TIMEOUT).state == "canceled"
+    assert seats_left(rig) == before
+
+
+# --- changes of an order that stands --------------------------------------------------------------------
+
+
+def test_one_member_is_taken_off_and_the_others_pay_no_more(rig: Rig) -> None:
+    before = seats_left(rig)
+    order = confirmed(rig, hold=None)
+    agreed = total(party(rig.offer, 4, discount=100))
+    own = rig.offer.fares["saver"] - Money(100, "EUR")
+    for _ in range(2):  # the same change again changes nothing
+        changed = amended(rig, CancelMember(member(2)), agreed.minor)
+        assert changed.total == agreed - own
+        assert {ticket.member_id for ticket in changed.tickets} == {member(1), member(3), member(4)}
+        assert set(changed.seats) == {seat for seat in order.seats if seat.member_id != member(2)}
+        assert seats_left(rig) == before - 3
+    assert rig.adapter.observe_order("ord_1", timeout_seconds=TIMEOUT).confirmed == changed
+
+
+def test_a_friend_takes_the_place_of_another(rig: Rig) -> None:
+    order = confirmed(rig, hold=None)
+    agreed = total(party(rig.offer, 4, discount=100))
+    changed = amended(rig, ReplaceMember(member(2), Traveler(member(9), "Bo")), agreed.minor)
+    assert changed.total == agreed
+    place = {(seat.coach, seat.place) for seat in order.seats if seat.member_id == member(2)}
+    assert {(seat.coach, seat.place) for seat in changed.seats if seat.member_id == member(9)} == place
+    codes = {ticket.code for ticket in order.tickets}
+    (fresh,) = [ticket for ticket in changed.tickets if ticket.member_id == member(9)]
+    assert fresh.code not in codes
+    assert {ticket.member_id for ticket in changed.tickets} == {member(index) for index in (1, 3, 4, 9)}
+
+
+def test_an_order_is_sold_at_a_new_total(rig: Rig) -> None:
+    order = confirmed(rig, hold=None)
+    changed = amended(rig, Reprice(Money(20_000, "EUR")), 20_000)
+    assert (changed.total, changed.seats, changed.tickets) == (Money(20_000, "EUR"), order.seats, order.tickets)
+
+
+@pytest.mark.parametrize("reason", ["not_allowed", "price_changed"])
+def test_a_refused_change_changes_nothing(rig: Rig, reason: str) -> None:
+    order = confirmed(rig, hold=None)
+    before = seats_left(rig)
+    agreed = total(party(rig.offer, 4, discount=100))
+    rig.provoke("amend", reason)
+    with pytest.raises(MerchantRefused) as refused:
+        amended(rig, ReplaceMember(member(2), Traveler(member(9), "Bo")), agreed.minor)
+    assert refused.value.reason == reason
+    assert refused.value.new_total == (agreed + Money(500, "EUR") if reason == "price_changed" else None)
+    assert rig.adapter.observe_order("ord_1", timeout_seconds=TIMEOUT).confirmed == order
+    assert seats_left(rig) == before
+
+
+def test_a_stranger_cannot_be_taken_off(rig: Rig) -> None:
+    order = confirmed(rig, hold=None)
+    with pytest.raises(MerchantRefused) as refused:
+        amended(rig, CancelMember(member(9)), 99_999)
+    assert refused.value.reason == "invalid_traveler"
+    assert rig.adapter.observe_order("ord_1", timeout_seconds=TIMEOUT).confirmed == order
+
+
+@pytest.mark.parametrize("trouble", ["lost_answer", "late_effect"])
+def test_a_change_whose_answer_is_lost_is_made_once(rig: Rig, trouble: str) -> None:
+    confirmed(rig, hold=None)
+    before = seats_left(rig)
+    agreed = total(party(rig.offer, 4, discount=100))
+    rig.provoke("amend", trouble)
+    with pytest.raises(OutcomeUnknown):
+        amended(rig, CancelMember(member(2)), agreed.minor, timeout_seconds=PATIENCE)
+    first = amended(rig, CancelMember(member(2)), agreed.minor)
+    rig.land_zombies()
+    assert rig.adapter.observe_order("ord_1", timeout_seconds=TIMEOUT).confirmed == first
+    assert seats_left(rig) == before + 1
+
+
+def test_a_canceled_order_is_not_changed(rig: Rig) -> None:
+    confirmed(rig, hold=None)
+    rig.adapter.cancel("ord_1", key="cancel:1", timeout_seconds=TIMEOUT)
+    with pytest.raises(MerchantRefused) as refused:
+        amended(rig, CancelMember(member(2)), 99_999)
+    assert refused.value.reason == "canceled"
+    assert rig.adapter.observe_order("ord_1", timeout_seconds=TIMEOUT).state == "canceled"

@@ -5,33 +5,39 @@ A channel joins by one line in `CHANNELS`.
 
 from __future__ import annotations
 
-import re
 import socket
-import socketserver
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
-from typing import cast
 
 import pytest
 
 from groupbook.kit.database import Database
 from groupbook.kit.errors import InvariantBroken, Refused, Unavailable
 from groupbook.kit.ids import MerchantId, new_id
-from groupbook.notices.domain import Address
+from groupbook.notices.domain import Address, Message
 from groupbook.notices.ports import Messenger
 from integrations.demo.network.cast import BY_HANDLE
 from integrations.social.demo_messages import DemoMessenger
 from integrations.social.mail import Mailer
+from integrations.social.mail_folder import FolderMailer
 from integrations.social.messages_twin import TwinMessenger
+from tests.support.mailbox import mailbox
 from tests.support.plaza import BOT_TOKEN, plaza
 
 TEXT = "Été à Marseille 🎉: your ticket is here."
 LINK = "https://gb.example/t/trip_1"
+MESSAGE = Message(
+    subject="Your ticket is here: Été à Marseille 🎉",
+    text=TEXT,
+    link=LINK,
+    plain=f"{TEXT}\n\n{LINK}\n",
+    html=f"<p>{TEXT}</p>",
+    stop_url="https://gb.example/mail/token",
+)
 
 
 @dataclass
@@ -53,7 +59,7 @@ def twin_world(folder: Path) -> Iterator[World]:
         Address("demo", "app", "ana"),
         Address("demo", "app", "nobody"),
         TwinMessenger(is_down=True),
-        lambda: [(text, link) for _, text, link in twin.sent.values()],
+        lambda: [(message.text, message.link) for _, message in twin.sent.values()],
     )
 
 
@@ -80,60 +86,40 @@ def plaza_world(folder: Path) -> Iterator[World]:
         away.close()
 
 
-class _Mailbox(socketserver.StreamRequestHandler):
-    """The least of RFC 5321 that a client needs; `nobody@…` is refused for good."""
-
-    def handle(self) -> None:
-        mails = cast("_MailServer", self.server).mails
-        self._say("220 mail.test")
-        while line := self.rfile.readline().decode().strip():
-            verb = line[:4].upper()
-            if verb == "DATA":
-                self._say("354 go on")
-                lines = []
-                while (part := self.rfile.readline()) != b".\r\n":
-                    lines.append(part.removeprefix(b"."))
-                mail = message_from_bytes(b"".join(lines), policy=policy.default)
-                mails[str(mail["Message-ID"])] = mail
-                self._say("250 taken")
-            elif verb == "QUIT":
-                self._say("221 bye")
-                return
-            else:
-                self._say("550 no such mailbox" if verb == "RCPT" and "nobody@" in line else "250 mail.test")
-
-    def _say(self, line: str) -> None:
-        self.wfile.write(f"{line}\r\n".encode())
-
-
-class _MailServer(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-    allow_reuse_address = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Mailbox)
-        self.mails: dict[str, EmailMessage] = {}
-
-
 @contextmanager
 def mail_world(folder: Path) -> Iterator[World]:
-    with _MailServer() as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-
-        def inbox() -> list[tuple[str, str]]:
-            bodies = [mail.get_content() for mail in server.mails.values()]
-            return [cast("tuple[str, str]", tuple(re.split(r"\s*\n\s*\n", body.strip()))) for body in bodies]
-
+    with mailbox(folder) as box:
+        box.answers["nobody@example.org"] = "550 5.1.1 no such mailbox"
         yield World(
-            Mailer(url=f"smtp://127.0.0.1:{server.server_address[1]}", sender="trips@gb.example"),
+            Mailer(url=box.url, sender="trips@gb.example"),
             Address("demo", "app", "ana", "ana@example.org"),
             Address("demo", "app", "nobody", "nobody@example.org"),
             Mailer(url=f"smtp://127.0.0.1:{_closed_port()}", sender="trips@gb.example", timeout_seconds=1),
-            inbox,
+            lambda: [_read(mail) for mail in {str(mail["Message-ID"]): mail for mail in box.mails}.values()],
         )
-        server.shutdown()
-        thread.join(5)
+
+
+@contextmanager
+def folder_world(folder: Path) -> Iterator[World]:
+    kept = folder / "mails"
+    blocked = folder / "a-file"
+    blocked.write_text("in the way")
+    yield World(
+        FolderMailer(folder=kept, sender="trips@gb.example"),
+        Address("demo", "app", "ana", "ana@example.org"),
+        Address("demo", "app", "nobody", "nobody@example.org\nBcc: all@example.org"),
+        FolderMailer(folder=blocked, sender="trips@gb.example"),
+        lambda: [
+            _read(message_from_bytes(path.read_bytes(), policy=policy.default)) for path in sorted(kept.glob("*.eml"))
+        ],
+    )
+
+
+def _read(mail: EmailMessage) -> tuple[str, str]:
+    body = mail.get_body(("plain",))
+    assert body is not None
+    text, _, link = body.get_content().replace("\r\n", "\n").strip().partition("\n\n")
+    return text, link
 
 
 def _closed_port() -> int:
@@ -146,6 +132,7 @@ CHANNELS: dict[str, Callable[[Path], AbstractContextManager[World]]] = {
     "twin": twin_world,
     "demo": plaza_world,
     "email": mail_world,
+    "folder": folder_world,
 }
 
 
@@ -157,22 +144,22 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 
 def test_a_message_arrives_and_the_same_key_is_one_message(world: World) -> None:
     assert world.messenger.reaches(world.ana)
-    world.messenger.send(world.ana, text=TEXT, link=LINK, key="notice:1")
-    world.messenger.send(world.ana, text=TEXT, link=LINK, key="notice:1")
+    world.messenger.send(world.ana, MESSAGE, key="notice:1")
+    world.messenger.send(world.ana, MESSAGE, key="notice:1")
     assert world.inbox() == [(TEXT, LINK)]
-    world.messenger.send(world.ana, text=TEXT, link=LINK, key="notice:2")
+    world.messenger.send(world.ana, MESSAGE, key="notice:2")
     assert len(world.inbox()) == 2
 
 
 def test_who_cannot_be_reached_is_refused_for_good(world: World) -> None:
     with pytest.raises(Refused):
-        world.messenger.send(world.stranger, text=TEXT, link=LINK, key="notice:1")
+        world.messenger.send(world.stranger, MESSAGE, key="notice:1")
     assert world.inbox() == []
 
 
 def test_a_channel_that_is_away_has_sent_nothing(world: World) -> None:
     with pytest.raises(Unavailable):
-        world.unreachable.send(world.ana, text=TEXT, link=LINK, key="notice:1")
+        world.unreachable.send(world.ana, MESSAGE, key="notice:1")
 
 
 def test_it_reaches_its_own_addresses_only(world: World) -> None:
@@ -181,7 +168,7 @@ def test_it_reaches_its_own_addresses_only(world: World) -> None:
 
 def test_nothing_is_sent_inside_a_transaction(world: World, database: Database) -> None:
     with database.begin(MerchantId(new_id())), pytest.raises(InvariantBroken):
-        world.messenger.send(world.ana, text=TEXT, link=LINK, key="notice:1")
+        world.messenger.send(world.ana, MESSAGE, key="notice:1")
     assert world.inbox() == []
 
 
@@ -189,3 +176,4 @@ def test_what_is_not_configured_reaches_nobody() -> None:
     ana = Address("demo", "groupbook", "ana", "ana@example.org")
     assert not DemoMessenger(base_url="", token="").reaches(ana)
     assert not Mailer(url="", sender="").reaches(ana)
+    assert not FolderMailer(folder=Path("mails"), sender="").reaches(Address("demo", "groupbook", "ana"))

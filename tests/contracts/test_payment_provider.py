@@ -1,16 +1,12 @@
 """One contract for every payment provider, run on the twin and on the Stripe adapter against the sandbox.
 
-With `STRIPE_TEST_KEY` nothing here changes: Stripe itself has no way to type a card without a browser, so that run
-belongs to the browser journeys.
+With `GROUPBOOK_TEST_STRIPE_KEY` it runs on Stripe itself, too (docs/stripe.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any, Protocol
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -18,175 +14,8 @@ from groupbook.kit.errors import OutcomeUnknown, Refused, Unavailable
 from groupbook.kit.ids import AttemptId, RefundId, new_id
 from groupbook.kit.money import Money
 from groupbook.payments.domain import RefundState
-from groupbook.payments.ports import (
-    REFUSALS,
-    EventRejected,
-    PaymentOrder,
-    PaymentPage,
-    PaymentProvider,
-    PaymentRef,
-    Seen,
-)
-from integrations.payments.stripe import StripeProvider, connect
-from integrations.payments.twin import Twin
-from tests.support.payments import API_KEY, CHALLENGED, OK, POOR, WEBHOOK_SECRET, RunningSandbox, running
-
-SECONDS = 5.0
-EUR = "EUR"
-
-
-class Bench(Protocol):
-    """A provider under test and the people around it."""
-
-    @property
-    def provider(self) -> PaymentProvider: ...
-
-    def now(self) -> datetime: ...
-    def authorize(self, order: PaymentOrder, page: PaymentPage) -> None: ...
-    def decline(self, order: PaymentOrder, page: PaymentPage) -> None: ...
-    def challenge(self, order: PaymentOrder, page: PaymentPage) -> None: ...
-    def lapse(self, ref: PaymentRef) -> None: ...
-    def lose_answer(self, method: str) -> None: ...
-    def server_error(self, method: str) -> None: ...
-    def rate_limit(self, method: str) -> None: ...
-    def message(self, ref: PaymentRef) -> tuple[dict[str, str], bytes]: ...
-
-
-@dataclass
-class TwinBench:
-    provider: Twin
-
-    def now(self) -> datetime:
-        return self.provider.clock()
-
-    def authorize(self, order: PaymentOrder, page: PaymentPage) -> None:
-        self.provider.authorize(order.attempt_id)
-
-    def decline(self, order: PaymentOrder, page: PaymentPage) -> None:
-        self.provider.decline(order.attempt_id)
-
-    def challenge(self, order: PaymentOrder, page: PaymentPage) -> None:
-        self.provider.challenge(order.attempt_id)
-
-    def lapse(self, ref: PaymentRef) -> None:
-        self.provider.lapse(ref.attempt_id)
-
-    def lose_answer(self, method: str) -> None:
-        self.provider.plan(method, "lost_answer")
-
-    def server_error(self, method: str) -> None:
-        self.provider.plan(method, "server_error")
-
-    def rate_limit(self, method: str) -> None:
-        self.provider.plan(method, "unavailable")
-
-    def message(self, ref: PaymentRef) -> tuple[dict[str, str], bytes]:
-        found = self.provider.list_events(ref.opened_at - timedelta(days=1), timeout_seconds=SECONDS)
-        return self.provider.event(next(event for event in found if event.attempt_id == ref.attempt_id))
-
-
-_OPERATIONS = {
-    "open_payment": "checkout.sessions.create",
-    "close_payment": "checkout.sessions.expire",
-    "observe": "checkout.sessions.retrieve",
-    "capture": "payment_intents.capture",
-    "void": "payment_intents.cancel",
-    "refund": "refunds.create",
-}
-
-
-@dataclass
-class StripeBench:
-    provider: StripeProvider
-    sandbox: RunningSandbox
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def authorize(self, order: PaymentOrder, page: PaymentPage) -> None:
-        self.sandbox.type_card(page.url, OK)
-
-    def decline(self, order: PaymentOrder, page: PaymentPage) -> None:
-        self.sandbox.type_card(page.url, POOR)
-
-    def challenge(self, order: PaymentOrder, page: PaymentPage) -> None:
-        self.sandbox.type_card(page.url, CHALLENGED)
-
-    def lapse(self, ref: PaymentRef) -> None:
-        assert ref.payment_ref is not None
-        self.sandbox.lapse(ref.payment_ref)
-
-    def lose_answer(self, method: str) -> None:
-        self.sandbox.fault("lost_answer", _OPERATIONS[method])
-
-    def server_error(self, method: str) -> None:
-        self.sandbox.fault("server_error", _OPERATIONS[method])
-
-    def rate_limit(self, method: str) -> None:
-        self.sandbox.fault("rate_limit", _OPERATIONS[method])
-
-    def message(self, ref: PaymentRef) -> tuple[dict[str, str], bytes]:
-        import json
-
-        from integrations.demo.payments.engine import public
-        from integrations.demo.payments.webhooks import sign
-
-        event = next(
-            row
-            for row in self.sandbox.sandbox.store.all_of("event")
-            if row["data"]["object"].get("id") == ref.payment_ref
-        )
-        body = json.dumps(public(event)).encode()
-        return {"stripe-signature": sign(body, WEBHOOK_SECRET, int(self.now().timestamp()))}, body
-
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
-    folder: Path = tmp_path_factory.mktemp("sandbox")
-    with running(folder) as server:
-        yield server
-
-
-@pytest.fixture(params=["twin", "stripe"])
-def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    if request.param == "twin":
-        yield TwinBench(Twin())
-        return
-    sandbox = request.getfixturevalue("sandbox")
-    configuration = {"secret_key": API_KEY, "webhook_secret": WEBHOOK_SECRET, "api_base": sandbox.url}
-    provider = connect(configuration, livemode=False)
-    yield StripeBench(provider, sandbox)
-    sandbox.sandbox.store.clear_faults()
-    provider.close()
-
-
-def order_of(minor: int = 3334, currency: str = EUR) -> PaymentOrder:
-    return PaymentOrder(
-        attempt_id=AttemptId(new_id()),
-        amount=Money(minor, currency),
-        title="Lisbon with friends 🎉",
-        success_url="http://localhost:8000/back?ok=1",
-        cancel_url="http://localhost:8000/back",
-        locale="fr",
-    )
-
-
-def opened(bench: Bench, order: PaymentOrder) -> tuple[PaymentPage, PaymentRef]:
-    page = bench.provider.open_payment(order, key=f"open:{order.attempt_id}", timeout_seconds=SECONDS)
-    return page, PaymentRef(order.attempt_id, bench.now() - timedelta(minutes=1), page.page_ref)
-
-
-def authorized(bench: Bench, minor: int = 3334) -> PaymentRef:
-    order = order_of(minor)
-    page, ref = opened(bench, order)
-    bench.authorize(order, page)
-    seen = bench.provider.observe(ref, timeout_seconds=SECONDS)
-    assert seen.seen is Seen.AUTHORIZED
-    return PaymentRef(ref.attempt_id, ref.opened_at, ref.page_ref, seen.payment_ref)
-
-
-def look(bench: Bench, ref: PaymentRef) -> Seen:
-    return bench.provider.observe(ref, timeout_seconds=SECONDS).seen
+from groupbook.payments.ports import REFUSALS, EventRejected, Movement, PaymentRef, Seen
+from tests.support.payment_benches import EUR, SECONDS, Bench, authorized, look, opened, order_of
 
 
 def test_a_page_is_open_until_somebody_pays(bench: Bench) -> None:
@@ -210,9 +39,10 @@ def test_the_same_key_opens_the_same_page(bench: Bench) -> None:
 
 
 def test_the_same_key_for_another_order_is_refused(bench: Bench) -> None:
-    bench.provider.open_payment(order_of(), key="open:shared", timeout_seconds=SECONDS)
+    key = f"open:{new_id()}"  # a sandbox, and Stripe itself, outlives the test
+    bench.provider.open_payment(order_of(), key=key, timeout_seconds=SECONDS)
     with pytest.raises(Refused) as refused:
-        bench.provider.open_payment(order_of(), key="open:shared", timeout_seconds=SECONDS)
+        bench.provider.open_payment(order_of(), key=key, timeout_seconds=SECONDS)
     assert refused.value.reason == "key_reused"
 
 
@@ -359,6 +189,59 @@ def test_refunds_are_bounded_and_found_by_our_id(bench: Bench) -> None:
     assert provider.observe(ref, timeout_seconds=SECONDS).refunded == Money(3334, EUR)
 
 
+def movements(bench: Bench, since: datetime, until: datetime) -> list[Movement]:
+    return list(bench.provider.list_movements(since, until, timeout_seconds=SECONDS))
+
+
+def test_every_movement_of_a_window_is_listed_with_our_ids(bench: Bench) -> None:
+    """Three payments in three states and two refunds; a page nobody paid on is no payment."""
+    since = bench.now() - timedelta(minutes=1)
+    opened(bench, order_of())
+    waiting, voided, taken = authorized(bench, 1000), authorized(bench, 2000), authorized(bench, 3000)
+    bench.provider.void(voided, key=f"void:{voided.attempt_id}", timeout_seconds=SECONDS)
+    bench.provider.capture(taken, Money(2900, EUR), key=f"capture:{taken.attempt_id}", timeout_seconds=SECONDS)
+    first, second = RefundId(new_id()), RefundId(new_id())
+    for refund_id, minor in ((first, 100), (second, 250)):
+        bench.provider.refund(
+            taken, Money(minor, EUR), refund_id=refund_id, key=f"refund:{refund_id}", timeout_seconds=SECONDS
+        )
+    until = bench.now() + timedelta(minutes=1)
+    found = movements(bench, since, until)
+    ours = {waiting.attempt_id: waiting, voided.attempt_id: voided, taken.attempt_id: taken}
+    payments = {one.attempt_id: one for one in found if one.refund_ref is None and one.attempt_id in ours}
+    assert {
+        ref.payment_ref: (payments[id].payment_ref, payments[id].seen, payments[id].amount) for id, ref in ours.items()
+    } == {
+        waiting.payment_ref: (waiting.payment_ref, Seen.AUTHORIZED, Money(1000, EUR)),
+        voided.payment_ref: (voided.payment_ref, Seen.CANCELED, Money(2000, EUR)),
+        taken.payment_ref: (taken.payment_ref, Seen.CAPTURED, Money(3000, EUR)),
+    }
+    moved = payments[taken.attempt_id]
+    assert (moved.captured, moved.refunded, moved.is_disputed) == (Money(2900, EUR), Money(350, EUR), False)
+    assert payments[waiting.attempt_id].captured == Money(0, EUR)
+    refunds = {one.refund_id: one for one in found if one.refund_id in (first, second)}
+    assert {id: (one.amount, one.refund_state, one.payment_ref) for id, one in refunds.items()} == {
+        first: (Money(100, EUR), RefundState.SUCCEEDED, taken.payment_ref),
+        second: (Money(250, EUR), RefundState.SUCCEEDED, taken.payment_ref),
+    }
+    keys = [one.refund_ref or one.payment_ref for one in found]
+    assert len(keys) == len(set(keys))
+    assert all(since <= one.created_at < until for one in found)
+
+
+def test_a_window_holds_what_happened_in_it_and_nothing_else(bench: Bench) -> None:
+    ref = authorized(bench)
+    now = bench.now()
+    for since, until in (
+        (now + timedelta(minutes=1), now + timedelta(hours=1)),
+        (now - timedelta(days=9), now - timedelta(days=8)),
+    ):
+        assert ref.attempt_id not in {one.attempt_id for one in movements(bench, since, until)}
+    bench.rate_limit("list_movements")
+    with pytest.raises(Unavailable):
+        movements(bench, now - timedelta(minutes=1), now + timedelta(minutes=1))
+
+
 def test_too_little_is_refused_by_name(bench: Bench) -> None:
     with pytest.raises(Refused) as refused:
         opened(bench, order_of(minor=49))
@@ -385,7 +268,7 @@ def test_a_message_is_believed_only_if_signed_fresh_and_ours(bench: Bench) -> No
 
 def test_events_are_listed_oldest_first(bench: Bench) -> None:
     ref = authorized(bench)
-    events = bench.provider.list_events(bench.now() - timedelta(minutes=1), timeout_seconds=SECONDS, limit=500)
+    events = bench.provider.list_events(bench.now() - timedelta(minutes=1), timeout_seconds=SECONDS)
     ours = [event for event in events if event.attempt_id == ref.attempt_id]
     assert any("amount_capturable_updated" in event.type for event in ours)
     at: list[Any] = [event.created_at for event in events]

@@ -129,7 +129,7 @@ def test_keys_paths_and_accounts(sandbox: RunningSandbox) -> None:
     assert sandbox.api("GET", "/v1/events", Authorization="Bearer sk_test_other").status_code == 401
     assert sandbox.api("GET", "/v1/events", Authorization="").status_code == 401
     assert sandbox.api("GET", "/v1/events", Stripe_Account="acct_other").status_code == 403
-    assert sandbox.api("GET", "/v1/customers").status_code == 404
+    assert sandbox.api("GET", "/v1/invoices").status_code == 404
     assert error_of(sandbox.api("GET", "/v1/payment_intents/pi_none")) == (404, "resource_missing", "intent")
     assert error_of(sandbox.api("GET", "/v1/events", {"limit": "101"})) == (400, None, "limit")
 

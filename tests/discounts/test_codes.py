@@ -457,7 +457,7 @@ def test_forgetting_somebody_leaves_a_count_and_no_name(shop: Database) -> None:
 
 def numbers_at_rest(shop: Database) -> list[tuple[Any, ...]]:
     with shop.begin(KESTREL) as session:
-        rows = session.execute(text("SELECT number, sealed_number, number_mark FROM entitlement ORDER BY id"))
+        rows = session.execute(text("SELECT sealed_number, number_mark FROM entitlement ORDER BY id"))
         return [tuple(row) for row in rows]
 
 
@@ -470,8 +470,7 @@ def state_card(shop: Database, subject: UUID, number: str, **more: Any) -> None:
 def test_a_card_number_is_sealed_and_opened_for_its_owner(shop: Database) -> None:
     state_card(shop, ANA, "TT 17", sealer=SEALER)
     state_card(shop, BEN, "TT 17", sealer=SEALER)
-    (_, sealed_ana, mark_ana), (_, sealed_ben, mark_ben) = at_rest = numbers_at_rest(shop)
-    assert [row[0] for row in at_rest] == [None, None]
+    (sealed_ana, mark_ana), (sealed_ben, mark_ben) = numbers_at_rest(shop)
     assert b"TT 17" not in sealed_ana + sealed_ben + mark_ana
     assert (sealed_ana != sealed_ben, mark_ana == mark_ben) == (True, True)
     with shop.begin(KESTREL) as session:
@@ -481,21 +480,6 @@ def test_a_card_number_is_sealed_and_opened_for_its_owner(shop: Database) -> Non
     assert price(shop, ana=4000, ben=4000).total == pounds(5280)  # one card that names both
     state_card(shop, BEN, "TT 18", sealer=SEALER)
     assert price(shop, ana=4000, ben=4000).total == pounds(8000)
-
-
-def test_numbers_from_before_are_sealed_by_the_sweep_and_stay_one_card(shop: Database) -> None:
-    for subject in (ANA, BEN):
-        state_card(shop, subject, "TT 17", sealer=SEALER)
-    with shop.begin(KESTREL) as session:
-        session.execute(text("UPDATE entitlement SET number = 'TT 17', sealed_number = NULL, number_mark = NULL"))
-    assert price(shop, ana=4000, ben=4000).total == pounds(5280)
-    for sealed in (2, 0):
-        with shop.begin(KESTREL) as session:
-            assert discounts.seal_card_numbers(session, SEALER) == sealed
-    assert [row[0] for row in numbers_at_rest(shop)] == [None, None]
-    assert price(shop, ana=4000, ben=4000).total == pounds(5280)
-    with shop.begin(KESTREL) as session:
-        assert discounts.entitlements_of(session, [BEN], sealer=SEALER)[BEN].cards[0].number == "TT 17"
 
 
 # --- over HTTP --------------------------------------------------------------------------------------------------------

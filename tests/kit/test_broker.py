@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -17,6 +18,7 @@ import pytest
 from sqlalchemy import select
 
 from groupbook.kit import broker, pgmq
+from groupbook.kit.clock import system_now
 from groupbook.kit.database import Database, libpq_url
 from groupbook.kit.errors import InvariantBroken
 from groupbook.kit.ids import new_id
@@ -57,7 +59,9 @@ class Toys:
         }
 
     @contextmanager
-    def running(self, *, beat: bool, call_seconds: float = 0.0) -> Iterator[subprocess.Popen[bytes]]:
+    def running(
+        self, *, beat: bool, call_seconds: float = 0.0, sweep_seconds: float = 0.25
+    ) -> Iterator[subprocess.Popen[bytes]]:
         """A worker in its own process group; whatever is left of the group is killed at the end."""
         program = "import os; from groupbook.kit import broker; broker.QUEUE = os.environ['GROUPBOOK_TOY_QUEUE']; "
         program += "from tests.support.toy_worker import app; import sys; app.worker_main(sys.argv[1:])"
@@ -65,7 +69,11 @@ class Toys:
         process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-c", program, *arguments],
             cwd=ROOT,
-            env={**self._environment, "GROUPBOOK_TOY_CALL_SECONDS": str(call_seconds)},
+            env={
+                **self._environment,
+                "GROUPBOOK_TOY_CALL_SECONDS": str(call_seconds),
+                "GROUPBOOK_TOY_SWEEP_SECONDS": str(sweep_seconds),
+            },
             start_new_session=True,
         )
         try:
@@ -99,10 +107,11 @@ def wait_until(condition: Callable[[], object], *, seconds: float = 90) -> None:
         time.sleep(0.05)
 
 
-def owe_toy(database: Database) -> str:
-    """Owe one call; the key under which the world will see it."""
+def owe_toy(database: Database, *, in_seconds: float = 0) -> str:
+    """Owe one call, now or for a moment; the key under which the world will see it."""
     with database.begin(MERCHANT) as session:
-        return f"toy:{owe(session, 'toy', new_id()).hex}"
+        due_at = system_now(session) + timedelta(seconds=in_seconds) if in_seconds else None
+        return f"toy:{owe(session, 'toy', new_id(), due_at=due_at).hex}"
 
 
 def unfinished(database: Database) -> int:
@@ -133,6 +142,17 @@ def test_lost_messages_lose_no_work(toys: Toys, database: Database) -> None:
         wait_until(lambda: unfinished(database) == 0)
     assert sorted(toys.lines("done")) == sorted(keys)
     assert len(toys.lines("heard")) == 3
+
+
+def test_what_is_owed_for_a_moment_is_called_within_a_second_of_it(toys: Toys, database: Database) -> None:
+    """Not at the next sweep: places whose time is over are given back at once."""
+    owe_toy(database, in_seconds=14)
+    with toys.running(beat=True, sweep_seconds=6):
+        wait_until(lambda: toys.lines("done"))
+    with database.begin(MERCHANT) as session:
+        called_at, due_at = session.execute(select(IntentRow.called_at, IntentRow.due_at)).one()
+    assert called_at is not None
+    assert due_at <= called_at < due_at + timedelta(seconds=1)
 
 
 def test_kill_9_in_the_middle_of_a_call_neither_loses_nor_doubles_it(toys: Toys, database: Database) -> None:

@@ -17,7 +17,8 @@ from groupbook.kit.database import Database, forbid_in_transaction
 from groupbook.kit.errors import GroupbookError, InvariantBroken, OutcomeUnknown, Refused, Unavailable
 from groupbook.kit.facts import Deliverer, Fact
 from groupbook.kit.ids import IntentId, MerchantId, new_id
-from groupbook.kit.intents import Intent, Runner, RunnerSettings
+from groupbook.kit.intents import Intent
+from groupbook.kit.runner import Runner, RunnerSettings
 
 MERCHANT = MerchantId(new_id())
 HASTY = RunnerSettings(lease_seconds=0.0, retry_seconds_min=0.0, retry_seconds_max=0.0, attempts_max=3)
@@ -136,6 +137,20 @@ def test_too_many_failures_park_the_intent_loudly(database: Database, runner: Ru
         assert session.execute(text("SELECT count(*) FROM fact WHERE name = 'intent.parked'")).scalar_one() == 1
 
 
+def test_the_last_try_is_counted_even_if_its_claimant_died(
+    database: Database, runner: Runner, outside: Outside
+) -> None:
+    """The third of three tries dies with its worker; the next one parks it, and begins no other round."""
+    outside.failures = [Unavailable() for _ in range(5)]
+    intent_id = owe(database)
+    for _ in range(2):
+        runner.run(MERCHANT, intent_id)
+    with database.begin(MERCHANT) as session:
+        assert len(runner.claim(session, [intent_id])) == 1  # and nobody makes that call
+    runner.run(MERCHANT, intent_id)
+    assert (state_of(database, intent_id), len(outside.calls)) == ("parked", 3)
+
+
 def test_a_claimant_whose_lease_ran_out_cannot_record(database: Database, runner: Runner, outside: Outside) -> None:
     """The slow first worker is overtaken by a second one: the fence lets only the second record."""
     intent_id = owe(database)
@@ -197,7 +212,7 @@ def test_no_call_to_the_outside_inside_a_transaction(database: Database) -> None
 
 def test_a_fact_is_heard_once_by_each_listener_and_again_only_by_the_one_that_failed(database: Database) -> None:
     heard: list[str] = []
-    failures = [Unavailable()]
+    failures = [Unavailable(), Unavailable()]  # told together, then alone
 
     def shaky(session: Session, fact: Fact) -> None:
         if failures:

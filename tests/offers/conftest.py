@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 
 from groupbook import discounts, merchants, offers
 from groupbook.discounts import Card
 from groupbook.kit import clock
 from groupbook.kit.database import Database
 from groupbook.kit.ids import new_id
-from groupbook.kit.intents import Runner, RunnerSettings
+from groupbook.kit.intents import Intent, intent_of
 from groupbook.kit.models import IntentRow
 from groupbook.kit.money import Money
-from groupbook.offers.domain import Hold, Leg, Offer, OfferDraft, Order, Place, Quote, Traveler
+from groupbook.kit.runner import Runner, RunnerSettings
+from groupbook.merchants.domain import Capabilities
+from groupbook.offers.domain import AmendmentAnswer, Change, Hold, Leg, Offer, OfferDraft, Order, Place, Quote, Traveler
+from groupbook.offers.ports import PricedTraveler
+from groupbook.offers.service.holds import priced
 from integrations.demo.rail.rules import rule_catalogue
 from integrations.merchants.twin import TwinMerchant
 
@@ -46,9 +51,12 @@ class House:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.merchant = merchants.create_merchant(database, slug="kestrel", name="Kestrel Rail", livemode=False).id
+        can = Capabilities(holds=True)
+        self.merchant = merchants.create_merchant(
+            database, slug="kestrel", name="Kestrel Rail", livemode=False, capabilities=can
+        ).id
         self.other = merchants.create_merchant(database, slug="other", name="Other", livemode=False).id
-        self.twin = TwinMerchant(offers={"kr-1": draft()}, now=lambda: datetime.now(UTC))
+        self.twin = TwinMerchant(offers={"kr-1": draft()}, capability=can, now=lambda: datetime.now(UTC))
         self.adapter_of = offers.fixed_adapters({"http": self.twin})
         handlers = offers.intent_handlers(database, self.adapter_of, timeout_seconds=1)
         self.runner = Runner(database, handlers, RunnerSettings(retry_seconds_min=0, retry_seconds_max=0))
@@ -80,9 +88,74 @@ class House:
         with self.database.begin(self.merchant) as session:
             return offers.record_quote(session, self.reference, offer.id, self.party, clock.now(session))
 
-    def hold(self, quote: Quote, travelers: Sequence[Traveler] | None = None) -> Hold:
+    def can(self, **capabilities: Any) -> None:
+        """The merchant's engine, and its twin, can now do this."""
+        self.twin.capability = replace(self.twin.capability, **capabilities)
         with self.database.begin(self.merchant) as session:
-            return offers.place_hold(session, self.reference, quote.id, travelers or self.travelers, clock.now(session))
+            merchants.change_capabilities(session, self.twin.capability)
+
+    def hold(
+        self,
+        quote: Quote,
+        travelers: Sequence[Traveler] | None = None,
+        *,
+        by: UUID | None = None,
+        reference: UUID | None = None,
+    ) -> Hold:
+        with self.database.begin(self.merchant) as session:
+            at = clock.now(session)
+            party = travelers or self.travelers
+            return offers.place_hold(session, reference or self.reference, quote.id, party, at, by=by)
+
+    def earn(self, settled: int, of: int = 4, *, in_seconds: int = 0) -> Hold:
+        """So many portions are authorized, `in_seconds` from now."""
+        with self.database.begin(self.merchant) as session:
+            at = clock.now(session) + timedelta(seconds=in_seconds)
+            hold = offers.earn_time(session, self.reference, settled=settled, of=of, now=at)
+        assert hold is not None
+        return hold
+
+    def amend(self, change: Change, amendment_id: UUID) -> AmendmentAnswer:
+        with self.database.begin(self.merchant) as session:
+            return offers.amend_order(session, self.reference, amendment_id, change, clock.now(session))
+
+    def amended(self, amendment_id: UUID) -> AmendmentAnswer:
+        with self.database.begin(self.merchant) as session:
+            answer = offers.amendment_of(session, amendment_id)
+        assert answer is not None
+        return answer
+
+    def ordered(self) -> Order:
+        """A party with an order that stands."""
+        quote = self.quote()
+        self.hold(quote)
+        self.run()
+        self.confirm(quote)
+        self.run()
+        return self.current_order()
+
+    def priced(self, quote: Quote) -> tuple[PricedTraveler, ...]:
+        return priced(quote, self.travelers)
+
+    def intent(self, kind: str) -> Intent:
+        """The newest call of this kind, as a worker would hold it."""
+        with self.database.begin(self.merchant) as session:
+            query = select(IntentRow).where(IntentRow.kind == kind).order_by(IntentRow.id.desc()).limit(1)
+            return intent_of(session.scalars(query).one())
+
+    def pull_forward(self, kind: str) -> None:
+        """As if the moment for which calls of this kind are owed had come."""
+        with self.database.begin(self.merchant) as session:
+            row = update(IntentRow).where(IntentRow.kind == kind, IntentRow.state == "due")
+            session.execute(row.values(due_at=text("clock_timestamp()")))
+
+    def due_times(self, kind: str) -> list[datetime]:
+        with self.database.begin(self.merchant) as session:
+            query = select(IntentRow.due_at).where(IntentRow.kind == kind, IntentRow.state == "due")
+            return list(session.scalars(query.order_by(IntentRow.due_at)))
+
+    def travel(self, seconds: int) -> None:
+        merchants.travel_time(self.database, self.merchant, offset_seconds=seconds)
 
     def release(self) -> bool:
         with self.database.begin(self.merchant) as session:
@@ -90,7 +163,10 @@ class House:
 
     def confirm(self, quote: Quote) -> Order:
         with self.database.begin(self.merchant) as session:
-            return offers.confirm_order(session, self.reference, quote.id, self.travelers, clock.now(session))
+            needs_hold = merchants.read_merchant(session).capabilities.holds
+            return offers.confirm_order(
+                session, self.reference, quote.id, self.travelers, clock.now(session), needs_hold=needs_hold
+            )
 
     def cancel(self) -> Order | None:
         with self.database.begin(self.merchant) as session:

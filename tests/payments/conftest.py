@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 from uuid import UUID
 
 import pytest
@@ -12,16 +13,18 @@ from sqlalchemy import text
 
 from groupbook import merchants, payments
 from groupbook.kit.clock import now as merchant_now
+from groupbook.kit.clock import set_offset
 from groupbook.kit.database import Database
 from groupbook.kit.ids import AttemptId, MerchantId, PortionId, new_id
-from groupbook.kit.intents import Runner, RunnerSettings
 from groupbook.kit.money import Money
+from groupbook.kit.runner import Runner, RunnerSettings
 from groupbook.kit.sealing import Sealer
 from groupbook.payments import PortionDraft, PortionState
 from groupbook.payments.ports import PaymentPage
 from integrations.payments.twin import Twin
 
 SEALER = Sealer("a test's secret key")
+T = TypeVar("T")
 
 
 @dataclass
@@ -36,31 +39,95 @@ class House:
     reference: UUID = field(default_factory=new_id)
     people: dict[str, UUID] = field(default_factory=dict)
     portions: dict[str, PortionId] = field(default_factory=dict)
+    currency: str = "EUR"
 
-    def open(self, currency: str = "EUR", **amounts: int) -> None:
-        self.people = {name: new_id() for name in amounts}
-        drafts = [
-            PortionDraft(self.people[name], self.people[name], Money(minor, currency))
-            for name, minor in amounts.items()
-        ]
-        whole = Money(sum(amounts.values()), currency)
+    def open(
+        self,
+        currency: str = "EUR",
+        *,
+        caps: Mapping[str, int] | None = None,
+        authorizes_in: timedelta | None = None,
+        keeps_card: bool = False,
+        **amounts: int,
+    ) -> None:
+        self.open_party(amounts, currency, caps=caps, authorizes_in=authorizes_in, keeps_card=keeps_card)
+
+    def open_party(
+        self,
+        amounts: Mapping[str, int],
+        currency: str = "EUR",
+        *,
+        caps: Mapping[str, int] | None = None,
+        authorizes_in: timedelta | None = None,
+        keeps_card: bool = False,
+    ) -> None:
+        self.currency = currency
         with self.database.begin(self.merchant_id) as session:
             now = merchant_now(session)
-            ids = payments.open_portions(session, self.reference, whole=whole, drafts=drafts, now=now)
+            ids = payments.open_portions(
+                session,
+                self.reference,
+                whole=Money(sum(amounts.values()), currency),
+                drafts=self.drafts(amounts, caps),
+                now=now,
+                authorizes_at=None if authorizes_in is None else now + authorizes_in,
+                keeps_card=keeps_card,
+            )
         self.portions = dict(zip(amounts, ids, strict=True))
 
+    def drafts(
+        self, amounts: Mapping[str, int], caps: Mapping[str, int] | None = None, payers: Mapping[str, str] | None = None
+    ) -> list[PortionDraft]:
+        for name in amounts:
+            self.people.setdefault(name, new_id())
+        return [
+            PortionDraft(
+                self.people[name],
+                self.people[(payers or {}).get(name, name)],
+                Money(minor, self.currency),
+                cap=Money(caps[name], self.currency) if caps and name in caps else None,
+            )
+            for name, minor in amounts.items()
+        ]
+
+    def reallocate(
+        self,
+        amounts: Mapping[str, int],
+        caps: Mapping[str, int] | None = None,
+        payers: Mapping[str, str] | None = None,
+    ) -> None:
+        whole = Money(sum(amounts.values()), self.currency)
+        ids = self.do(payments.reallocate, self.reference, whole=whole, drafts=self.drafts(amounts, caps, payers))
+        self.portions |= dict(zip(amounts, ids, strict=True))
+
+    def do(self, step: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """One step of payments, in a transaction of its own, at the merchant's now."""
+        with self.database.begin(self.merchant_id) as session:
+            return step(session, *args, now=merchant_now(session), **kwargs)
+
+    @property
+    def views(self) -> list[payments.PortionView]:
+        with self.database.begin(self.merchant_id) as session:
+            return payments.portions_of(session, self.reference)
+
+    def pass_time(self, wait: timedelta) -> None:
+        """The merchant's clock goes on, as a test merchant's may."""
+        with self.database.begin(self.merchant_id) as session:
+            set_offset(session, self.merchant_id, wait)
+
     def start(self, name: str, payer: str | None = None) -> PaymentPage:
-        return payments.start_attempt(
-            self.database,
-            self.runner,
-            self.merchant_id,
-            self.portions[name],
-            payer=self.people[payer or name],
-            success_url="http://localhost:8000/ok",
-            cancel_url="http://localhost:8000/back",
-            title="Lisbon",
-            locale="en",
-        )
+        with self.database.begin(self.merchant_id) as session:
+            started = payments.start_attempt(
+                session,
+                self.runner,
+                self.portions[name],
+                payer=self.people[payer or name],
+                success_url="http://localhost:8000/ok",
+                cancel_url="http://localhost:8000/back",
+                title="Lisbon",
+                locale="en",
+            )
+        return payments.page_of(self.database, self.runner, self.merchant_id, started)
 
     def attempt(self, name: str) -> AttemptId:
         view = self.view(name)
@@ -90,9 +157,10 @@ class House:
                 self.runner.run(self.merchant_id, intent_id)
         raise AssertionError("never quiet")
 
-    def capture_all(self, lower: Mapping[PortionId, Money] | None = None) -> None:
+    def capture_all(self, whole: int | None = None) -> None:
+        final = None if whole is None else Money(whole, self.currency)
         with self.database.begin(self.merchant_id) as session:
-            payments.capture_all(session, self.reference, now=merchant_now(session), lower=lower)
+            payments.capture_all(session, self.reference, now=merchant_now(session), whole=final)
         self.quiet()
 
     def void_all(self) -> None:
@@ -129,11 +197,11 @@ class House:
             return [session.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() for table in tables]
 
 
-def build_house(database: Database, slug: str = "kestrel") -> House:
+def build_house(database: Database, slug: str = "kestrel", twin: Twin | None = None) -> House:
     merchant = merchants.create_merchant(database, slug=slug, name="Kestrel Rail", livemode=False)
     with database.begin(merchant.id) as session:
         merchants.connect(session, SEALER, kind="payment_provider", adapter="twin", configuration={})
-    twin = Twin(clock=lambda: datetime.now(UTC))
+    twin = twin or Twin(clock=lambda: datetime.now(UTC))
     providers = payments.Providers(database, SEALER, {"twin": lambda _configuration, *, livemode: twin})
     runner = Runner(
         database, payments.intent_handlers(providers), RunnerSettings(retry_seconds_min=1, retry_seconds_max=60)

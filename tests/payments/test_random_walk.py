@@ -33,7 +33,7 @@ class Walk:
         self.house = house
         self.chance = random.Random(seed)
         self.decision: str | None = None
-        self.house.open("EUR", **{name: self.chance.choice([3334, 500]) for name in "abc"[: self.chance.randint(1, 3)]})
+        self.house.open_party({name: self.chance.choice([3334, 500]) for name in "abc"[: self.chance.randint(1, 3)]})
 
     def attempts(self) -> list[AttemptId]:
         """What has reached the provider."""
@@ -117,7 +117,8 @@ class Walk:
             self.house.quiet(80)
             twin.land_late_effects()
             self.house.execute(
-                "UPDATE attempt SET started_at = started_at - interval '3 hours'",
+                "UPDATE attempt SET started_at = started_at - interval '3 hours', "
+                "close_asked_at = close_asked_at - interval '3 hours'",
                 "UPDATE intent SET due_at = clock_timestamp() WHERE state IN ('due', 'unknown')",
             )
         self.house.quiet(80)
@@ -131,6 +132,7 @@ class Walk:
         assert money.captured.minor == sum(minor for _, minor in twin.captures)
         assert money.refunded.minor == sum(minor for _, minor in twin.refunds) == 0
         assert len({attempt for attempt, _ in twin.captures}) == len(twin.captures)
+        assert twin.doubled == []
         if self.decision == "void":
             assert (set(states.values()), twin.captures) == ({"voided"}, [])
         else:

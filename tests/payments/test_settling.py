@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from groupbook import payments
+from groupbook.kit import intents
 from groupbook.kit.clock import now as merchant_now
 from groupbook.kit.errors import InvariantBroken, Unavailable
 from groupbook.kit.ids import MerchantId, PortionId, new_id
@@ -18,6 +20,7 @@ from groupbook.merchants import MerchantNotFound
 from groupbook.payments import repository
 from groupbook.payments.domain import IllegalStep, RefundState
 from groupbook.payments.endpoints import PaymentDeps, receive
+from groupbook.payments.moving import OBSERVE
 from groupbook.payments.ports import EventRejected, PaymentRef, ProviderEvent, Seen
 from tests.payments.conftest import House
 
@@ -66,19 +69,22 @@ def test_a_double_click_finds_the_same_page(house: House) -> None:
 
 
 def test_the_final_price_fell_and_everybody_pays_less(house: House) -> None:
+    """6667 became 6000: 667 less, of which Ada's part is 333.55 and Bo's 333.45."""
     house.open(ada=3334, bo=3333)
     house.authorize("ada", "bo")
-    house.capture_all(lower={house.portions["ada"]: eur(3000), house.portions["bo"]: eur(3000)})
+    house.capture_all(whole=6000)
     assert sorted(minor for _, minor in house.twin.captures) == [3000, 3000]
     assert house.statement.total == eur(6000)
     assert house.statement.is_conserved
+    house.capture_all(whole=6000)
+    assert len(house.twin.captures) == 2
 
 
 def test_nobody_is_captured_more_than_they_agreed_to(house: House) -> None:
     house.open(ada=3334, bo=3333)
     house.authorize("ada", "bo")
     with pytest.raises(InvariantBroken):
-        house.capture_all(lower={house.portions["ada"]: eur(3335)})
+        house.capture_all(whole=6668)
     assert (house.twin.captures, set(house.states.values())) == ([], {"authorized"})
 
 
@@ -192,7 +198,7 @@ def test_nothing_is_captured_of_a_settlement_that_is_being_voided(house: House) 
     house.open(ada=3334, bo=3333)
     house.authorize("ada", "bo")
     with house.database.begin(house.merchant_id) as session:
-        payments.void_portion(session, house.portions["bo"], now=merchant_now(session))
+        payments.void_all(session, house.reference, now=merchant_now(session))
     before = house.counts("journal", "fact")
     with pytest.raises(IllegalStep):
         house.capture_all()
@@ -300,7 +306,7 @@ def test_a_page_that_never_opened_is_given_up_after_the_second_look(house: House
     house.quiet()
     assert house.states == {"ada": "voiding"}  # a call may still be under way: not void until it cannot be
     with house.database.begin(house.merchant_id) as session:
-        session.execute(text("UPDATE attempt SET started_at = started_at - interval '1 hour'"))
+        session.execute(text("UPDATE attempt SET close_asked_at = close_asked_at - interval '1 hour'"))
         session.execute(text("UPDATE intent SET due_at = clock_timestamp() WHERE state = 'due'"))
     house.quiet()
     assert house.states == {"ada": "voided"}
@@ -319,7 +325,9 @@ def test_an_authorization_that_lapses_is_asked_for_again(house: House) -> None:
     with house.database.begin(house.merchant_id) as session:
         since = merchant_now(session)
         assert len(payments.observe_all(session, house.reference)) == 1
-        assert not payments.is_observed_since(session, house.reference, since)
+        assert [one.is_unread for one in payments.tally(session, house.reference, lasting=since, seen_since=since)] == [
+            True
+        ]
     house.quiet()
     assert house.states == {"ada": "expired"}
     assert "portion.expired" in house.facts()
@@ -340,9 +348,30 @@ def test_the_last_look_adopts_what_no_message_told(house: House) -> None:
         payments.observe_all(session, house.reference)
     house.quiet()
     with house.database.begin(house.merchant_id) as session:
-        assert payments.is_observed_since(session, house.reference, since)
+        (all_alike,) = payments.tally(session, house.reference, lasting=since, seen_since=since)
+        assert (all_alike.count, all_alike.is_unread) == (2, False)
     assert set(house.states.values()) == {"authorized"}
     assert house.facts().count("portion.observed") == 2
+
+
+def test_an_answer_that_was_long_on_its_way_is_no_last_look(house: House) -> None:
+    """What was asked before the freeze may be older than what happened since, whenever its answer comes."""
+    house.open(ada=3334)
+    house.authorize("ada")
+    with house.database.begin(house.merchant_id) as session:
+        owed = payments.observe_all(session, house.reference)
+        claims = house.runner.claim(session, owed)
+    with house.database.begin(house.merchant_id) as session:
+        since = merchant_now(session)
+    house.runner.carry_out(claims)
+    with house.database.begin(house.merchant_id) as session:
+        (all_alike,) = payments.tally(session, house.reference, lasting=since, seen_since=since)
+        assert (all_alike.count, all_alike.is_unread) == (1, True)
+        payments.observe_all(session, house.reference)
+    house.quiet()
+    with house.database.begin(house.merchant_id) as session:
+        (all_alike,) = payments.tally(session, house.reference, lasting=since, seen_since=since)
+        assert all_alike.is_unread is False
 
 
 def test_a_capture_that_fails_leaves_a_short_portion_and_no_live_authorization(house: House) -> None:
@@ -378,6 +407,20 @@ def test_money_nobody_asked_for_is_given_back(house: House) -> None:
     assert [minor for _, minor in house.twin.refunds] == [3334]
     assert "payment.discrepant" in house.facts()
     assert house.statement.balances == {}
+
+
+def test_a_difference_is_told_once_however_often_it_is_read(house: House) -> None:
+    """The provider shows another amount than was asked for, at every reading; and then yet another."""
+    house.open(ada=3334, bo=3333)
+    house.authorize("ada", "bo")
+    attempt_id = house.attempt("ada")
+    payment = house.twin._payments[attempt_id]
+    for shown, told in ((3400, 1), (3400, 1), (3500, 2), (3400, 2), (3500, 2)):
+        payment.order = replace(payment.order, amount=eur(shown))
+        with house.database.begin(house.merchant_id) as session:
+            intents.owe(session, OBSERVE, attempt_id)
+        house.quiet()
+        assert house.facts().count("payment.discrepant") == told
 
 
 def test_an_authorization_under_review_does_not_count(house: House) -> None:

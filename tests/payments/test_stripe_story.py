@@ -19,8 +19,8 @@ from groupbook import merchants, payments
 from groupbook.kit.database import Database
 from groupbook.kit.errors import Unavailable
 from groupbook.kit.http import Edge
-from groupbook.kit.intents import Runner, RunnerSettings
 from groupbook.kit.money import Money
+from groupbook.kit.runner import Runner, RunnerSettings
 from groupbook.payments.endpoints import PaymentDeps, routes
 from integrations.demo.payments.webhooks import sign
 from integrations.payments import stripe

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,12 @@ class Kestrel:
     def provoke(self, operation: str, what: str, times: int = 1) -> None:
         with self.store.write() as connection:
             provoke.add(connection, what, operation, times=times)
+
+    def states(self, table: str, our_refs: Sequence[str]) -> list[str]:
+        """What became of these holds or sales; those that never arrived are left out."""
+        with self.store.read() as connection:
+            rows = connection.execute(f"SELECT our_ref, state FROM {table}").fetchall()
+        return [row["state"] for row in rows if row["our_ref"] in our_refs]
 
     def get(self, path: str) -> httpx2.Response:
         with outbound.client(self.url) as client:

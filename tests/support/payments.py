@@ -20,6 +20,7 @@ from integrations.demo.payments.app import Configuration, Sandbox
 API_KEY = "sk_test_sandbox"
 WEBHOOK_SECRET = "whsec_sandbox"
 OK, DECLINED, POOR, CHALLENGED = "4242424242424242", "4000000000000002", "4000000000009995", "4000002760003184"
+DECLINES_LATER = "4000000000000341"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,12 @@ class RunningSandbox:
     def lapse(self, payment_ref: str) -> None:
         with httpx2.Client(base_url=self.url, trust_env=False) as client:
             assert client.post("/_lapse", json={"payment_intent": payment_ref}).status_code == 200
+
+    def dispute(self, payment_ref: str, end: str | None = None) -> None:
+        """The cardholder complains, and where `end` is given their bank decides: "won" or "lost"."""
+        with httpx2.Client(base_url=self.url, trust_env=False) as client:
+            for body in [{}, {"end": end}] if end else [{}]:
+                assert client.post("/_dispute", json={"payment_intent": payment_ref} | body).status_code == 200
 
     def type_card(self, page_url: str, number: str, *, answer: str | None = None) -> httpx2.Response:
         """Pay on the hosted page as a browser does; `answer` is what the payer tells their bank."""
@@ -81,3 +88,8 @@ def nonce_of(page: str) -> str:
     found = re.search(r'nonce="([^"]+)"', page)
     assert found is not None
     return found[1]
+
+
+def signed_now() -> int:
+    """The moment a provider signs at."""
+    return int(time.time())

@@ -5,8 +5,8 @@ Nothing runs by itself: `run_until_quiet` delivers facts and makes due calls in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,13 +14,16 @@ from uuid import UUID
 from sqlalchemy import text
 
 from groupbook import bookings, house, merchants, offers, payments, people, trips
-from groupbook.bookings.domain import BookingView, PortionLine
+from groupbook.bookings import repository
+from groupbook.bookings.domain import BookingView, PortionLine, Step
 from groupbook.config import Settings
 from groupbook.house import House, Outside
 from groupbook.kit import clock
 from groupbook.kit.callers import Caller
 from groupbook.kit.ids import BookingId, GuestId, MemberId, MerchantId, PersonId, TripId
 from groupbook.kit.money import Money
+from groupbook.merchants.domain import Capabilities
+from groupbook.notices.ports import Messenger
 from groupbook.offers.domain import Leg, OfferDraft, Place
 from groupbook.payments.ports import PaymentProvider
 from groupbook.people.domain import ExternalIdentity
@@ -29,6 +32,7 @@ from groupbook.trips import StartTrip
 from groupbook.trips.service.plan import NewOption
 from groupbook.webhooks.domain import Answer
 from groupbook.webhooks.ports import Sender
+from integrations import registry
 from integrations.merchants.twin import TwinMerchant
 from integrations.payments.twin import Twin
 from worker import LISTENERS
@@ -51,7 +55,13 @@ class Saga:
     """One trip of named friends, decided on one train; prices in EUR cents, everybody the same full fare."""
 
     def __init__(
-        self, database_url: str, *names: str, fare: int = 5_000, sender: Sender | None = None, **settings: Any
+        self,
+        database_url: str,
+        *names: str,
+        fare: int = 5_000,
+        sender: Sender | None = None,
+        messengers: Sequence[Messenger] = (),
+        **settings: Any,
     ) -> None:
         self.clock_offset = timedelta(0)
         self.merchant_twin = TwinMerchant(now=self.now)
@@ -63,20 +73,28 @@ class Saga:
                 secret_key="a secret of the tests, long enough",
                 retry_seconds_min=0.0,
                 retry_seconds_max=0.0,
+                calls_at_once=1,
+                provider_endpoint_requests_per_second=1_000_000,  # a twin counts nothing
+                provider_account_requests_per_second=1_000_000,
                 **settings,
             ),
             Outside(
                 networks={},
-                providers={"twin": self._provider},
+                providers={"twin": self._provider, **registry.PAYMENT_PROVIDERS},
                 merchants={"twin": lambda _configuration: self.merchant_twin},
-                messengers=[],
+                messengers=messengers,
                 sender=sender or self.sender,
+                setups=registry.PAYMENT_SETUPS,
             ),
         )
         self.database = self.house.database
         self.deliverer = self.house.deliverer(LISTENERS)
         self.merchant_id: MerchantId = merchants.create_merchant(
-            self.database, slug="kestrel", name="Kestrel Rail", livemode=False
+            self.database,
+            slug="kestrel",
+            name="Kestrel Rail",
+            livemode=False,
+            capabilities=Capabilities(holds=True),
         ).id
         self.desk = Caller(kind="merchant", merchant_id=self.merchant_id, subject=self.merchant_id)
         with self.database.begin(self.merchant_id) as session:
@@ -166,7 +184,27 @@ class Saga:
         closed = [self.house.runner.run(self.merchant_id, call) for call in self.house.runner.due(self.merchant_id)]
         return any(heard) or any(closed)
 
+    # --- what the merchant does ---
+
+    def settle(self, **settings: Any) -> None:
+        """The merchant's own settlement settings, over the house's."""
+        bookings.change_policy(self.database, self.desk, self.house.policy, settings)
+
+    def offer_capabilities(self, capabilities: Capabilities) -> None:
+        with self.database.begin(self.merchant_id) as session:
+            merchants.change_capabilities(session, capabilities)
+
+    def raise_price(self, fare: int) -> None:
+        """The merchant sells the train at another price from now on."""
+        offer = self.merchant_twin.offers[OFFER]
+        self.merchant_twin.offers[OFFER] = replace(offer, fares={"flex": Money(fare, "EUR")})
+
     # --- what friends do ---
+
+    def join(self, name: str) -> None:
+        """Somebody comes into the trip by the invite link."""
+        joined = trips.join_by_invite(self.database, None, self.invite_token, name=name)
+        self._seat(name, joined.guest_token, joined.member.id)
 
     def open(self, name: str | None = None) -> BookingId:
         organizer = name or next(iter(self.friends))
@@ -176,6 +214,16 @@ class Saga:
         found = bookings.booking_of_trip(self.database, self.friends[name] if name else self.desk, self.trip_id)
         assert found is not None
         return found
+
+    @property
+    def id(self) -> BookingId:
+        return self.booking().id
+
+    def steps(self) -> list[Step]:
+        """The booking's timeline."""
+        booking_id = self.id
+        with self.database.begin(self.merchant_id) as session:
+            return repository.timeline(session, booking_id)
 
     def portion(self, name: str) -> PortionLine:
         return next(line for line in self.booking().portions if line.traveler == self.members[name])
@@ -196,6 +244,22 @@ class Saga:
         attempt_id = self.portion(name).attempt_id or self._attempt(name)
         self.provider.authorize(attempt_id)
         self.refresh(name)
+
+    def pay_extra(self, name: str) -> None:
+        """Pay what a booked traveler is asked for on top of their portion."""
+        booking_id = self.id
+        with self.database.begin(self.merchant_id) as session:
+            extra = payments.portions_of(session, booking_id)[-1]
+        public_url = self.house.settings.public_url
+        bookings.start_payment(
+            self.database, self.house.runner, self.friends[name], extra.id, locale="en", public_url=public_url
+        )
+        with self.database.begin(self.merchant_id) as session:
+            attempt_id = payments.portion_view(session, extra.id).attempt_id
+        assert attempt_id is not None
+        self.provider.authorize(attempt_id)
+        payments.refresh_portion(self.database, self.house.runner, self.merchant_id, extra.id)
+        self.run_until_quiet()
 
     def decline(self, name: str) -> None:
         self.page(name)

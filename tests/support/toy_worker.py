@@ -18,7 +18,8 @@ from groupbook.kit import broker, facts
 from groupbook.kit.database import Database
 from groupbook.kit.errors import Refused
 from groupbook.kit.facts import Deliverer, Fact
-from groupbook.kit.intents import Intent, Runner, RunnerSettings
+from groupbook.kit.intents import Intent
+from groupbook.kit.runner import Runner, RunnerSettings
 
 DATABASE_URL = os.environ["GROUPBOOK_DATABASE_URL"]
 WORLD = Path(os.environ["GROUPBOOK_TOY_WORLD"])
@@ -28,7 +29,7 @@ CALL_SECONDS = float(os.environ.get("GROUPBOOK_TOY_CALL_SECONDS", "0"))
 app = broker.celery_app(
     database_url=DATABASE_URL,
     broker_url=os.environ.get("GROUPBOOK_BROKER_URL", broker.IN_DATABASE),
-    sweep_seconds=0.25,
+    sweep_seconds=float(os.environ.get("GROUPBOOK_TOY_SWEEP_SECONDS", "0.25")),
     visibility_timeout_seconds=300,  # redelivery is not what saves the work here
 )
 

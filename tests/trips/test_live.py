@@ -61,10 +61,9 @@ class Group:
         """Many events at once, as a busy group would have made them."""
         with self.house.database.begin(self.house.kestrel.id) as session:
             now = session.execute(text("SELECT now()")).scalar_one()
-            return [
+            for n in range(count):
                 trips.append_event(session, self.started.trip_id, "booking.moved", {"n": n}, now=now)
-                for n in range(count)
-            ][-1]
+            return trips.trip_of(session, self.started.trip_id).event_seq
 
     def privacy(self, **changes: Any) -> None:
         self.house.set_privacy(self.organizer, self.started.trip_id, **changes)

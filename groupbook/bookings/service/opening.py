@@ -3,51 +3,63 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
 from sqlalchemy.orm import Session
 
-from groupbook import discounts, merchants, offers, trips
+from groupbook import discounts, merchants, offers, payments, trips
 from groupbook.bookings import repository
 from groupbook.bookings.domain import (
     ENDED,
     BookingClosed,
     BookingState,
+    Choices,
     NobodyTravels,
     NothingDecided,
     NotOrganizer,
-    NotParked,
     Policy,
-    effects_on_entry,
+    choose,
 )
 from groupbook.bookings.models import BookingRow
-from groupbook.bookings.service.progress import fact_payload, make_effects, park, progress, travelers_of
-from groupbook.kit import clock, facts
+from groupbook.bookings.service import party
+from groupbook.bookings.service.progress import look_through, progress
+from groupbook.bookings.service.telling import park, tell
+from groupbook.kit import clock
 from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database, merchant_of
 from groupbook.kit.errors import GroupbookError
-from groupbook.kit.ids import BookingId, TripId, new_id
-from groupbook.payments.domain import PortionDraft, check_drafts
+from groupbook.kit.ids import BookingId, HoldId, TripId, new_id
+from groupbook.payments.domain import check_drafts
 from groupbook.trips.domain import Member, Role, TripNotFound
 
 log = structlog.get_logger(__name__)
+_PASSING: Final = (OperationalError, InterfaceError, TimeoutError, OSError)
+_release_ahead: Final = timedelta(hours=6)
 _RESTING = ENDED | {BookingState.PARKED}
-_CANCELABLE = (BookingState.PLACING, BookingState.OPEN, BookingState.BOOKED)
+_CANCELABLE = (BookingState.PLACING, BookingState.OPEN, BookingState.RECOVERING, BookingState.BOOKED)
 
 
-def open_booking(database: Database, caller: Caller, trip_id: TripId, *, policy: Policy) -> BookingId:
+def open_booking(
+    database: Database, caller: Caller, trip_id: TripId, *, policy: Policy, choices: Choices | None = None
+) -> BookingId:
     """Freeze the prices of the decided offer and ask the merchant for places; everyone is asked to pay once it holds.
 
     A second click returns the booking that is already open.
 
+    Args:
+        policy: the house's; the merchant's settings come over it, then the organizer's `choices`.
     Raises:
+        PolicyInvalid: a choice that the merchant does not leave to the organizer.
         NotOrganizer: only the organizer, or the merchant itself, starts the booking.
         NothingDecided: no decision, or not on something that can be booked.
         OfferNotBookable, PortionTooSmall: the price of today cannot be asked for.
+        TooManyHolds: this organizer, or this train, has too many places kept that nobody has paid for.
         CodeNotUsable: somebody else just used up a code that the price counts; asked again, it is made without.
     """
     with database.begin(caller.merchant_id) as session:
@@ -55,25 +67,24 @@ def open_booking(database: Database, caller: Caller, trip_id: TripId, *, policy:
         current = repository.latest_of_trip(session, trip_id)
         if current is not None and BookingState(current.state) in (BookingState.PLACING, BookingState.OPEN):
             return BookingId(current.id)
-        return _open(session, trip_id, organizer, policy, clock.now(session))
+        return _open(session, trip_id, organizer, policy, choices or Choices(), clock.now(session))
 
 
-def _open(session: Session, trip_id: TripId, organizer: Member, policy: Policy, now: datetime) -> BookingId:
+def _open(
+    session: Session, trip_id: TripId, organizer: Member, house: Policy, choices: Choices, now: datetime
+) -> BookingId:
     id = BookingId(new_id())
     option = trips.decided_option(session, trip_id)
     if option is None or option.offer_id is None:
         raise NothingDecided()
     trips.mark_booking(session, trip_id, by=id, now=now)
     roster = trips.freeze_roster(session, trip_id, by=id, now=now)
-    party: dict[UUID, UUID] = {member.id: member.subject for member in roster.members}
-    if not party:
+    subjects: dict[UUID, UUID] = {member.id: member.subject for member in roster.members}
+    if not subjects:
         raise NobodyTravels()
-    quote = offers.record_quote(session, id, option.offer_id, party, now)
-    check_drafts(
-        quote.total,
-        [PortionDraft(traveler=one.member_id, payer=one.member_id, amount=one.pay) for one in quote.people],
-    )
-    uses = [(party[one.member_id], use) for one in quote.people for use in one.codes]
+    policy = choose(house, repository.read_settings(session), choices, people=len(subjects))
+    quote = offers.record_quote(session, id, option.offer_id, subjects, now)
+    uses = [(subjects[one.member_id], use) for one in quote.people for use in one.codes]
     discounts.reserve_codes(session, id, uses, now=now)
     row = BookingRow(
         merchant_id=merchant_of(session),
@@ -92,19 +103,21 @@ def _open(session: Session, trip_id: TripId, organizer: Member, policy: Policy, 
         created_at=now,
         budget_at=now + timedelta(seconds=policy.confirm_budget_seconds),
     )
+    check_drafts(quote.total, party.drafts(row, quote))
+    repository.add(session, row)
     repository.add_step(session, row, "started", BookingState.PLACING, now)
-    session.add(row)
-    session.flush()
     if merchants.read_merchant(session).capabilities.holds:
-        seconds = math.ceil(policy.collection_window_seconds + policy.hold_margin_seconds)
-        party_of = travelers_of(session, row, quote)
-        row.hold_id = offers.place_hold(session, id, quote.id, party_of, now, hold_seconds=seconds).id
-    facts.record(session, "booking.started", subject=id, payload=fact_payload(row))
-    trips.append_event(
-        session, trip_id, "booking.started", {"booking_id": f"bkg_{id.hex}", "state": row.state}, now=now
-    )
+        row.hold_id = _keep_places(session, row, organizer, policy, now)
+    tell(session, row, "booking.started", now)
     progress(session, id)
     return id
+
+
+def _keep_places(session: Session, row: BookingRow, organizer: Member, policy: Policy, now: datetime) -> HoldId:
+    seconds = math.ceil(policy.collection_window_seconds + policy.hold_margin_seconds)
+    travelers = party.travelers_of(session, row, offers.read_quote(session, row.quote_id))
+    hold = offers.place_hold(session, row.id, row.quote_id, travelers, now, hold_seconds=seconds, by=organizer.subject)
+    return hold.id
 
 
 def cancel_booking(database: Database, caller: Caller, booking_id: BookingId) -> None:
@@ -144,58 +157,60 @@ def require_organizer(session: Session, trip_id: TripId, caller: Caller, *, lock
     return member
 
 
-def sweep(database: Database, merchant_id: UUID, *, limit: int = 200) -> int:
-    """Look at every booking that still owes somebody an end: deadlines, budgets, news that got lost."""
-    with database.begin(merchant_id) as session:
-        ids = repository.moving(session, limit=limit)
-    for id in ids:
+def sweep(database: Database, merchant_id: UUID, *, page: int = 200) -> int:
+    """Look at every booking whose moment has come: a deadline, a budget, or a while without news. How many there were.
+
+    What happens in between comes as a fact, which has a sweep of its own behind it.
+    """
+    looked = 0
+    for id in _each(database, merchant_id, repository.due, page):
         _look_at(database, merchant_id, id)
-    return len(ids)
+        looked += 1
+    for id in _each(database, merchant_id, repository.parked_with_authorizations, page):
+        try:
+            with database.begin(merchant_id) as session:
+                _release_in_time(session, id)
+        except Exception as error:  # noqa: BLE001 - the others' authorizations must not lapse for this one
+            log.error("authorizations_not_released", booking_id=str(id), error=repr(error))
+    return looked
+
+
+def _each(database: Database, merchant_id: UUID, find: Callable[..., list[UUID]], page: int) -> Iterator[UUID]:
+    """Every booking that `find` finds, a page at a time: a merchant may have any number of open groups."""
+    after: UUID | None = None
+    while True:
+        with database.begin(merchant_id) as session:
+            ids = find(session, after=after, limit=page)
+        yield from ids
+        if len(ids) < page:
+            return
+        after = ids[-1]
+
+
+def _release_in_time(session: Session, booking_id: UUID) -> None:
+    """What banks keep for a parked booking is given back before it would lapse: an authorization that nobody ends costs
+    the merchant a fee and the payer days (payments.md H12). A step; doing it twice is doing it once.
+    """
+    row = repository.lock(session, booking_id)
+    now = clock.now(session)
+    lapses = [one.capture_before for one in payments.portions_of(session, booking_id) if one.capture_before is not None]
+    if row.state != BookingState.PARKED.value or not lapses or now < min(lapses) - _release_ahead:
+        return
+    if payments.void_parked(session, booking_id, now=now):
+        repository.add_step(session, row, "authorizations_released", BookingState.PARKED, now)
 
 
 def _look_at(database: Database, merchant_id: UUID, booking_id: UUID) -> None:
     """One booking that cannot go on is parked, and holds up no other."""
     try:
         with database.begin(merchant_id) as session:
-            progress(session, booking_id)
-    except DBAPIError as error:  # a deadlock, a lost connection: the next sweep looks again
+            look_through(session, booking_id)
+    except _PASSING as error:  # a deadlock, a lost connection, no connection free: the next sweep looks again
         log.warning("booking_not_looked_at", booking_id=str(booking_id), error=repr(error))
-    except GroupbookError as error:
+    except Exception as error:  # noqa: BLE001 - a mistake of ours in one booking holds up no other
+        log.error("booking_not_moved", booking_id=str(booking_id), error=repr(error))
+        cause = error.code if isinstance(error, GroupbookError) else "internal_error"
         with database.begin(merchant_id) as session:
             row = repository.lock(session, booking_id)
             if BookingState(row.state) not in _RESTING:
-                park(session, row, error.code, clock.now(session))
-
-
-def resume_booking(database: Database, merchant_id: UUID, booking_id: UUID) -> BookingState:
-    """An operator has mended what parked the booking: put it back, ask for its effects again, go on. A use case.
-
-    Safe to repeat: effects that were asked for before are found, not doubled.
-
-    Raises:
-        BookingNotFound
-        NotParked: it moves by itself, or is over.
-    """
-    with database.begin(merchant_id) as session:
-        row = repository.lock(session, booking_id)
-        if row.state != BookingState.PARKED.value or row.resume_state is None:
-            raise NotParked(state=row.state)
-        now = clock.now(session)
-        state = BookingState(row.resume_state)
-        repository.add_step(session, row, "resumed", state, now)
-        row.state, row.resume_state, row.version = state.value, None, row.version + 1
-        row.budget_at = now + timedelta(seconds=Policy(**row.policy).settle_budget_seconds)
-        session.flush()
-        if state not in (BookingState.PLACING, BookingState.OPEN, BookingState.BOOKED):
-            make_effects(session, row, effects_on_entry(state), now)
-        progress(session, booking_id)
-        return BookingState(row.state)
-
-
-def parked_bookings(database: Database, merchant_id: UUID) -> list[tuple[BookingId, str, str | None]]:
-    """Bookings that wait for a person: id, why, and where they were. A use case for the operator."""
-    with database.begin(merchant_id) as session:
-        return [
-            (BookingId(row.id), row.reason or "", row.resume_state)
-            for row in repository.in_state(session, BookingState.PARKED)
-        ]
+                park(session, row, cause, clock.now(session))

@@ -8,13 +8,21 @@ from sqlalchemy.orm import Session
 
 from groupbook import payments, trips
 from groupbook.bookings import repository
-from groupbook.bookings.domain import BookingClosed, BookingState, NotPayableNow, NotYourBooking, PayRequestNotFound
+from groupbook.bookings.domain import (
+    COLLECTING,
+    BookingClosed,
+    NotPayableNow,
+    NotYourBooking,
+    PayRequestNotFound,
+    PortionGone,
+)
 from groupbook.bookings.models import BookingRow
+from groupbook.bookings.service import party
 from groupbook.kit import clock
 from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database
 from groupbook.kit.ids import BookingId, MemberId, PayRequestId, PortionId, TripId, to_wire
-from groupbook.kit.intents import Runner
+from groupbook.kit.runner import Runner
 from groupbook.payments import PaymentPage
 from groupbook.payments.domain import PortionNotFound, PortionView
 from groupbook.trips.domain import Member, Role
@@ -25,11 +33,14 @@ def may_pay(session: Session, caller: Caller, portion_id: PortionId) -> tuple[Bo
 
     Raises:
         PortionNotFound: no such portion for this caller.
+        PortionGone: its traveler has left.
         NotPayableNow: the booking takes no payment now.
     """
     row, portion, member = _portion_for(session, caller, portion_id)
     if portion.payer != member.id:
         raise PortionNotFound()
+    if portion.is_dropped:
+        raise PortionGone()
     _require_open(row)
     if not portion.is_payable:
         raise NotPayableNow(state=portion.state.value)
@@ -51,25 +62,24 @@ def start_payment(
     `in_window`: the page opens in a window of its own, which closes on the way back.
 
     Raises:
-        PortionNotFound, NotPayableNow, BookingClosed: as for `may_pay`.
-        PaymentRefused, Unavailable, TooManyAttempts: as for `payments.start_attempt`.
+        PortionNotFound, PortionGone, NotPayableNow, BookingClosed: as for `may_pay`.
+        PaymentRefused, Unavailable, TooManyAttempts: as for `payments.start_attempt` and `page_of`.
     """
     with database.begin(caller.merchant_id) as session:
         booking_id, member = may_pay(session, caller, portion_id)
-        title = trips.trip_of(session, member.trip_id).title
-    back = f"{public_url}/pay/return?portion={to_wire('por', portion_id)}&booking={to_wire('bkg', booking_id)}"
-    back += "&window=1" if in_window else ""
-    return payments.start_attempt(
-        database,
-        runner,
-        caller.merchant_id,
-        portion_id,
-        payer=member.id,
-        success_url=f"{back}&outcome=done",
-        cancel_url=f"{back}&outcome=back",
-        title=title,
-        locale=locale,
-    )
+        back = f"{public_url}/pay/return?portion={to_wire('por', portion_id)}&booking={to_wire('bkg', booking_id)}"
+        back += "&window=1" if in_window else ""
+        started = payments.start_attempt(
+            session,
+            runner,
+            portion_id,
+            payer=member.id,
+            success_url=f"{back}&outcome=done",
+            cancel_url=f"{back}&outcome=back",
+            title=trips.trip_of(session, member.trip_id).title,
+            locale=locale,
+        )
+    return payments.page_of(database, runner, caller.merchant_id, started)
 
 
 def refresh_payment(database: Database, runner: Runner, caller: Caller, portion_id: PortionId) -> PortionView:
@@ -150,23 +160,46 @@ def take_over(database: Database, caller: Caller, portion_id: PortionId) -> None
         _tell(session, row, "portion.taken_over", portion, payer=member.id)
 
 
+def hand_back(database: Database, caller: Caller, portion_id: PortionId) -> None:
+    """Pay for somebody no more: their portion is theirs again. Only before a bank said yes.
+
+    Raises:
+        PortionNotFound: not mine to pay. BookingClosed: too late. PortionNotPayable: already authorized.
+    """
+    with database.begin(caller.merchant_id) as session:
+        row, portion, member = _portion_for(session, caller, portion_id)
+        _require_open(row)
+        owner = _owner(session, row, portion)
+        if portion.payer != member.id:
+            raise PortionNotFound()
+        if portion.payer == owner:
+            return
+        payments.assign_payer(session, portion_id, payer=owner, now=clock.now(session))
+        _tell(session, row, "portion.handed_back", portion)
+
+
 def _portion_for(session: Session, caller: Caller, portion_id: PortionId) -> tuple[BookingRow, PortionView, Member]:
     """The portion, its booking (locked) and the member who asks; strangers learn nothing."""
     caller.require_traveler()
-    found = payments.portion_view(session, portion_id)
-    row = repository.lock(session, found.reference)
+    row = repository.lock(session, payments.reference_of(session, portion_id))
     member = trips.member_of(session, TripId(row.trip_id), caller)
     if member is None:
         raise PortionNotFound()
-    return row, payments.portion_view(session, portion_id), member
+    return row, payments.lock_view(session, portion_id), member
+
+
+def _owner(session: Session, row: BookingRow, portion: PortionView) -> UUID:
+    """Whose portion it is: its traveler's; of what is given, the giver's."""
+    gifts = {gift.id: gift.by_member_id for gift in party.parts_of(session, row).gifts}
+    return gifts.get(portion.traveler, portion.traveler)
 
 
 def _require_open(row: BookingRow) -> None:
-    if row.state != BookingState.OPEN.value:
+    if row.state not in COLLECTING:
         raise BookingClosed(state=row.state)
 
 
 def _tell(session: Session, row: BookingRow, name: str, portion: PortionView, **members: UUID) -> None:
-    payload = {"booking_id": f"bkg_{row.id.hex}", "member_id": f"mem_{portion.traveler.hex}"}
+    payload = {"booking_id": f"bkg_{row.id.hex}", "member_id": f"mem_{_owner(session, row, portion).hex}"}
     payload |= {key: f"mem_{value.hex}" for key, value in members.items()}
     trips.append_event(session, TripId(row.trip_id), name, payload, now=clock.now(session))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -10,21 +11,36 @@ from sqlalchemy.orm import Session
 from groupbook import offers, payments, trips
 from groupbook.bookings import repository
 from groupbook.bookings.domain import (
+    COLLECTING,
     BookingNotFound,
     BookingState,
     BookingView,
     PayRequestView,
+    Policy,
+    PortionKind,
     PortionLine,
-    Step,
+    SplitView,
     TicketView,
 )
 from groupbook.bookings.models import BookingRow, PayRequestRow
-from groupbook.kit import paging
+from groupbook.bookings.service import party
+from groupbook.bookings.service.splitting import amounts_of
+from groupbook.kit import clock, paging
 from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database
-from groupbook.kit.ids import BookingId, MemberId, MerchantId, OfferId, PayRequestId, PortionId, QuoteId, TripId
+from groupbook.kit.ids import (
+    BookingId,
+    ContributionId,
+    MemberId,
+    OfferId,
+    PayRequestId,
+    PortionId,
+    QuoteId,
+    SplitId,
+    TripId,
+)
 from groupbook.kit.money import Money
-from groupbook.offers.domain import Quote, seats_are_together
+from groupbook.offers.domain import PersonPrice, Quote, seats_are_together
 from groupbook.payments.domain import PortionView
 from groupbook.trips.domain import Member, Role, sight_of
 
@@ -65,17 +81,6 @@ def list_bookings(
         return paging.Slice([view(session, row, caller) for row in found.rows], found.next_cursor)
 
 
-def read_timeline(database: Database, merchant_id: MerchantId, booking_id: BookingId) -> list[Step]:
-    """Every step the booking took. For the merchant and the operator. A use case.
-
-    Raises:
-        BookingNotFound
-    """
-    with database.begin(merchant_id) as session:
-        repository.read(session, booking_id)
-        return repository.timeline(session, booking_id)
-
-
 def read_tickets(database: Database, caller: Caller, booking_id: BookingId) -> list[TicketView]:
     """The caller's own ticket; the merchant's staff see all of them. A use case.
 
@@ -110,7 +115,9 @@ def view(session: Session, row: BookingRow, caller: Caller) -> BookingView:
     hold = offers.hold_of(session, row.id)
     order = offers.order_of(session, row.id)
     requests = repository.open_requests(session, row.id)
-    portions = payments.portions_of(session, row.id)
+    portions = _without_past(session, payments.portions_of(session, row.id))
+    policy, parts = Policy(**row.policy), party.parts_of(session, row)
+    extra = parts.extra
     names = _names(session, TripId(row.trip_id), me, portions, requests)
     seats = order.seats if order and order.seats else hold.seats if hold else ()
     return BookingView(
@@ -120,9 +127,9 @@ def view(session: Session, row: BookingRow, caller: Caller) -> BookingView:
         quote_id=QuoteId(row.quote_id),
         state=BookingState(row.state),
         total=Money(row.total, row.currency),
-        portions=_lines(row, quote, portions, me, requests, names),
+        portions=_lines(row, quote, [one for one in portions if one.traveler not in extra], me, requests, names),
         created_at=row.created_at,
-        deadline_at=row.deadline_at,
+        deadline_at=row.budget_at if row.state == BookingState.RECOVERING.value else row.deadline_at,
         finished_at=row.finished_at,
         reason=row.reason,
         hold_expires_at=hold.expires_at if hold else None,
@@ -144,7 +151,23 @@ def view(session: Session, row: BookingRow, caller: Caller) -> BookingView:
         ),
         me=me.id if me else None,
         is_organizer=me is not None and me.role is Role.ORGANIZER,
+        payer_quorum=policy.payer_quorum,
+        authorize_at=row.authorize_at,
+        lost_discount=policy.lost_discount,
+        extras=_extras(row, parts, portions, me, names),
+        splits=_splits(row, parts, me),
     )
+
+
+def _without_past(session: Session, portions: list[PortionView]) -> list[PortionView]:
+    """`authorizes_at` is told while it is to come: from then on a page authorizes at once."""
+    if all(portion.authorizes_at is None for portion in portions):
+        return portions
+    now = clock.now(session)
+    return [
+        replace(one, authorizes_at=None) if one.authorizes_at is not None and one.authorizes_at <= now else one
+        for one in portions
+    ]
 
 
 def _names(
@@ -170,6 +193,59 @@ def _names(
     return {member_id: name for member_id, name in names.items() if member_id in near}
 
 
+def _extras(
+    row: BookingRow, parts: party.Parts, portions: Iterable[PortionView], me: Member | None, names: dict[UUID, str]
+) -> tuple[PortionLine, ...]:
+    """What is given and borne. A sponsor's amount is everybody's to read, since it lowers everybody's portion; the rest
+    only the payer's, and of whom it is for.
+    """
+    by_traveler = {portion.traveler: portion for portion in portions if not portion.is_dropped}
+    is_open = row.state in COLLECTING
+    found = []
+    for gift in parts.gifts:
+        portion = by_traveler.get(gift.id)
+        if portion is not None:
+            whom = gift.for_member_id or gift.by_member_id
+            kind: PortionKind = "sponsor" if gift.for_member_id is None else "part"
+            line = _line(whom, None, portion, me, set(), names, is_open=is_open)
+            is_told = kind == "sponsor" or line.amount is not None
+            amount = portion.amount if is_told else None
+            found.append(
+                replace(line, kind=kind, amount=amount, is_mine=False, contribution_id=ContributionId(gift.id))
+            )
+    for one in parts.departures:
+        portion = by_traveler.get(one.member_id)
+        if portion is not None:
+            line = _line(one.member_id, None, portion, me, set(), names, is_open=is_open)
+            found.append(replace(line, kind="lost_discount"))
+    return tuple(found)
+
+
+def _splits(row: BookingRow, parts: party.Parts, me: Member | None) -> tuple[SplitView, ...]:
+    """Those that concern this caller; the merchant sees all. The proposer is told an amount when the others agreed."""
+    found = []
+    for split in parts.splits:
+        agreed = frozenset(MemberId(UUID(hex=member)) for member in split.agreed)
+        shares = {MemberId(UUID(hex=member)): number for member, number in split.parts.items()}
+        if me is not None and me.id not in shares:
+            continue
+        others = set(shares) - {MemberId(split.by_member_id)}
+        is_turn = me is not None and me.id not in agreed and (me.id != split.by_member_id or others <= agreed)
+        amounts = amounts_of(split, row.currency)
+        found.append(
+            SplitView(
+                id=SplitId(split.id),
+                by=MemberId(split.by_member_id),
+                parts=shares,
+                agreed=agreed,
+                state=split.state,
+                mine=amounts[me.id] if me is not None and (is_turn or me.id in agreed) else None,
+                is_my_turn=is_turn and split.state == "asked",
+            )
+        )
+    return tuple(found)
+
+
 def _lines(
     row: BookingRow,
     quote: Quote,
@@ -178,19 +254,24 @@ def _lines(
     requests: list[PayRequestRow],
     names: dict[UUID, str],
 ) -> tuple[PortionLine, ...]:
-    """One line per portion, in the party's order; before the portions are asked for, one per quoted person."""
+    """One line per traveler, in the party's order, then whoever came in later; before the portions are asked for, one
+    per quoted person. Who left before the freeze has none.
+    """
     asked = {request.portion_id for request in requests if me is not None and request.asked_of == me.id}
-    by_traveler = {portion.traveler: portion for portion in portions}
-    is_open = row.state == BookingState.OPEN.value
+    by_traveler = {portion.traveler: portion for portion in portions if not portion.is_dropped}
+    quoted = [person.member_id for person in quote.people]
+    later = [traveler for traveler in by_traveler if traveler not in quoted]
+    is_open = row.state in COLLECTING
+    prices = {person.member_id: person for person in quote.people}
     return tuple(
-        _line(person.member_id, quote, by_traveler.get(person.member_id), me, asked, names, is_open=is_open)
-        for person in quote.people
+        _line(traveler, prices.get(traveler), by_traveler.get(traveler), me, asked, names, is_open=is_open)
+        for traveler in (*quoted, *later)
     )
 
 
 def _line(
     traveler: UUID,
-    quote: Quote,
+    price: PersonPrice | None,
     portion: PortionView | None,
     me: Member | None,
     asked: set[UUID],
@@ -201,8 +282,9 @@ def _line(
     payer = portion.payer if portion else traveler
     is_mine = me is not None and me.id == traveler
     is_payer = me is not None and me.id == payer
-    price = quote.of(traveler)
     sees_amount = me is None or is_mine or is_payer or (portion is not None and portion.id in asked)
+    told = price if price is None or me is None else price.told() if is_mine else None
+    owed = portion.amount if portion else price.pay if price else None
     return PortionLine(
         portion_id=portion.id if portion else None,
         traveler=MemberId(traveler),
@@ -212,9 +294,14 @@ def _line(
         state=portion.state if portion else payments.PortionState.OPEN,
         is_mine=is_mine,
         is_payable_by_me=is_open and is_payer and portion is not None and portion.is_payable,
-        amount=price.pay if sees_amount else None,
-        price=price if me is None else price.told() if is_mine else None,
+        amount=owed if sees_amount else None,
+        price=told,
         attempt_id=portion.attempt_id if portion and is_payer else None,
         decline_reason=portion.decline_reason if portion and is_payer else None,
         card=f"{portion.card.brand} {portion.card.last4}" if portion and portion.card and is_payer else None,
+        cap=portion.cap if portion and sees_amount else None,
+        captured=portion.captured if portion and sees_amount else None,
+        refunded=portion.refunded if portion and sees_amount else None,
+        authorizes_at=portion.authorizes_at if portion else None,
+        is_asked_again=portion is not None and portion.is_asked_again,
     )

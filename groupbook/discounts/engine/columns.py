@@ -18,7 +18,7 @@ from groupbook.discounts.engine.offers import nth_price, tiers
 from groupbook.discounts.engine.orders import CodeSet, OrderLine, after_codes
 from groupbook.discounts.engine.rules import Bundle, JointRule, NthOff, PayFor, Role
 from groupbook.discounts.engine.tickets import Ticket
-from groupbook.kit.money import Money, divide
+from groupbook.kit.money import Money, divide, split
 
 fillings_max: Final = 200_000
 Filling = Mapping[int, tuple[Role, Ticket]]  # person -> role and ticket
@@ -356,10 +356,8 @@ def settled(faces: Mapping[int, int], alone: Sequence[int] | None) -> dict[int, 
     saving = {person: max(0, alone[person] - face) for person, face in faces.items()}
     if excess == 0 or excess > sum(saving.values()):
         return dict(faces)
-    parts = divide(Money(excess, "XXX"), list(saving.values()))
-    return {
-        person: min(face, alone[person]) + part.minor for (person, face), part in zip(faces.items(), parts, strict=True)
-    }
+    parts = split(excess, list(saving.values()))
+    return {person: min(face, alone[person]) + part for (person, face), part in zip(faces.items(), parts, strict=True)}
 
 
 def added(one: Usage, other: Usage) -> Usage:

@@ -19,7 +19,7 @@ from groupbook.discounts.engine.errors import TooManyCombinations
 from groupbook.discounts.engine.market import Market
 from groupbook.discounts.engine.rules import OrderRule
 from groupbook.discounts.engine.tickets import rounded
-from groupbook.kit.money import Money, divide
+from groupbook.kit.money import split
 
 codes_together_max: Final = 6
 
@@ -114,11 +114,11 @@ def after_codes(codes: CodeSet, lines: Sequence[OrderLine]) -> list[list[int]] |
         off = _discount(code.rule, current)
         if off == 0:
             return None
-        parts = divide(Money(off, "XXX"), current)
+        parts = split(off, current)
         by_line = [0] * len(lines)
         for at, part in zip(mine, parts, strict=True):
-            by_line[at] = part.minor
-            amounts[at] -= part.minor
+            by_line[at] = part
+            amounts[at] -= part
         taken.append(by_line)
     return taken
 

@@ -29,7 +29,6 @@ from groupbook.discounts.service.entitlements import (
     forget,
     move_entitlements,
     on_person_erased,
-    seal_card_numbers,
     set_entitlements,
 )
 from groupbook.discounts.service.growing import next_step, people_more_max
@@ -79,7 +78,6 @@ __all__ = [
     "remove_code",
     "reserve_codes",
     "rule_names",
-    "seal_card_numbers",
     "set_entitlements",
     "trial_choices",
     "trial_rules",

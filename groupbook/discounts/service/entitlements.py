@@ -77,11 +77,6 @@ def set_entitlements(
     return entitlements_of(session, [subject], sealer=sealer)[subject]
 
 
-def seal_card_numbers(session: Session, sealer: Sealer, *, limit: int = 500) -> int:
-    """Seal what was stored before numbers were sealed; how many. A sweep: when none is left, it finds nothing."""
-    return repository.seal_numbers(session, sealer, limit=limit)
-
-
 def _card_problem(card: Card, known: Collection[str]) -> str | None:
     if card.type not in known:
         return "unknown_card_type"

@@ -32,12 +32,14 @@ from groupbook.discounts.service.catalogues import NO_RULES, parsed
 from groupbook.discounts.service.entitlements import entitlements_of
 from groupbook.discounts.service.offering import Offered, offered_codes, used_codes
 from groupbook.discounts.service.telling import clash, line_of
+from groupbook.kit.database import query
 from groupbook.kit.money import Money
 
 # Fares are full adult fares: who says no age pays one, and counts as a grown-up in a group.
 assumed_age: Final = 30
 
 
+@query
 def price_party(
     session: Session,
     facts: TripFacts,

@@ -19,14 +19,23 @@ quote_seconds_default = 30 * 60
 
 
 def price_offer(
-    session: Session, offer: Offer, subjects: Iterable[UUID], now: datetime, *, explain: bool = False
+    session: Session,
+    offer: Offer,
+    subjects: Iterable[UUID],
+    now: datetime,
+    *,
+    explain: bool = False,
+    is_kept: bool = False,
 ) -> PartyPrice:
     """The cheapest lawful price of this offer for these people (persons or guests), each with their own share. A step.
 
+    Args:
+        is_kept: the merchant keeps places of it for them, so that it is theirs to buy even where it sells no more.
     Raises:
         OfferNotBookable: it has no price, or its time is over.
     """
-    offer.require_bookable(now)
+    if not (is_kept and offer.fares):
+        offer.require_bookable(now)
     facts = trip_facts(offer, now)
     return discounts.price_party(
         session, facts, party_travelers(offer, subjects), currency=offer.currency, on=facts.date, explain=explain
@@ -76,16 +85,18 @@ def record_quote(
     now: datetime,
     *,
     valid_seconds: int = quote_seconds_default,
+    is_kept: bool = False,
 ) -> Quote:
     """Price the offer for the party and keep it, for good, under the caller's reference. A step.
 
     Args:
         party: member id -> subject (person or guest) whose entitlements count, in the members' order.
+        is_kept: as for `price_offer`.
     Raises:
         OfferNotFound, OfferNotBookable
     """
     offer = read_offer(session, offer_id)
-    price = price_offer(session, offer, party.values(), now, explain=True)
+    price = price_offer(session, offer, party.values(), now, explain=True, is_kept=is_kept)
     quote = quote_of(
         offer,
         price,

@@ -1,8 +1,8 @@
-"""The last look, then capture all or void all; unwinding and refunds after it."""
+"""The last look, then capture all; what fell short asked again, or covered (the recovery ladder)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -12,189 +12,160 @@ from sqlalchemy.orm import Session
 from groupbook.kit import intents
 from groupbook.kit.clock import system_now
 from groupbook.kit.errors import InvariantBroken
-from groupbook.kit.ids import AttemptId, IntentId, PortionId, RefundId
-from groupbook.kit.money import Money
-from groupbook.payments import domain, recording, repository
+from groupbook.kit.ids import AttemptId, IntentId, PortionId, new_id
+from groupbook.kit.intents import Owed
+from groupbook.kit.money import Money, total
+from groupbook.payments import recording, repository
 from groupbook.payments.domain import (
-    ATTEMPT_OVER,
+    NOT_READ,
     PAYABLE,
-    AttemptState,
+    AttemptEvent,
+    Due,
     IllegalStep,
-    JournalKind,
     PortionEvent,
     PortionState,
-    RefundState,
-    RefundTooLarge,
+    fall,
     may_capture,
 )
-from groupbook.payments.models import PortionRow
-from groupbook.payments.recording import Moment, move_attempt, move_portion, tell
-from groupbook.payments.service.opening import supersede
+from groupbook.payments.ledger import JournalKind
+from groupbook.payments.models import AttemptRow, PortionRow
+from groupbook.payments.moving import OBSERVE, Moment, amount_of, move_attempt, move_portion, supersede, tell, touch
 
-_UNTOUCHABLE: Final = frozenset(
-    {
-        PortionState.CAPTURING,
-        PortionState.CAPTURED,
-        PortionState.COVERED,
-        PortionState.PART_REFUNDED,
-        PortionState.REFUNDED,
-    }
-)
+_UNBILLED: Final = PAYABLE | {PortionState.AUTHORIZED}
 
 
 def observe_all(session: Session, reference: UUID) -> list[IntentId]:
     """Owe a reading of every live current attempt: the last look before a decision. A step.
 
-    Each answer records the fact `portion.observed`; `is_observed_since` says when all have come.
+    Each answer records the fact `portion.observed`; `tally` says whether all have come.
     """
-    owed = []
-    current = repository.current_attempts(session, [row.id for row in repository.portions_of(session, reference)])
-    for attempt in current.values():
-        if attempt.state not in ATTEMPT_OVER and attempt.state != AttemptState.CLOSING:
-            owed.append(intents.owe(session, recording.OBSERVE, attempt.id, {"is_look": True}))
-    return owed
+    rows = [row for row in repository.portions_of(session, reference) if row.dropped_at is None]
+    looks = [
+        Owed(OBSERVE, attempt.id, {"is_look": True}, reference=reference)
+        for attempt in repository.current_attempts(session, [row.id for row in rows]).values()
+        if attempt.state not in NOT_READ
+    ]
+    return intents.owe_all(session, looks)
 
 
-def capture_all(
-    session: Session, reference: UUID, *, now: datetime, lower: Mapping[PortionId, Money] | None = None
-) -> list[IntentId]:
-    """Owe the capture of every authorized portion. A step; call it only when the merchant's order is confirmed (I1).
+def capture_all(session: Session, reference: UUID, *, now: datetime, whole: Money | None = None) -> list[IntentId]:
+    """Owe the capture of every portion that counts. A step; call it only when the merchant's order is confirmed (I1).
 
     Asking again owes nothing new. An authorization that is about to end (I10), or went away since the last look, is not
     captured: its portion is short, billed and still owed, and the caller's recovery begins (`portion.capture_failed`).
 
     Args:
-        lower: what to take instead where the final price fell; never more than was agreed.
+        whole: what everything costs in the end, where that is less than the portions' sum: the relief is split by
+            `fall`, and who falls to nothing is waived. None: nothing changed.
     Raises:
         IllegalStep: a portion is voided or being voided; nothing is owed then.
-        InvariantBroken: `lower` asks for more than somebody agreed to.
+        InvariantBroken: `whole` is more than everybody agreed to, or what was billed already.
     """
-    portions = repository.lock_portions(session, reference)
-    current = repository.current_attempts(session, [row.id for row in portions])
-    ready = [row for row in portions if row.state == PortionState.AUTHORIZED]
+    portions = [row for row in repository.lock_portions(session, reference) if row.dropped_at is None]
     for portion in portions:
-        if portion.state in (PortionState.AUTHORIZED, PortionState.WAIVED, PortionState.SHORT, *_UNTOUCHABLE):
-            continue
-        if portion.state in PAYABLE:
-            supersede(session, portion)
-            _bill(session, portion, lower, now)
-            portion.decline_reason = "authorization_gone"
-            move_portion(portion, PortionEvent.CAPTURE_ASKED, now)
-            tell(session, "portion.capture_failed", portion, reason="authorization_gone")
-            continue
+        if portion.state in (PortionState.VOIDING, PortionState.VOIDED):
+            raise IllegalStep(machine="portion", state=portion.state, event=PortionEvent.CAPTURE_ASKED.value)
+    unbilled = [row for row in portions if row.state in _UNBILLED]
+    amounts = _amounts(portions, unbilled, whole)
+    current = repository.current_attempts(session, [row.id for row in unbilled])
+    taken = [_take(session, row, current.get(row.id), amounts[PortionId(row.id)], now) for row in unbilled]
+    return intents.owe_all(session, [owed for owed in taken if owed is not None])
+
+
+def capture_portion(session: Session, portion_id: PortionId, *, now: datetime) -> IntentId | None:
+    """Owe the capture of one portion, after the merchant has amended the order. A step, as `capture_all` of one.
+
+    Returns: the owed call; None when nothing is owed, or the authorization went away and the portion is short.
+    Raises:
+        PortionNotFound: no such portion at this merchant.
+        IllegalStep: it is voided or being voided.
+    """
+    portion = repository.lock_portion(session, portion_id)
+    if portion.dropped_at is not None or portion.state in (PortionState.VOIDING, PortionState.VOIDED):
         raise IllegalStep(machine="portion", state=portion.state, event=PortionEvent.CAPTURE_ASKED.value)
-    owed = []
-    for portion in ready:
-        attempt = current[portion.id]
-        wanted = _bill(session, portion, lower, now)
-        move_portion(portion, PortionEvent.CAPTURE_ASKED, now)
-        move_attempt(attempt, domain.AttemptEvent.CAPTURE_ASKED)
-        attempt.capture_asked_at = now
-        if may_capture(attempt.capture_before, now):
-            payload = {"amount": wanted.minor, "currency": wanted.currency}
-            owed.append(intents.owe(session, recording.CAPTURE, attempt.id, payload, once=attempt.id.hex))
-        else:
-            session.flush()
-            recording.record_capture_refused(session, AttemptId(attempt.id), "authorization_too_old")
-    session.flush()
-    return owed
+    if portion.state not in _UNBILLED:
+        return None
+    attempt = repository.current_attempts(session, [portion.id]).get(portion.id)
+    owed = _take(session, portion, attempt, amount_of(portion), now)
+    return None if owed is None else intents.owe_all(session, [owed])[0]
 
 
-def void_all(session: Session, reference: UUID, *, now: datetime) -> None:
-    """Void every portion: close every page, release every authorization. A step; asking again changes nothing.
+def cover_shortfall(session: Session, reference: UUID, *, now: datetime) -> list[PortionId]:
+    """The merchant takes what is still short upon itself, as a receivable it agreed to in its settings. A step.
 
-    `portion.voided` follows for each once the provider has confirmed.
+    Whatever was asked for again is given up: it is released when it lands. Asking again changes nothing.
 
-    Raises:
-        IllegalStep: money was taken or is being taken; `unwind_all` gives it back.
+    Returns: the portions that are covered now and were not before.
     """
-    portions = repository.lock_portions(session, reference)
-    for portion in portions:
-        if portion.state in _UNTOUCHABLE:
-            raise IllegalStep(machine="portion", state=portion.state, event=PortionEvent.VOID_ASKED.value)
-    for portion in portions:
-        _void(session, portion, now)
+    covered = []
+    for portion in repository.lock_portions(session, reference):
+        if portion.state != PortionState.SHORT or portion.dropped_at is not None:
+            continue
+        supersede(session, portion)
+        repository.journal(session, JournalKind.COVERED, amount_of(portion), portion=portion, cause=portion.id, now=now)
+        move_portion(portion, PortionEvent.COVERED, now)
+        tell(session, "portion.covered", portion, amount=portion.amount, currency=portion.currency)
+        covered.append(PortionId(portion.id))
+    return covered
 
 
-def void_portion(session: Session, portion_id: PortionId, *, now: datetime) -> None:
-    """Void one portion: its member left before the freeze. A step.
+def lessen_cover(session: Session, portion_id: PortionId, amount: Money, *, now: datetime) -> None:
+    """The merchant is owed that much less of a portion it took upon itself: somebody else pays for the place, or the
+    order costs less without it. A step; as with a refund, asking again lessens it again.
 
     Raises:
         PortionNotFound: no such portion at this merchant.
-        IllegalStep: money was taken or is being taken.
+        InvariantBroken: it is not covered, or by less than that.
     """
     portion = repository.lock_portion(session, portion_id)
-    if portion.state in _UNTOUCHABLE:
-        raise IllegalStep(machine="portion", state=portion.state, event=PortionEvent.VOID_ASKED.value)
-    _void(session, portion, now)
+    if portion.state != PortionState.COVERED or not 0 < amount.minor <= portion.amount:
+        raise InvariantBroken(what="not covered", state=portion.state, covered=portion.amount, less=amount.minor)
+    cause = new_id()
+    for kind in (JournalKind.COVER_RETURNED, JournalKind.UNBILLED):
+        repository.journal(session, kind, amount, portion=portion, cause=cause, now=now)
+    portion.amount -= amount.minor
+    touch(portion, now)
+    if not portion.amount:
+        move_portion(portion, PortionEvent.NOTHING_LEFT, now)
+        tell(session, "portion.waived", portion)
 
 
-def unwind_all(session: Session, reference: UUID, *, reason: str, now: datetime) -> list[RefundId]:
-    """Give everything back: refund what was taken, void the rest. A step; asking again refunds nothing twice.
-
-    Raises:
-        IllegalStep: a capture is still under way; wait for its outcome.
-    """
-    portions = repository.lock_portions(session, reference)
-    if any(row.state == PortionState.CAPTURING for row in portions):
-        raise IllegalStep(machine="portion", state="capturing", event=PortionEvent.REFUNDED_WHOLE.value)
-    refunds = []
-    for portion in portions:
-        if portion.state in _UNTOUCHABLE:
-            left = _refundable(session, portion)
-            if left:
-                refunds.append(_refund(session, portion, left, reason))
-        else:
-            _void(session, portion, now)
-    return refunds
+def _amounts(
+    portions: Sequence[PortionRow], unbilled: Sequence[PortionRow], whole: Money | None
+) -> dict[PortionId, Money]:
+    """What each portion that is not billed yet is billed now."""
+    if whole is None:
+        return {PortionId(row.id): amount_of(row) for row in unbilled}
+    billed = total((amount_of(row) for row in portions if row not in unbilled), whole.currency)
+    left = whole - billed
+    if not unbilled and left:
+        raise InvariantBroken(what="billed already", billed=billed.minor, wanted=whole.minor)
+    return fall([Due(PortionId(row.id), row.traveler, amount_of(row)) for row in unbilled], left)
 
 
-def refund_portion(session: Session, portion_id: PortionId, amount: Money, *, reason: str) -> RefundId:
-    """Owe a refund to the payer of a captured portion, to the card they paid with. A step.
-
-    Args:
-        amount: minor units; at most what was taken and not yet asked back.
-        reason: our code (`member_canceled`, `merchant_canceled`, …), never a sentence.
-    Raises:
-        PortionNotFound: no such portion at this merchant.
-        RefundTooLarge: more than is left, nothing, or another currency.
-    """
-    portion = repository.lock_portion(session, portion_id)
-    left = _refundable(session, portion)
-    if amount.currency != left.currency or amount.minor <= 0 or amount > left:
-        raise RefundTooLarge(amount=amount.minor, left=left.minor, currency=left.currency)
-    return _refund(session, portion, amount, reason)
-
-
-def _void(session: Session, portion: PortionRow, now: datetime) -> None:
-    move_portion(portion, PortionEvent.VOID_ASKED, now)
-    if portion.state != PortionState.VOIDING:
-        return
-    for attempt in repository.attempts_of(session, portion.id):
-        recording.close_attempt(session, attempt)
-    recording.finish_void_if_closed(session, portion, Moment(now, system_now(session)))
-
-
-def _bill(session: Session, portion: PortionRow, lower: Mapping[PortionId, Money] | None, now: datetime) -> Money:
-    """What the portion costs in the end: the agreed amount or less, owed from here on."""
-    agreed = Money(portion.amount, portion.currency)
-    wanted = (lower or {}).get(PortionId(portion.id), agreed)
-    if wanted > agreed or wanted.minor <= 0:
-        raise InvariantBroken(what="more than agreed", agreed=agreed.minor, wanted=wanted.minor)
+def _take(
+    session: Session, portion: PortionRow, attempt: AttemptRow | None, wanted: Money, now: datetime
+) -> Owed | None:
+    """Bill one portion; its capture is to be owed, or it is short when there is nothing to capture any more."""
+    if wanted > amount_of(portion) or wanted.minor < 0:
+        raise InvariantBroken(what="more than agreed", agreed=portion.amount, wanted=wanted.minor)
     portion.amount = wanted.minor
+    if not wanted:
+        supersede(session, portion)
+        move_portion(portion, PortionEvent.NOTHING_LEFT, now)
+        tell(session, "portion.waived", portion)
+        return None
     repository.journal(session, JournalKind.BILLED, wanted, portion=portion, cause=portion.id, now=now)
-    return wanted
-
-
-def _refundable(session: Session, portion: PortionRow) -> Money:
-    asked = sum(
-        row.amount
-        for row in repository.refunds_of(session, portion.id)
-        if row.state != RefundState.FAILED and not row.is_unasked
-    )
-    return Money(portion.captured - asked, portion.currency)
-
-
-def _refund(session: Session, portion: PortionRow, amount: Money, reason: str) -> RefundId:
-    attempt = repository.current_attempts(session, [portion.id])[portion.id]
-    return recording.ask_refund(session, portion, attempt, amount, reason=reason, is_unasked=False)
+    move_portion(portion, PortionEvent.CAPTURE_ASKED, now)
+    if portion.state != PortionState.CAPTURING or attempt is None:
+        supersede(session, portion)
+        portion.decline_reason = "authorization_gone"
+        tell(session, "portion.capture_failed", portion, reason="authorization_gone")
+        return None
+    if may_capture(attempt.capture_before, now):
+        return recording.begin_capture(portion, attempt, Moment(now, system_now(session)))
+    move_attempt(attempt, AttemptEvent.CAPTURE_ASKED)
+    attempt.capture_asked_at = now
+    session.flush()
+    recording.record_capture_refused(session, AttemptId(attempt.id), "authorization_too_old")
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -9,37 +10,62 @@ import structlog
 from sqlalchemy.orm import Session
 
 from groupbook.kit import inbox, intents
-from groupbook.kit.clock import system_now
 from groupbook.kit.ids import RefundId
-from groupbook.payments import domain, recording, repository
+from groupbook.kit.intents import Owed
+from groupbook.payments import domain, repository
 from groupbook.payments.domain import (
     AttemptState,
 )
+from groupbook.payments.moving import OBSERVE, OBSERVE_REFUND
 from groupbook.payments.ports import ProviderEvent
 
 log = structlog.get_logger(__name__)
 
+SOURCE: Final = "stripe"
 swept_max: Final = 200
+SWEPT: Final = 1
 
 
 def handle_event(session: Session, source: str, event: ProviderEvent, body: bytes) -> bool:
-    """Keep a verified message of the provider and owe the reading it asks for. A step; False for a duplicate.
+    """`handle_events` for one message; False for a duplicate. A step."""
+    return handle_events(session, source, [(event, body)])[0]
 
-    The payload only says where to look. What it claims is never applied (payments.md 0.8).
+
+def handle_events(session: Session, source: str, messages: Sequence[tuple[ProviderEvent, bytes]]) -> list[bool]:
+    """Keep verified messages of the provider and owe the readings they ask for; for each, whether it was new. A step.
+
+    A payload only says where to look; what it claims is never applied (payments.md 0.8). So several messages about one
+    payment ask for one reading of it, and where one is owed that nobody has begun, it serves for these, too: whatever
+    they are about has happened before it.
     """
-    if not inbox.receive(session, source, event.id, type=event.type, object_ref=event.object_ref, body=body):
-        return False
-    attempt = repository.find_attempt(
-        session, attempt_id=event.attempt_id, payment_ref=event.payment_ref, page_ref=event.page_ref
-    )
-    if attempt is not None:
-        intents.owe(session, recording.OBSERVE, attempt.id, once=f"event:{event.id}")
-    if event.refund_id is not None and _knows_refund(session, event.refund_id):
-        intents.owe(session, recording.OBSERVE_REFUND, event.refund_id, once=f"event:{event.id}")
-    elif attempt is None:
-        log.warning("payment_event_of_unknown_object", type=event.type, object_ref=event.object_ref)
-    repository.mark_event_processed(session, source, event.id, system_now(session))
-    return True
+    if not messages:
+        return []
+    kept = [inbox.Message(event.id, event.type, event.object_ref, body) for event, body in messages]
+    left = inbox.receive_all(session, source, kept)
+    is_new = []
+    for event, _ in messages:
+        is_new.append(event.id in left)
+        left.discard(event.id)  # the second of two is a duplicate
+    _owe_readings(session, [event for (event, _), new in zip(messages, is_new, strict=True) if new])
+    return is_new
+
+
+def _owe_readings(session: Session, events: Sequence[ProviderEvent]) -> None:
+    if not events:
+        return
+    names = [repository.AttemptNames(event.attempt_id, event.payment_ref, event.page_ref) for event in events]
+    attempts = repository.attempts_meant(session, names)
+    meant = dict.fromkeys(found for found in attempts if found is not None)
+    named = {event.refund_id for event in events if event.refund_id is not None}
+    refunds = {id for id in named if _knows_refund(session, id)}
+    for event, attempt in zip(events, attempts, strict=True):
+        if attempt is None and event.refund_id not in refunds:
+            log.warning("payment_event_of_unknown_object", type=event.type, object_ref=event.object_ref)
+    looks = intents.waiting(session, [attempt_id for attempt_id, _ in meant], OBSERVE)
+    owed = [Owed(OBSERVE, id, reference=reference) for id, reference in meant if id not in looks]
+    refund_looks = intents.waiting(session, refunds, OBSERVE_REFUND)
+    owed += [Owed(OBSERVE_REFUND, id) for id in sorted(refunds - refund_looks)]
+    intents.owe_all(session, owed)
 
 
 def sweep(session: Session, *, now: datetime, unseen_seconds: float = 120.0) -> int:
@@ -51,8 +77,9 @@ def sweep(session: Session, *, now: datetime, unseen_seconds: float = 120.0) -> 
     owed = 0
     before = now - timedelta(seconds=unseen_seconds)
     for attempt in repository.attempts_unseen_since(session, states, before, limit=swept_max):
-        if not intents.is_open(session, attempt.id, recording.OBSERVE):
-            intents.owe(session, recording.OBSERVE, attempt.id)
+        if not intents.is_open(session, attempt.id, OBSERVE):
+            # Behind whatever a booking waits for, and each alone: nothing is decided by a sweep.
+            intents.owe(session, OBSERVE, attempt.id, rank=SWEPT)
             owed += 1
     return owed
 

@@ -1,8 +1,8 @@
-"""Portions are opened, change hands, and send their payer to a page."""
+"""Portions change hands, and send their payer to a page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -10,20 +10,18 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from groupbook.kit import intents
-from groupbook.kit.clock import now as merchant_now
 from groupbook.kit.clock import system_now
-from groupbook.kit.database import Database, merchant_of
+from groupbook.kit.database import Database
 from groupbook.kit.errors import Conflict, Unavailable
 from groupbook.kit.ids import AttemptId, IntentId, MerchantId, PortionId, new_id
-from groupbook.kit.intents import Runner
-from groupbook.kit.money import Money
-from groupbook.payments import domain, recording, repository
+from groupbook.kit.runner import Claim, Runner
+from groupbook.payments import domain, repository
 from groupbook.payments.domain import (
     ATTEMPT_PAYABLE,
     PAYABLE,
+    AttemptMode,
     AttemptState,
     NotYourPortion,
-    PortionDraft,
     PortionEvent,
     PortionNotPayable,
     PortionState,
@@ -31,8 +29,8 @@ from groupbook.payments.domain import (
     TooManyAttempts,
 )
 from groupbook.payments.models import AttemptRow, PortionRow
+from groupbook.payments.moving import OBSERVE, OPEN, Moment, forget_cards, move_portion, supersede, tell, touch
 from groupbook.payments.ports import PaymentPage
-from groupbook.payments.recording import move_portion, tell
 from groupbook.payments.service.reading import portion_view
 
 _try_window: Final = timedelta(days=1)
@@ -44,45 +42,10 @@ class PaymentRefused(Conflict):
     code = "payment_refused"
 
 
-def open_portions(
-    session: Session, reference: UUID, *, whole: Money, drafts: Sequence[PortionDraft], now: datetime
-) -> list[PortionId]:
-    """Open the portions of `reference`, in the order of `drafts`; they sum to `whole` exactly. A step.
-
-    A portion of nothing is waived at once. Nothing is asked of anybody yet.
-
-    Raises:
-        PortionTooSmall, PortionCurrency, Invalid: a portion cannot be paid by card.
-        PartsDoNotSum: the parts are not the whole.
-    """
-    domain.check_drafts(whole, drafts)
-    repository.ensure_accounts(session, whole.currency)
-    rows = [
-        PortionRow(
-            merchant_id=merchant_of(session),
-            id=new_id(),
-            reference=reference,
-            traveler=draft.traveler,
-            payer=draft.payer,
-            amount=draft.amount.minor,
-            currency=draft.amount.currency,
-            covers=[{"line": part.line.hex, "amount": part.amount.minor} for part in draft.covers],
-            state=(PortionState.OPEN if draft.amount else PortionState.WAIVED).value,
-            captured=0,
-            refunded=0,
-            version=0,
-            opened_at=now,
-            changed_at=now,
-        )
-        for draft in drafts
-    ]
-    session.add_all(rows)
-    session.flush()
-    return [PortionId(row.id) for row in rows]
-
-
 def assign_payer(session: Session, portion_id: PortionId, *, payer: UUID, now: datetime) -> None:
-    """Let somebody else pay a portion that is still payable. A step; a page the first payer had open is closed.
+    """Let somebody else pay a portion that is still payable, or asked for again. A step.
+
+    A page the first payer had open is closed, and a card they let us keep is forgotten: it was theirs to promise.
 
     Raises:
         PortionNotFound: no such portion at this merchant.
@@ -93,11 +56,11 @@ def assign_payer(session: Session, portion_id: PortionId, *, payer: UUID, now: d
         return
     _require_payable(portion)
     supersede(session, portion)
+    forget_cards(session, portion)
     portion.payer = payer
     portion.decline_reason = None
     if not move_portion(portion, PortionEvent.PAYER_CHANGED, now):
-        portion.version += 1
-        portion.changed_at = now
+        touch(portion, now)
     tell(session, "portion.payer_changed", portion)
 
 
@@ -114,7 +77,9 @@ def begin_attempt(
 ) -> tuple[AttemptId, IntentId | None]:
     """Start (or find again) the payer's one current attempt and owe its page. A step.
 
-    A double click finds the first attempt; so does a payer who comes back while the page is still open.
+    A double click finds the first attempt; so does a payer who comes back while the page is still open. Before the
+    portion's `authorizes_at` the page only saves the card. The page shows the most they agree to: the cap, or what is
+    left to pay of a portion that fell short.
 
     Raises:
         PortionNotFound, PortionNotPayable, NotYourPortion
@@ -124,25 +89,31 @@ def begin_attempt(
     if portion.payer != payer:
         raise NotYourPortion()
     _require_payable(portion)
-    current = repository.current_attempts(session, [portion.id]).get(portion.id)
-    if current is not None and _is_usable(current, portion, now):
+    mode = _mode(portion, now)
+    amount = portion.amount if portion.state == PortionState.SHORT else portion.cap
+    attempts = repository.attempts_of(session, portion.id)
+    current = next((one for one in attempts if one.is_current), None)
+    if current is not None and current.mode == mode and _is_usable(current, portion, amount, now):
         owed = None
         if current.state == AttemptState.OPENING:
-            owed = intents.owe(session, recording.OPEN, current.id, once=current.id.hex)
+            owed = _owe_page(session, portion, current)
         return AttemptId(current.id), owed
     at = system_now(session)
-    if repository.attempts_since(session, portion.id, payer, at - _try_window) >= domain.attempts_per_day_max:
+    tried = sum(one.payer == payer and one.started_at >= at - _try_window for one in attempts)
+    if tried >= domain.attempts_per_day_max:
         raise TooManyAttempts(attempts_max=domain.attempts_per_day_max)
-    supersede(session, portion)
+    if current is not None:
+        supersede(session, portion, keeps_saved=True)
     attempt = AttemptRow(
         merchant_id=portion.merchant_id,
         id=new_id(),
         portion_id=portion.id,
-        n=repository.next_attempt_number(session, portion.id),
+        n=max((one.n for one in attempts), default=0) + 1,
         payer=payer,
-        amount=portion.amount,
+        amount=amount,
         currency=portion.currency,
         state=AttemptState.OPENING.value,
+        mode=mode.value,
         is_current=True,
         title=title,
         locale=locale,
@@ -150,18 +121,31 @@ def begin_attempt(
         cancel_url=cancel_url,
         started_at=at,
     )
-    session.add(attempt)
-    session.flush()
+    repository.add_attempt(session, attempt)
     portion.decline_reason = None
     if move_portion(portion, PortionEvent.ATTEMPT_STARTED, now):
         tell(session, "portion.authorizing", portion)
-    return AttemptId(attempt.id), intents.owe(session, recording.OPEN, attempt.id, once=attempt.id.hex)
+    return AttemptId(attempt.id), _owe_page(session, portion, attempt)
+
+
+def _owe_page(session: Session, portion: PortionRow, attempt: AttemptRow) -> IntentId:
+    payload = {"keeps_card": True} if portion.keeps_card and attempt.mode == AttemptMode.AUTHORIZE else None
+    return intents.owe(session, OPEN, attempt.id, payload, once=attempt.id.hex, reference=portion.reference)
+
+
+@dataclass(frozen=True)
+class StartedAttempt:
+    """An attempt whose page is owed by us and nobody else; or is there already (`owed` None)."""
+
+    attempt_id: AttemptId
+    owed: IntentId | None
+    claims: tuple[Claim, ...]
+    moment: Moment
 
 
 def start_attempt(
-    database: Database,
+    session: Session,
     runner: Runner,
-    merchant_id: MerchantId,
     portion_id: PortionId,
     *,
     payer: UUID,
@@ -169,30 +153,43 @@ def start_attempt(
     cancel_url: str,
     title: str,
     locale: str,
-) -> PaymentPage:
-    """Where to send the payer: the hosted page of their portion. A use case; asking again gives the same page.
+) -> StartedAttempt:
+    """`begin_attempt`, its page claimed in the same transaction. A step; `page_of` it afterwards.
 
     Args:
         title: what the payer reads on the page; names the trip, never a person.
         success_url, cancel_url: where the provider sends the payer back. Coming back proves nothing; refresh then.
     Raises:
         PortionNotFound, PortionNotPayable, NotYourPortion, TooManyAttempts: as for `begin_attempt`.
+    """
+    moment = Moment.of(session)
+    attempt_id, owed = begin_attempt(
+        session,
+        portion_id,
+        payer=payer,
+        success_url=success_url,
+        cancel_url=cancel_url,
+        title=title,
+        locale=locale,
+        now=moment.now,
+    )
+    claims = () if owed is None else tuple(runner.claim(session, [owed]))
+    return StartedAttempt(attempt_id, owed, claims, moment)
+
+
+def page_of(database: Database, runner: Runner, merchant_id: MerchantId, started: StartedAttempt) -> PaymentPage:
+    """Where to send the payer: the hosted page of their portion. A use case; asking again gives the same page.
+
+    Raises:
         PaymentRefused: the provider will not open a page; another card cannot help, another amount might.
         Unavailable: the provider did not answer in time; the attempt stands, ask again in a moment.
     """
-    with database.begin(merchant_id) as session:
-        attempt_id, owed = begin_attempt(
-            session,
-            portion_id,
-            payer=payer,
-            success_url=success_url,
-            cancel_url=cancel_url,
-            title=title,
-            locale=locale,
-            now=merchant_now(session),
-        )
-    if owed is not None:
-        runner.settle(merchant_id, owed)
+    if started.owed is not None:
+        opened: PaymentPage | None = runner.carry_out(started.claims).get(started.owed)
+        if opened is not None:
+            return replace(opened, closes_at=started.moment.seen_here(opened.closes_at))
+        runner.settle(merchant_id, started.owed)
+    attempt_id = started.attempt_id
     with database.begin(merchant_id) as session:
         attempt = repository.read_attempt(session, attempt_id)
         if attempt.page_url is not None and attempt.page_ref is not None and attempt.closes_at is not None:
@@ -215,7 +212,7 @@ def refresh_portion(database: Database, runner: Runner, merchant_id: MerchantId,
         current = repository.current_attempts(session, [portion.id]).get(portion.id)
         owed = None
         if current is not None and current.state in ATTEMPT_PAYABLE:
-            owed = intents.owe(session, recording.OBSERVE, current.id)
+            owed = intents.owe(session, OBSERVE, current.id, reference=portion.reference)
     if owed is not None:
         runner.settle(merchant_id, owed)
     with database.begin(merchant_id) as session:
@@ -223,22 +220,19 @@ def refresh_portion(database: Database, runner: Runner, merchant_id: MerchantId,
 
 
 def _require_payable(portion: PortionRow) -> None:
-    if portion.state not in PAYABLE:
+    is_asked_again = portion.state == PortionState.SHORT and portion.asked_again_at is not None
+    if portion.dropped_at is not None or not (portion.state in PAYABLE or is_asked_again):
         raise PortionNotPayable(state=portion.state)
 
 
-def _is_usable(attempt: AttemptRow, portion: PortionRow, now: datetime) -> bool:
+def _mode(portion: PortionRow, now: datetime) -> AttemptMode:
+    is_early = portion.authorizes_at is not None and now < portion.authorizes_at
+    return AttemptMode.SAVE if is_early else AttemptMode.AUTHORIZE
+
+
+def _is_usable(attempt: AttemptRow, portion: PortionRow, amount: int, now: datetime) -> bool:
     """Whether the payer can simply be sent to the page this attempt already has (or is about to have)."""
-    if attempt.state not in ATTEMPT_PAYABLE or attempt.payer != portion.payer or attempt.amount != portion.amount:
+    if attempt.state not in ATTEMPT_PAYABLE or attempt.payer != portion.payer or attempt.amount != amount:
         return False
     margin = timedelta(seconds=domain.page_margin_seconds)
     return attempt.closes_at is None or attempt.closes_at > now + margin
-
-
-def supersede(session: Session, portion: PortionRow) -> None:
-    """Take the current attempt out of the way and have it closed; a later landing on it is an orphan."""
-    current = repository.current_attempts(session, [portion.id]).get(portion.id)
-    if current is not None:
-        current.is_current = False
-        recording.close_attempt(session, current)
-        session.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
@@ -9,18 +10,21 @@ from sqlalchemy.orm import Session
 
 from groupbook.kit.ids import AttemptId, PortionId, RefundId
 from groupbook.kit.money import Money
-from groupbook.payments import domain, repository
+from groupbook.payments import domain, ledger, repository
 from groupbook.payments.domain import (
-    ATTEMPT_OVER,
+    AttemptMode,
     AttemptState,
+    AttemptView,
     Card,
     Covered,
+    DisputeState,
+    LikePortions,
     PortionState,
     PortionView,
     RefundState,
     RefundView,
-    Statement,
 )
+from groupbook.payments.ledger import Statement
 from groupbook.payments.models import AttemptRow, PortionRow
 
 
@@ -43,18 +47,42 @@ def portion_view(session: Session, portion_id: PortionId) -> PortionView:
 
 def earliest_capture_before(session: Session, reference: UUID) -> datetime | None:
     """The end of the first authorization to end: decide well before it. None when nothing is authorized. A step."""
-    ends = [view.capture_before for view in portions_of(session, reference) if view.capture_before is not None]
-    return min(ends, default=None)
-
-
-def is_observed_since(session: Session, reference: UUID, since: datetime) -> bool:
-    """Whether every live current attempt has been read at the provider since `since` (the merchant's now). A step."""
-    current = repository.current_attempts(session, [row.id for row in repository.portions_of(session, reference)])
-    return all(
-        attempt.observed_at is not None and attempt.observed_at >= since
-        for attempt in current.values()
-        if attempt.state not in ATTEMPT_OVER and attempt.state != AttemptState.CLOSING
+    return min(
+        (
+            view.capture_before
+            for view in portions_of(session, reference)
+            if view.capture_before is not None and not view.is_dropped
+        ),
+        default=None,
     )
+
+
+def reference_of(session: Session, portion_id: PortionId) -> UUID:
+    """What a portion belongs to, which never changes. A step. Raises PortionNotFound."""
+    return repository.read_portion(session, portion_id).reference
+
+
+def lock_view(session: Session, portion_id: PortionId) -> PortionView:
+    """One portion as it is, locked: it stays so until the end of the transaction. A step. Raises PortionNotFound."""
+    row = repository.lock_portion(session, portion_id)
+    return _view(row, next((one for one in repository.attempts_of(session, row.id) if one.is_current), None))
+
+
+def tally(
+    session: Session, reference: UUID, *, lasting: datetime, seen_since: datetime | None = None
+) -> list[LikePortions]:
+    """The portions of a reference, counted: one answer for all that are alike, however many there are. A step.
+
+    Args:
+        lasting: authorizations that end by then are told apart from those that last.
+        seen_since: which live current attempts count as read at the provider (the merchant's now); None: all of them.
+    """
+    return repository.tally(session, reference, lasting=lasting, seen_since=seen_since)
+
+
+def travelers_of(session: Session, portion_ids: Iterable[PortionId]) -> dict[PortionId, UUID]:
+    """For whom these portions are. A step."""
+    return {PortionId(row.id): row.traveler for row in repository.read_portions(session, portion_ids).values()}
 
 
 def statement(session: Session, reference: UUID) -> Statement:
@@ -67,7 +95,7 @@ def statement(session: Session, reference: UUID) -> Statement:
     if not rows:
         raise domain.PortionNotFound()
     currency = rows[0].currency
-    return domain.statement(reference, currency, domain.balances(repository.ledger_of(session, reference), currency))
+    return ledger.statement(reference, currency, ledger.balances(repository.ledger_of(session, reference), currency))
 
 
 def refunds_of(session: Session, reference: UUID) -> list[RefundView]:
@@ -79,15 +107,44 @@ def refunds_of(session: Session, reference: UUID) -> list[RefundView]:
             Money(row.amount, row.currency),
             RefundState(row.state),
             row.reason,
+            row.asked_at,
+            row.changed_at,
+            row.failure_reason,
         )
         for row in repository.refunds_of_reference(session, reference)
     ]
 
 
+def attempts_of(session: Session, reference: UUID) -> list[AttemptView]:
+    """Every try to get an authorization for a reference, portion by portion. A step; locks nothing."""
+    return [
+        AttemptView(
+            id=AttemptId(row.id),
+            portion_id=PortionId(row.portion_id),
+            n=row.n,
+            payer=row.payer,
+            amount=Money(row.amount, row.currency),
+            state=AttemptState(row.state),
+            is_current=row.is_current,
+            started_at=row.started_at,
+            authorized_at=row.authorized_at,
+            capture_before=row.capture_before,
+            decline_reason=row.decline_reason,
+            card=_card(row),
+            mode=AttemptMode(row.mode),
+        )
+        for portion in repository.portions_of(session, reference)
+        for row in repository.attempts_of(session, portion.id)
+    ]
+
+
+def _card(attempt: AttemptRow | None) -> Card | None:
+    if attempt is None or not attempt.card_brand or not attempt.card_last4:
+        return None
+    return Card(attempt.card_brand, attempt.card_last4)
+
+
 def _view(portion: PortionRow, attempt: AttemptRow | None) -> PortionView:
-    card = None
-    if attempt is not None and attempt.card_brand and attempt.card_last4:
-        card = Card(attempt.card_brand, attempt.card_last4)
     holds = attempt is not None and attempt.state in (AttemptState.AUTHORIZED, AttemptState.CAPTURING)
     return PortionView(
         id=PortionId(portion.id),
@@ -102,7 +159,13 @@ def _view(portion: PortionRow, attempt: AttemptRow | None) -> PortionView:
         decline_reason=portion.decline_reason,
         capture_before=attempt.capture_before if attempt and holds else None,
         observed_at=attempt.observed_at if attempt else None,
-        card=card,
+        card=_card(attempt),
         covers=tuple(Covered(UUID(part["line"]), Money(part["amount"], portion.currency)) for part in portion.covers),
         version=portion.version,
+        cap=Money(portion.cap, portion.currency),
+        is_dropped=portion.dropped_at is not None,
+        authorizes_at=portion.authorizes_at,
+        is_asked_again=portion.asked_again_at is not None,
+        refund_failed=portion.refund_failed,
+        dispute=DisputeState(portion.dispute),
     )

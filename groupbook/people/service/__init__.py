@@ -1,6 +1,14 @@
 """The use cases and steps of the people room. A use case takes `database`; a step takes the open `session`."""
 
-from groupbook.people.service.guests import Adopt, add_guest, adopt_guest, guests_of, read_guest, rename_guest
+from groupbook.people.service.guests import (
+    Adopt,
+    add_guest,
+    adopt_guest,
+    guests_of,
+    read_guest,
+    rename_guest,
+    renew_guest,
+)
 from groupbook.people.service.handoffs import (
     approve_handoff,
     deny_handoff,
@@ -44,6 +52,7 @@ __all__ = [
     "read_person",
     "redeem_handoff",
     "rename_guest",
+    "renew_guest",
     "sweep",
     "withdraw_consent",
 ]

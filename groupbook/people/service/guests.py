@@ -12,7 +12,7 @@ from groupbook.kit import clock, facts
 from groupbook.kit.database import merchant_of
 from groupbook.kit.ids import GuestId, PersonId, new_id
 from groupbook.people import domain, repository
-from groupbook.people.domain import Guest, GuestAdopted, GuestNotFound, PersonNotFound, SeatedGuest
+from groupbook.people.domain import Guest, GuestAdopted, GuestNotFound, MintedSession, PersonNotFound, SeatedGuest
 from groupbook.people.models import GuestRow
 from groupbook.people.service.sessions import mint_session
 
@@ -40,6 +40,18 @@ def add_guest(session: Session, *, trip_ref: UUID, name: str) -> SeatedGuest:
     session.add(row)
     session.flush()
     return SeatedGuest(guest_of(row), mint_session(session, "guest", now=now, guest_id=GuestId(row.id)))
+
+
+def renew_guest(session: Session, guest_id: GuestId) -> MintedSession:
+    """A step: another token for a guest whose first one was lost on its way. An adopted seat is its person's: they
+    log in.
+
+    Raises:
+        GuestNotFound, GuestAdopted.
+    """
+    if _locked(session, guest_id).person_id is not None:
+        raise GuestAdopted()
+    return mint_session(session, "guest", now=clock.system_now(session), guest_id=guest_id)
 
 
 def rename_guest(session: Session, guest_id: GuestId, name: str) -> Guest:

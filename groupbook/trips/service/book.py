@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -40,7 +41,7 @@ def freeze_roster(session: Session, trip_id: TripId, *, by: BookingId, now: date
         raise OptionNotFound()
     if trip.frozen_by is None:
         repository.change_trip(session, trip, frozen_by=by)
-        repository.append(session, trip_id, "roster.frozen", {}, actor_id=None, at=now)
+        repository.append_all(session, trip_id, [("roster.frozen", {})], at=now)
     party = [one for one in repository.members(session, trip_id) if one.is_going and one.role is not Role.VIEWER]
     return Roster(trip_id, option.id, option.offer_id, tuple(party), now)
 
@@ -50,7 +51,22 @@ def thaw_roster(session: Session, trip_id: TripId, *, by: BookingId, now: dateti
     trip = repository.read_trip(session, trip_id, lock=True)
     if trip.frozen_by == by:
         repository.change_trip(session, trip, frozen_by=None)
-        repository.append(session, trip_id, "roster.thawed", {}, actor_id=None, at=now)
+        repository.append_all(session, trip_id, [("roster.thawed", {})], at=now)
+
+
+def sit_out(session: Session, trip_id: TripId, member_id: MemberId, *, now: datetime) -> None:
+    """Somebody left the booking's party: they stay in the trip and are not going. Twice is once."""
+    repository.read_trip(session, trip_id, lock=True)
+    member = repository.read_member(session, trip_id, member_id)
+    if member is None or not member.is_going:
+        return
+    repository.change_member(session, member_id, is_going=False)
+    payload = {
+        "member_id": to_wire("mem", member_id),
+        "is_going": False,
+        "going_count": repository.headcount(session, trip_id).going,
+    }
+    repository.append(session, trip_id, "member.going_changed", payload, actor_id=member_id, at=now)
 
 
 def mark_booking(session: Session, trip_id: TripId, *, by: BookingId, now: datetime) -> Trip:
@@ -107,11 +123,18 @@ def _finish(
 
 
 def _mark(
-    session: Session, trip: Trip, state: TripState, event: str, by: BookingId, now: datetime, **values: object
+    session: Session, trip: Trip, state: TripState, event: str, by: BookingId, now: datetime, **values: Any
 ) -> Trip:
     repository.change_trip(session, trip, state=state.value, **values)
-    repository.append(session, trip.id, event, {"booking_id": to_wire("bkg", by)}, actor_id=None, at=now)
-    return repository.read_trip(session, trip.id)
+    repository.append_all(session, trip.id, [(event, {"booking_id": to_wire("bkg", by)})], at=now)
+    return replace(trip, state=state, version=trip.version + 1, event_seq=trip.event_seq + 1, **values)
+
+
+def append_events(
+    session: Session, trip_id: TripId, news: Sequence[tuple[str, Mapping[str, Any]]], *, now: datetime
+) -> None:
+    """`append_event` for many (type, payload), in order, in one statement."""
+    repository.append_all(session, trip_id, news, at=now)
 
 
 def append_event(
@@ -120,12 +143,11 @@ def append_event(
     type: str,
     payload: Mapping[str, Any],
     *,
-    actor_id: MemberId | None = None,
     now: datetime,
-) -> int:
-    """Tell everybody who watches the trip, in this transaction; answers the event's seq.
+) -> None:
+    """Tell everybody who watches the trip, in this transaction.
 
     The payload is public within the trip: ids and counts, never one person's amount. Keys that the organizer may hide:
     `member_id`, `member_count`, `going_count`, `counts`, `choice` (`domain.redact`).
     """
-    return repository.append(session, trip_id, type, payload, actor_id=actor_id, at=now)
+    repository.append_all(session, trip_id, [(type, payload)], at=now)

@@ -13,7 +13,7 @@ from groupbook.kit import clock, facts
 from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database, lookup, merchant_of
 from groupbook.kit.errors import Forbidden
-from groupbook.kit.ids import GuestId, InviteId, MemberId, MerchantId, PersonId, TripId, new_id, to_wire
+from groupbook.kit.ids import BookingId, GuestId, InviteId, MemberId, MerchantId, PersonId, TripId, new_id, to_wire
 from groupbook.people.domain import GuestNotFound
 from groupbook.trips import repository
 from groupbook.trips.domain import (
@@ -28,6 +28,7 @@ from groupbook.trips.domain import (
     NotOrganizer,
     OrganizerStays,
     Role,
+    RosterFrozen,
     Trip,
     TripFull,
     TripNotFound,
@@ -45,7 +46,7 @@ token_characters_max = 64
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """`guest_token` is a new guest's only key; None for a person, and for a guest who was in already."""
+    """`guest_token` is a guest's only key; None for a person, and for a guest who was in already and asked with it."""
 
     merchant_id: MerchantId
     trip_id: TripId
@@ -167,8 +168,52 @@ def join_by_share(
     return _join(session, trip, caller, name, JoinedVia.SHARE, clock.now(session))
 
 
+def admit(session: Session, trip_id: TripId, caller: Caller | None, *, name: str | None, by: BookingId) -> Joined:
+    """A step for bookings: somebody takes a place in the party that `by` froze, and is going from now on.
+
+    Who is in the trip already keeps the seat they have.
+
+    Raises:
+        RosterFrozen: another booking holds the roster. TripCanceled, TripFull, NameEmpty, NameTooLong.
+    """
+    trip = repository.read_trip(session, trip_id, lock=True)
+    if trip.frozen_by not in (None, by):
+        raise RosterFrozen()
+    now = clock.now(session)
+    joined = _join(session, trip, caller, name, JoinedVia.INVITE, now, is_admitted=True)
+    if joined.member.is_going:
+        return joined
+    repository.change_member(session, joined.member.id, is_going=True)
+    payload = {
+        "member_id": to_wire("mem", joined.member.id),
+        "is_going": True,
+        "going_count": repository.headcount(session, trip_id).going,
+    }
+    repository.append(session, trip_id, "member.going_changed", payload, actor_id=joined.member.id, at=now)
+    return replace(joined, member=_present(session, trip_id, joined.member.id))
+
+
+def sit_again(session: Session, trip_id: TripId, member_id: MemberId) -> Joined:
+    """A step for bookings, once it is known that whoever asks took this seat: the seat they have, with a fresh key for
+    a guest. What they were given before stays good.
+
+    Raises:
+        MemberNotFound: they left.
+    """
+    member = _present(session, trip_id, member_id)
+    token = people.renew_guest(session, member.guest_id).token if member.guest_id is not None else None
+    return Joined(merchant_of(session), trip_id, member, token, is_new=False)
+
+
 def _join(
-    session: Session, trip: Trip, caller: Caller | None, name: str | None, via: JoinedVia, now: datetime
+    session: Session,
+    trip: Trip,
+    caller: Caller | None,
+    name: str | None,
+    via: JoinedVia,
+    now: datetime,
+    *,
+    is_admitted: bool = False,
 ) -> Joined:
     require_living(trip)
     merchant_id = merchant_of(session)
@@ -177,7 +222,8 @@ def _join(
     seat = repository.member_of_caller(session, trip.id, known, even_left=True) if known else None
     if seat is not None and seat.is_present:
         return Joined(merchant_id, trip.id, seat, None, is_new=False)
-    require_thawed(trip)
+    if not is_admitted:
+        require_thawed(trip)
     before = repository.headcount(session, trip.id)
     if before.present >= members_max:
         raise TripFull(members_max=members_max)

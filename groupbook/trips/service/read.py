@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -9,7 +10,7 @@ from sqlalchemy.orm import Session
 from groupbook.kit import clock, paging
 from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database
-from groupbook.kit.ids import PersonId, TripId
+from groupbook.kit.ids import MemberId, PersonId, TripId
 from groupbook.trips import repository
 from groupbook.trips.domain import (
     GATHERING_STATES,
@@ -81,6 +82,11 @@ def member_of(session: Session, trip_id: TripId, caller: Caller) -> Member | Non
 def members(session: Session, trip_id: TripId) -> list[Member]:
     """A step: everybody present, in order of joining."""
     return repository.members(session, trip_id)
+
+
+def seats(session: Session, trip_id: TripId, ids: Collection[MemberId]) -> list[Member]:
+    """A step: these seats, left ones too: who left may still have paid."""
+    return repository.members_by_id(session, trip_id, ids)
 
 
 def members_of_person(session: Session, person_id: PersonId) -> list[Member]:

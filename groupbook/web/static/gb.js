@@ -101,6 +101,7 @@
     const { state = "", live = "", trip = "", beacon = "", close = "" } = main().dataset;
     if (close) setTimeout(() => window.close(), 1500); // a browser may refuse; the page says what to do
     for (const button of document.querySelectorAll("[data-native-share]")) button.hidden = !navigator.share;
+    for (const field of document.querySelectorAll("[data-zone]")) field.value = Intl.DateTimeFormat().resolvedOptions().timeZone || "";
     const notice = main().querySelector("[data-notice]");
     if (notice && !notice.dataset.seen) {
       notice.dataset.seen = "1";
@@ -387,7 +388,13 @@
 
   /* ---------- small lives: countdowns, toasts, offline, visits ---------- */
 
+  let waited = 0;
   function tick() {
+    const again = document.querySelector("[data-again]"); // something is under way that no stream tells of
+    if (again && ++waited >= again.dataset.again) {
+      waited = 0;
+      refreshSoon();
+    }
     for (const clock of document.querySelectorAll("[data-until]")) {
       const left = Math.ceil((Date.parse(clock.dataset.until) - Date.now()) / 1000);
       if (left <= 0) {

@@ -8,6 +8,7 @@ from pathlib import Path
 import uvicorn
 
 from integrations.demo.payments.app import Configuration, Sandbox
+from integrations.demo.payments.limits import Limits
 
 
 def main() -> None:
@@ -21,6 +22,9 @@ def main() -> None:
     parser.add_argument("--api-key", required=True, help="sk_test_…")
     parser.add_argument("--capture-window-seconds", type=int, default=7 * 86_400)
     parser.add_argument("--refund-delay-seconds", type=float, default=2.0)
+    parser.add_argument("--rate", type=float, help="requests a second for the account (Stripe's sandbox: 25)")
+    parser.add_argument("--endpoint-rate", type=float, help="requests a second for each endpoint (Stripe: 25)")
+    parser.add_argument("--concurrency", type=int, help="requests at the same time")
     given = parser.parse_args()
     sandbox = Sandbox(
         Configuration(
@@ -31,6 +35,7 @@ def main() -> None:
             webhook_secret=given.webhook_secret,
             capture_window_seconds=given.capture_window_seconds,
             refund_delay_seconds=given.refund_delay_seconds,
+            limits=Limits(given.rate, given.endpoint_rate, given.concurrency),
         )
     )
     print(f"payment sandbox on http://{given.host}:{given.port} (faults: /_faults)", flush=True)

@@ -6,9 +6,9 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -21,35 +21,38 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from integrations.demo.payments import pages
-from integrations.demo.payments.engine import ACCOUNT, API_VERSION, Engine, Rules, expand, public
+from integrations.demo.payments.books import ACCOUNT, API_VERSION, Rules, expand, public
+from integrations.demo.payments.engine import Engine
 from integrations.demo.payments.errors import WireError
-from integrations.demo.payments.shapes import check, decode
+from integrations.demo.payments.keys import LEVELS, NAMES, Key, Keys
+from integrations.demo.payments.limits import Limiter, Limits, lock_timeout
+from integrations.demo.payments.shapes import SHAPES, check, decode
 from integrations.demo.payments.store import Store, new_id
 from integrations.demo.payments.webhooks import Courier
 
 body_bytes_max: Final = 256 * 1024
 key_length_max: Final = 255
-ROUTES: Final = (
-    ("POST", "/v1/checkout/sessions", "checkout.sessions.create"),
-    ("GET", "/v1/checkout/sessions", "checkout.sessions.list"),
-    ("GET", "/v1/checkout/sessions/{id}", "checkout.sessions.retrieve"),
-    ("POST", "/v1/checkout/sessions/{id}/expire", "checkout.sessions.expire"),
-    ("GET", "/v1/payment_intents", "payment_intents.list"),
-    ("GET", "/v1/payment_intents/{id}", "payment_intents.retrieve"),
-    ("POST", "/v1/payment_intents/{id}/capture", "payment_intents.capture"),
-    ("POST", "/v1/payment_intents/{id}/cancel", "payment_intents.cancel"),
-    ("GET", "/v1/charges", "charges.list"),
-    ("GET", "/v1/charges/{id}", "charges.retrieve"),
-    ("POST", "/v1/refunds", "refunds.create"),
-    ("GET", "/v1/refunds", "refunds.list"),
-    ("GET", "/v1/refunds/{id}", "refunds.retrieve"),
-    ("GET", "/v1/events", "events.list"),
-    ("GET", "/v1/events/{id}", "events.retrieve"),
-    ("POST", "/v1/webhook_endpoints", "webhook_endpoints.create"),
-    ("GET", "/v1/webhook_endpoints", "webhook_endpoints.list"),
-    ("GET", "/v1/webhook_endpoints/{id}", "webhook_endpoints.retrieve"),
-    ("DELETE", "/v1/webhook_endpoints/{id}", "webhook_endpoints.delete"),
-)
+_NAMED: Final = {
+    "create": ("POST", ""),
+    "list": ("GET", ""),
+    "retrieve": ("GET", "/{id}"),
+    "update": ("POST", "/{id}"),
+    "delete": ("DELETE", "/{id}"),
+}
+
+
+def _route(operation: str) -> tuple[str, str, str]:
+    """Method and path of an operation: Stripe's are regular (docs.stripe.com/api)."""
+    if operation == "customers.payment_methods.list":
+        return "GET", "/v1/customers/{id}/payment_methods", operation
+    if operation == "account.retrieve":
+        return "GET", "/v1/account", operation
+    noun, _, verb = operation.rpartition(".")
+    method, tail = _NAMED.get(verb, ("POST", f"/{{id}}/{verb}"))
+    return method, f"/v1/{noun.replace('.', '/')}{tail}", operation
+
+
+ROUTES: Final = tuple(_route(operation) for operation in SHAPES)
 # What the sandbox can be told to do wrong. `operation` is one of the names above (or its beginning, or *); for the
 # webhook faults it is an event type (or *).
 FAULTS: Final = {
@@ -61,6 +64,10 @@ FAULTS: Final = {
     "lock_timeout": "429 lock_timeout: another request holds the object",
     "slow": "the answer takes `seconds`",
     "capture_fails": "the authorization turns out to be gone when it is captured",
+    "off_session_declined": "the bank declines a saved card",
+    "off_session_asks": "the bank wants the payer of a saved card to confirm",
+    "refund_pending": "the refund waits for `seconds`, then it is made",
+    "refund_fails": "the refund is made and fails `seconds` later",
     "duplicate_webhook": "the event is delivered twice",
     "reorder_webhook": "the event is delivered after others",
     "late_webhook": "the event is delivered `seconds` later",
@@ -81,6 +88,7 @@ class Configuration:
     webhook_secret: str | None = None
     capture_window_seconds: int = 7 * 86_400
     refund_delay_seconds: float = 2.0
+    limits: Limits = field(default_factory=Limits)
 
 
 class Broken(Response):
@@ -97,15 +105,20 @@ class Sandbox:
         self.configuration = configuration
         self.store = Store(configuration.state)
         rules = Rules(
-            configuration.public_url, configuration.capture_window_seconds, configuration.refund_delay_seconds
+            public_url=configuration.public_url,
+            capture_window_seconds=configuration.capture_window_seconds,
+            refund_delay_seconds=configuration.refund_delay_seconds,
+            dispute_delay_seconds=configuration.refund_delay_seconds,
         )
         self.engine = Engine(self.store, rules)
+        self.keys = Keys(self.store, configuration.api_key, ACCOUNT)
+        self.limiter = Limiter(configuration.limits)
         self._busy: set[str] = set()
         self._busy_lock = threading.Lock()
         self._courier = Courier(self.engine, self._run_late)
         if configuration.webhook_url and configuration.webhook_secret:
             with self.store.transaction():
-                self.engine.add_endpoint(
+                self.engine.endpoints.add(
                     configuration.webhook_url, configuration.webhook_secret, ["*"], id="we_configured"
                 )
         self.app = Starlette(routes=self._routes(), lifespan=self._lifespan)
@@ -125,7 +138,10 @@ class Sandbox:
             *api,
             Route("/v1/{rest:path}", self._unknown, methods=["GET", "POST", "DELETE", "PUT", "PATCH"]),
             Route("/_faults", self._faults, methods=["GET", "POST", "DELETE"]),
+            Route("/_keys", self._keys, methods=["GET", "POST"]),
+            Route("/_limits", self._limits, methods=["GET", "POST"]),
             Route("/_lapse", self._lapse, methods=["POST"]),
+            Route("/_dispute", self._dispute, methods=["POST"]),
             Route("/health", self._health),
             *pages.routes(self.engine),
         ]
@@ -142,14 +158,16 @@ class Sandbox:
     def _answer(self, operation: str, request: Request, raw: bytes) -> Response:
         request_id = new_id("req_", 14)
         try:
-            self._authenticate(request)
+            account, bearer = self._authenticate(request)
+            bearer.check(operation, request.method)
             if len(raw) > body_bytes_max:
                 raise WireError(413, "Request body too large")
-            if request.method == "POST":
-                answer = self._write(operation, request, raw, request_id)
-            else:
-                pairs = parse_qsl(request.url.query, keep_blank_values=True, max_num_fields=500)
-                answer = self._read(operation, pairs, request)
+            with self.limiter.admitted(account, operation):
+                if request.method == "POST":
+                    answer = self._write(operation, request, raw, request_id, bearer)
+                else:
+                    pairs = parse_qsl(request.url.query, keep_blank_values=True, max_num_fields=500)
+                    answer = self._read(operation, pairs, request, bearer)
         except WireError as error:
             answer = JSONResponse(public(error.body), error.status, headers=error.headers)
         except ValueError:
@@ -159,19 +177,19 @@ class Sandbox:
             answer.headers["Stripe-Version"] = request.headers.get("stripe-version", API_VERSION)
         return answer
 
-    def _authenticate(self, request: Request) -> None:
+    def _authenticate(self, request: Request) -> tuple[str, Key]:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not key:
             raise WireError(401, "You did not provide an API key.")
-        if key != self.configuration.api_key:
-            raise WireError(401, f"Invalid API Key provided: {key[:8]}****")
+        bearer = self.keys.find(key)
         account = request.headers.get("stripe-account", ACCOUNT)
         if account != ACCOUNT:
             raise WireError(
                 403, f"The provided key does not have access to account '{account}'.", code="account_invalid"
             )
+        return account, bearer
 
-    def _read(self, operation: str, pairs: list[tuple[str, str]], request: Request) -> Response:
+    def _read(self, operation: str, pairs: list[tuple[str, str]], request: Request, bearer: Key) -> Response:
         self._fail_before(operation)
         fault = self.store.take_fault(_AROUND, operation)
         if fault and fault[0] in ("slow", "lost_answer"):
@@ -183,7 +201,9 @@ class Sandbox:
         params = check(operation, decode(pairs))
         with self.store.transaction():
             body = self.engine.operations[operation](params, dict(request.path_params))
-            return JSONResponse(public(expand(self.store, public(body), params.get("expand", []))))
+            return JSONResponse(
+                public(expand(self.store, public(body), params.get("expand", []), bearer.check_expanded))
+            )
 
     def _fail_before(self, operation: str) -> None:
         fault = self.store.take_fault(_BEFORE, operation)
@@ -192,14 +212,9 @@ class Sandbox:
                 429, "Request rate limit exceeded.", code="rate_limit", headers={"Stripe-Should-Retry": "true"}
             )
         if fault:
-            raise WireError(
-                429,
-                "This object cannot be accessed right now because another API request is using it.",
-                code="lock_timeout",
-                headers={"Stripe-Should-Retry": "true"},
-            )
+            raise lock_timeout()
 
-    def _write(self, operation: str, request: Request, raw: bytes, request_id: str) -> Response:
+    def _write(self, operation: str, request: Request, raw: bytes, request_id: str, bearer: Key) -> Response:
         if raw and not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
             raise WireError(400, "Invalid request: form encoding expected")
         key = request.headers.get("idempotency-key")
@@ -209,7 +224,7 @@ class Sandbox:
             )
         self._fail_before(operation)
         if key is None:
-            return self._perform(operation, raw, dict(request.path_params), None, request_id)
+            return self._perform(operation, raw, dict(request.path_params), None, request_id, bearer)
         with self._busy_lock:
             if key in self._busy:
                 raise WireError(
@@ -220,12 +235,14 @@ class Sandbox:
                 )
             self._busy.add(key)
         try:
-            return self._perform(operation, raw, dict(request.path_params), key, request_id)
+            return self._perform(operation, raw, dict(request.path_params), key, request_id, bearer)
         finally:
             with self._busy_lock:
                 self._busy.discard(key)
 
-    def _perform(self, operation: str, raw: bytes, path: dict[str, str], key: str | None, request_id: str) -> Response:
+    def _perform(
+        self, operation: str, raw: bytes, path: dict[str, str], key: str | None, request_id: str, bearer: Key
+    ) -> Response:
         mark = hashlib.sha256(json.dumps([operation, sorted(path.items())]).encode() + b"\n" + raw).hexdigest()
         if key is not None and (kept := self.store.kept(key)) is not None:
             if kept.request != mark:
@@ -245,22 +262,37 @@ class Sandbox:
         if fault == "server_error":
             return self._keep(key, mark, 500, WireError(500, "An unknown error occurred", type="api_error").body)
         if fault == "slow":
-            time.sleep(seconds)
-        status, body = self._execute(operation, raw, path, key, mark, fails_after=fault == "server_error_after")
+            with self.limiter.holding(path.get("id")):
+                time.sleep(seconds)
+                status, body = self._execute(operation, raw, path, key, mark, bearer)
+            return Response(body, status, media_type="application/json")
+        with self.limiter.holding(path.get("id")):
+            status, body = self._execute(
+                operation, raw, path, key, mark, bearer, fails_after=fault == "server_error_after"
+            )
         if fault == "lost_answer":
             time.sleep(seconds)
             return Broken()
         return Response(body, status, media_type="application/json")
 
     def _execute(
-        self, operation: str, raw: bytes, path: dict[str, str], key: str | None, mark: str, *, fails_after: bool = False
+        self,
+        operation: str,
+        raw: bytes,
+        path: dict[str, str],
+        key: str | None,
+        mark: str,
+        bearer: Key | None = None,
+        *,
+        fails_after: bool = False,
     ) -> tuple[int, str]:
         """Effect, events and the kept answer, in one transaction."""
         params = check(operation, decode(parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=500)))
         with self.store.transaction():
             try:
                 body = self.engine.operations[operation](params, path)
-                answer = public(expand(self.store, public(body), params.get("expand", [])))
+                may_read = None if bearer is None else bearer.check_expanded
+                answer = public(expand(self.store, public(body), params.get("expand", []), may_read))
                 status = 200
             except WireError as error:
                 if not error.is_executed:
@@ -301,11 +333,11 @@ class Sandbox:
             await run_in_threadpool(self.store.clear_faults)
             return JSONResponse({"faults": []})
         if request.method == "GET":
-            return await run_in_threadpool(pages.control, request, self.engine, FAULTS, [row[2] for row in ROUTES])
-        is_form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
-        if is_form and request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            names = [row[2] for row in ROUTES]
+            return await run_in_threadpool(pages.control, request, self.engine, self.limiter.limits, FAULTS, names)
+        if _is_cross_site(request):
             return JSONResponse({"error": "cross-site"}, 403)
-        given: Any = dict(await request.form()) if is_form else await _json(request)
+        is_form, given = await _form_or_json(request)
         problem = await run_in_threadpool(self._add_fault, given)
         if problem:
             return JSONResponse({"error": problem}, 400)
@@ -328,13 +360,45 @@ class Sandbox:
         self.store.add_fault(given["fault"], str(given.get("operation") or "*")[:80], times, seconds)
         return None
 
+    async def _keys(self, request: Request) -> Response:
+        key = None
+        if request.method == "POST":
+            if _is_cross_site(request):
+                return JSONResponse({"error": "cross-site"}, 403)
+            is_form, given = await _form_or_json(request)
+            key = await run_in_threadpool(self.keys.make, given if isinstance(given, dict) else {})
+            if not is_form:
+                return JSONResponse({"key": key}, 201)
+        made = await run_in_threadpool(self.keys.listed)
+        return pages.keys(request, {"key": key, "made": made, "names": NAMES, "levels": LEVELS})
+
+    async def _limits(self, request: Request) -> Response:
+        if request.method == "GET":
+            return JSONResponse(self.limiter.report())
+        if _is_cross_site(request):
+            return JSONResponse({"error": "cross-site"}, 403)
+        is_form, given = await _form_or_json(request)
+        try:
+            self.limiter.set(self.limiter.limits.changed(given))
+        except (AttributeError, TypeError, ValueError):
+            return JSONResponse({"error": "rate, endpoint_rate and concurrency are numbers above 0, or null"}, 400)
+        if is_form:
+            return Response(status_code=303, headers={"Location": "/_faults"})
+        return JSONResponse(self.limiter.report())
+
     async def _lapse(self, request: Request) -> Response:
         given = await _json(request)
+        return await self._provoked(self.engine.intents.lapse, str((given or {}).get("payment_intent")))
+
+    async def _dispute(self, request: Request) -> Response:
+        given = await _json(request) or {}
+        return await self._provoked(self.engine.disputes.provoke, str(given.get("payment_intent")), given.get("end"))
+
+    async def _provoked(self, do: Callable[..., dict[str, Any]], *arguments: str | None) -> Response:
         try:
-            intent = await run_in_threadpool(self.engine.lapse, str((given or {}).get("payment_intent")))
+            return JSONResponse(public(await run_in_threadpool(do, *arguments)))
         except WireError as error:
             return JSONResponse(public(error.body), error.status)
-        return JSONResponse(public(intent))
 
     async def _health(self, _: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -343,6 +407,19 @@ class Sandbox:
 def _given(fields: dict[str, Any], name: str, default: int) -> Any:
     """A field of the form or the document; an empty one is not given."""
     return default if fields.get(name) in (None, "") else fields[name]
+
+
+def _is_form(request: Request) -> bool:
+    return request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+
+
+def _is_cross_site(request: Request) -> bool:
+    return _is_form(request) and request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
+
+
+async def _form_or_json(request: Request) -> tuple[bool, Any]:
+    """What was posted, and whether a person did it with the page's form."""
+    return (True, dict(await request.form())) if _is_form(request) else (False, await _json(request))
 
 
 async def _json(request: Request) -> Any:

@@ -22,9 +22,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from integrations.demo.payments.cards import CHIP_CARDS, TEST_CARDS, TestCard, is_well_formed
-from integrations.demo.payments.engine import Engine, public
+from integrations.demo.payments.books import public
+from integrations.demo.payments.cards import CHIP_CARDS, TEST_CARDS, UNKNOWN, is_well_formed
+from integrations.demo.payments.engine import Engine
 from integrations.demo.payments.errors import WireError
+from integrations.demo.payments.limits import Limits
 from integrations.demo.payments.texts import LOCALES, TEXTS
 
 _templates: Final = Environment(
@@ -37,6 +39,7 @@ _EXPONENTS: Final = {
     **dict.fromkeys(("bhd", "jod", "kwd", "omr", "tnd"), 3),
 }
 _century: Final = 2000
+WALLETS: Final = {"apple_pay": "Apple Pay", "google_pay": "Google Pay", "link": "Link"}
 
 
 def routes(engine: Engine) -> list[Route]:
@@ -77,10 +80,9 @@ def _pay_page(request: Request, engine: Engine) -> Response:
     found = _open(request, engine)
     if isinstance(found, Response):
         return found
-    intent = engine.store.find(found["payment_intent"]) if found["payment_intent"] else None
     error = request.query_params.get("problem")
-    if error is None and intent is not None and intent["last_payment_error"] is not None:
-        last = intent["last_payment_error"]
+    last = engine.checkout.last_error(found)
+    if error is None and last is not None:
         error = last.get("decline_code") or last["code"]
     texts = _texts(request, found)
     return _page(
@@ -88,6 +90,7 @@ def _pay_page(request: Request, engine: Engine) -> Response:
         "pay.html",
         found,
         error=texts.get(f"error_{error}", texts["error_generic_decline"]) if error else None,
+        wallets=WALLETS.items(),
         chips=[(card, texts[f"chip_{card.label}"]) for card in CHIP_CARDS],
     )
 
@@ -97,6 +100,15 @@ def _pay(request: Request, engine: Engine, form: dict[str, str]) -> Response:
     if isinstance(found, Response):
         return found
     here = f"/c/pay/{found['id']}"
+    if (wallet := form.get("wallet")) in WALLETS:
+        # The wallet has shown its own sheet; what it hands over is a token for a card, never a number.
+        card = TEST_CARDS["4242424242424242"]
+        return _onwards(
+            engine,
+            engine.checkout.submit(
+                found["id"], card, last4=card.number[-4:], exp_month=12, exp_year=2039, wallet=wallet
+            ),
+        )
     number = re.sub(r"[\s-]", "", form.get("chip") or form.get("number", ""))
     expiry = re.fullmatch(
         r"\s*(\d{1,2})\s*/?\s*(?:20)?(\d{2})\s*", "12/39" if form.get("chip") else form.get("expiry", "")
@@ -108,10 +120,8 @@ def _pay(request: Request, engine: Engine, form: dict[str, str]) -> Response:
         return _to(f"{here}?problem=invalid_expiry#card")
     if not re.fullmatch(r"\d{3,4}", cvc):
         return _to(f"{here}?problem=invalid_cvc#card")
-    # A number that is no test card is never stored, not even its last digits.
-    unknown = TestCard("", "unknown", "unknown", "card_declined", "test_mode_live_card")
-    card = TEST_CARDS.get(number, unknown)
-    session = engine.pay(
+    card = TEST_CARDS.get(number, UNKNOWN)  # a number that is no test card is not stored, not even its last digits
+    session = engine.checkout.submit(
         found["id"],
         card,
         last4=card.number[-4:] or "0000",
@@ -125,7 +135,7 @@ def _challenge_page(request: Request, engine: Engine) -> Response:
     found = _open(request, engine)
     if isinstance(found, Response):
         return found
-    intent = engine.store.find(found["payment_intent"]) if found["payment_intent"] else None
+    intent = engine.checkout.trying(found)
     if intent is None or intent["status"] != "requires_action":
         return _to(f"/c/pay/{found['id']}")
     return _page(request, "challenge.html", found, last4=intent["_card"]["last4"])
@@ -135,13 +145,13 @@ def _challenge(request: Request, engine: Engine, form: dict[str, str]) -> Respon
     found = _open(request, engine)
     if isinstance(found, Response):
         return found
-    return _onwards(engine, engine.finish_challenge(found["id"], is_confirmed=form.get("answer") == "confirm"))
+    return _onwards(engine, engine.checkout.finish_challenge(found["id"], is_confirmed=form.get("answer") == "confirm"))
 
 
 def _open(request: Request, engine: Engine) -> dict[str, Any] | Response:
     """The session if it can still be paid; else the page that says what became of it."""
     try:
-        session = engine.open_session(request.path_params["id"])
+        session = engine.checkout.open(request.path_params["id"])
     except WireError:
         return _page(request, "closed.html", None, why="unknown", status=404)
     if session["status"] == "complete":
@@ -155,7 +165,7 @@ def _onwards(engine: Engine, session: dict[str, Any]) -> Response:
     """After the bank or the payer has spoken: back to the merchant, to the bank, or to the card again."""
     if session["status"] == "complete":
         return _to(session["success_url"].replace("{CHECKOUT_SESSION_ID}", session["id"]))
-    intent = engine.store.find(session["payment_intent"] or "")
+    intent = engine.checkout.trying(session)
     if intent is not None and intent["status"] == "requires_action":
         return _to(f"/c/challenge/{session['id']}")
     return _to(f"/c/pay/{session['id']}#card")
@@ -169,7 +179,9 @@ def _is_ahead(month: int, year: int) -> bool:
 # --- the switches ---
 
 
-def control(request: Request, engine: Engine, faults: dict[str, str], operations: list[str]) -> Response:
+def control(
+    request: Request, engine: Engine, limits: Limits, faults: dict[str, str], operations: list[str]
+) -> Response:
     """Recent payments and the fault switches; JSON for programs, a page for people."""
     payments = engine.store.all_of("payment_intent")[:20]
     if "text/html" not in request.headers.get("accept", ""):
@@ -183,9 +195,20 @@ def control(request: Request, engine: Engine, faults: dict[str, str], operations
         request,
         "control.html",
         "en",
-        {"payments": rows, "active": engine.store.faults(), "faults": faults, "operations": operations},
+        {
+            "payments": rows,
+            "active": engine.store.faults(),
+            "faults": faults,
+            "limits": limits,
+            "operations": operations,
+        },
         origins=(),
     )
+
+
+def keys(request: Request, values: dict[str, Any]) -> Response:
+    """The page on which restricted keys are made, as Stripe's dashboard has one."""
+    return _render(request, "keys.html", "en", values, origins=())
 
 
 # --- rendering ---
@@ -212,9 +235,11 @@ def _page(
     origins: tuple[str, ...] = ()
     if session is not None:
         values |= {
-            "amount": _amount(session["amount_total"], session["currency"], locale),
+            "kind": _kind(session),
+            "amount": _amount(session["amount_total"], session["currency"], locale)
+            if session["mode"] == "payment"
+            else "",
             "title": session["_title"],
-            "is_manual": session["_capture_method"] == "manual",
             "merchant_url": session["success_url"].replace("{CHECKOUT_SESSION_ID}", session["id"]),
         }
         origins = tuple(
@@ -241,6 +266,13 @@ def _render(
         "Content-Language": locale,
     }
     return Response(html, status, headers, "text/html")
+
+
+def _kind(session: dict[str, Any]) -> str:
+    """What the button does: keep a card, keep an amount ready, or take it."""
+    if session["mode"] == "setup":
+        return "save"
+    return "manual" if session["_capture_method"] == "manual" else "automatic"
 
 
 def _to(url: str) -> Response:

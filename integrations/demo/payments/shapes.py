@@ -30,25 +30,50 @@ _OPTIONS: Final = frozenset(
     }
 )
 SHAPES: Final[dict[str, Any]] = {
-    "checkout.sessions.create": vendor_checkout.SessionCreateParams,
-    "checkout.sessions.retrieve": vendor_checkout.SessionRetrieveParams,
-    "checkout.sessions.list": vendor_checkout.SessionListParams,
-    "checkout.sessions.expire": vendor_checkout.SessionExpireParams,
-    "payment_intents.retrieve": vendor.PaymentIntentRetrieveParams,
-    "payment_intents.list": vendor.PaymentIntentListParams,
-    "payment_intents.capture": vendor.PaymentIntentCaptureParams,
-    "payment_intents.cancel": vendor.PaymentIntentCancelParams,
-    "charges.retrieve": vendor.ChargeRetrieveParams,
+    "account.retrieve": vendor.AccountRetrieveCurrentParams,
+    "balance_transactions.list": vendor.BalanceTransactionListParams,
+    "balance_transactions.retrieve": vendor.BalanceTransactionRetrieveParams,
     "charges.list": vendor.ChargeListParams,
-    "refunds.create": vendor.RefundCreateParams,
-    "refunds.retrieve": vendor.RefundRetrieveParams,
-    "refunds.list": vendor.RefundListParams,
-    "events.retrieve": vendor.EventRetrieveParams,
+    "charges.retrieve": vendor.ChargeRetrieveParams,
+    "checkout.sessions.create": vendor_checkout.SessionCreateParams,
+    "checkout.sessions.expire": vendor_checkout.SessionExpireParams,
+    "checkout.sessions.list": vendor_checkout.SessionListParams,
+    "checkout.sessions.retrieve": vendor_checkout.SessionRetrieveParams,
+    "customers.create": vendor.CustomerCreateParams,
+    "customers.delete": vendor.CustomerDeleteParams,
+    "customers.list": vendor.CustomerListParams,
+    "customers.payment_methods.list": vendor.CustomerPaymentMethodListParams,
+    "customers.retrieve": vendor.CustomerRetrieveParams,
+    "disputes.close": vendor.DisputeCloseParams,
+    "disputes.list": vendor.DisputeListParams,
+    "disputes.retrieve": vendor.DisputeRetrieveParams,
+    "disputes.update": vendor.DisputeUpdateParams,
     "events.list": vendor.EventListParams,
+    "events.retrieve": vendor.EventRetrieveParams,
+    "payment_intents.cancel": vendor.PaymentIntentCancelParams,
+    "payment_intents.capture": vendor.PaymentIntentCaptureParams,
+    "payment_intents.confirm": vendor.PaymentIntentConfirmParams,
+    "payment_intents.create": vendor.PaymentIntentCreateParams,
+    "payment_intents.list": vendor.PaymentIntentListParams,
+    "payment_intents.retrieve": vendor.PaymentIntentRetrieveParams,
+    "payment_methods.attach": vendor.PaymentMethodAttachParams,
+    "payment_methods.detach": vendor.PaymentMethodDetachParams,
+    "payment_methods.list": vendor.PaymentMethodListParams,
+    "payment_methods.retrieve": vendor.PaymentMethodRetrieveParams,
+    "refunds.create": vendor.RefundCreateParams,
+    "refunds.list": vendor.RefundListParams,
+    "refunds.retrieve": vendor.RefundRetrieveParams,
+    "reviews.approve": vendor.ReviewApproveParams,
+    "reviews.list": vendor.ReviewListParams,
+    "reviews.retrieve": vendor.ReviewRetrieveParams,
+    "setup_intents.cancel": vendor.SetupIntentCancelParams,
+    "setup_intents.list": vendor.SetupIntentListParams,
+    "setup_intents.retrieve": vendor.SetupIntentRetrieveParams,
     "webhook_endpoints.create": vendor.WebhookEndpointCreateParams,
-    "webhook_endpoints.retrieve": vendor.WebhookEndpointRetrieveParams,
-    "webhook_endpoints.list": vendor.WebhookEndpointListParams,
     "webhook_endpoints.delete": vendor.WebhookEndpointDeleteParams,
+    "webhook_endpoints.list": vendor.WebhookEndpointListParams,
+    "webhook_endpoints.retrieve": vendor.WebhookEndpointRetrieveParams,
+    "webhook_endpoints.update": vendor.WebhookEndpointUpdateParams,
 }
 _BRACKETS: Final = re.compile(r"\[([^\[\]]*)\]")
 _depth_max: Final = 8
@@ -146,6 +171,8 @@ def _one_of(options: tuple[Any, ...], value: Any, path: str) -> Any:
     if isinstance(value, dict):
         shapes = [option for option in options if option not in literals and option is not str]
         return _value(shapes[0], value, path) if shapes else _fail(path, "string")
+    if str in options and all(typing.get_args(option) == ("",) for option in literals):
+        literals = ()  # any text; the empty one unsets it (docs.stripe.com/api/metadata)
     if literals and (value in typing.get_args(literals[0]) or all(option in (*literals, str) for option in options)):
         # The SDK's "or any other string" is for values of later versions; the server of this one does not know them.
         return _literal(literals, value, path)

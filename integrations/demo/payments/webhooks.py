@@ -16,7 +16,8 @@ from typing import Any, Final
 
 import httpx2
 
-from integrations.demo.payments.engine import Engine, public
+from integrations.demo.payments.books import public
+from integrations.demo.payments.engine import Engine
 
 log = logging.getLogger("sandbox.webhooks")
 _pauses_seconds: Final = (0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600)

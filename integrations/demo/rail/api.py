@@ -5,7 +5,14 @@
     GET    /api/v1/offers/{ref}          GET /api/v1/offers/{ref}/seats
     GET    /api/v1/occasions
     POST   /api/v1/holds                 GET | DELETE /api/v1/holds/{our_ref}
+    PATCH  /api/v1/holds/{our_ref}       {"expires_at"}: keep the places until then, or for as long as we do
     POST   /api/v1/orders                GET | DELETE /api/v1/orders/{our_ref}
+    POST   /api/v1/orders/{our_ref}/amendments
+                                         {"our_ref", "kind": cancel | replace | reprice, "key", "by", "total_max"}
+
+An order's `state` is pending (ask again), confirmed, rejected or canceled, and its `total` what it costs: as agreed or
+less. Who orders at more than it costs now pays the lower price; what costs more is refused with `new_total`. A hold's
+`fee` and an order's `hold_fee` are our own fee for keeping places, as groupbook showed it; no part of `total`.
 
 Bearer token. Writes carry `Idempotency-Key`: the same key and body give the first answer, another body 422. Amounts
 are minor units, times RFC 3339 in UTC. A refusal is 404, 409 or 422 with problem+json and a `code`; 503 with
@@ -30,7 +37,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from integrations.demo.rail import booking, provoke
+from integrations.demo.rail import amending, booking, provoke
 from integrations.demo.rail.booking import Desk, No
 from integrations.demo.rail.seats import COACHES, all_places
 from integrations.demo.rail.store import Store
@@ -81,8 +88,10 @@ class Api:
                 Route("/occasions", self.occasions),
                 Route("/holds", self.place_hold, methods=["POST"]),
                 Route("/holds/{our_ref}", self.hold, methods=["GET", "DELETE"]),
+                Route("/holds/{our_ref}", self.extend_hold, methods=["PATCH"]),
                 Route("/orders", self.confirm, methods=["POST"]),
                 Route("/orders/{our_ref}", self.order, methods=["GET", "DELETE"]),
+                Route("/orders/{our_ref}/amendments", self.amend, methods=["POST"]),
             ],
             exception_handlers={No: _refuse},
         )
@@ -149,6 +158,28 @@ class Api:
         if request.method == "DELETE":
             return await self._act(request, "release", "", lambda desk: booking.release_hold(desk, our_ref), {})
         return await self._act(request, "read", "", lambda desk: booking.read_hold(desk, our_ref), None)
+
+    async def extend_hold(self, request: Request) -> Response:
+        our_ref = request.path_params["our_ref"]
+        body = await self._fields(request, {"expires_at": str})
+        try:
+            until = int(datetime.fromisoformat(body["expires_at"]).timestamp())
+        except ValueError as error:
+            raise No("invalid", status=422) from error
+        return await self._act(request, "extend", "", lambda desk: booking.extend_hold(desk, our_ref, until), body)
+
+    async def amend(self, request: Request) -> Response:
+        our_ref = request.path_params["our_ref"]
+        body = await self._fields(request, {"our_ref": str, "kind": str, "total_max": dict})
+        try:
+            _money(body["total_max"])
+            if body["kind"] not in amending.KINDS or (body["kind"] != "reprice" and not isinstance(body["key"], str)):
+                raise TypeError("kind")
+            if body["kind"] == "replace" and not all(isinstance(body["by"][field], str) for field in ("key", "name")):
+                raise TypeError("by")
+        except (KeyError, TypeError) as error:
+            raise No("invalid", status=422) from error
+        return await self._act(request, "amend", "", lambda desk: amending.amend(desk, our_ref, body), body)
 
     async def order(self, request: Request) -> Response:
         our_ref = request.path_params["our_ref"]
@@ -221,7 +252,7 @@ class Api:
         if provoke.take(connection, "read", "") == "unavailable":
             raise No("unavailable", status=503)
 
-    async def _body(self, request: Request, fields: dict[str, Any]) -> dict[str, Any]:
+    async def _fields(self, request: Request, fields: dict[str, Any]) -> dict[str, Any]:
         self._check(request)
         raw = await request.body()
         if len(raw) > body_bytes_max:
@@ -231,15 +262,22 @@ class Api:
             for field, kind in fields.items():
                 if not isinstance(body[field], kind):
                     raise TypeError(field)
+        except (ValueError, KeyError, TypeError) as error:
+            raise No("invalid", status=422) from error
+        return dict(body)
+
+    async def _body(self, request: Request, fields: dict[str, Any]) -> dict[str, Any]:
+        body = await self._fields(request, fields)
+        try:
             _money(body["total"])
             for traveler in body["travelers"]:
                 if not all(isinstance(traveler[field], str) for field in ("key", "name", "family")):
                     raise TypeError("travelers")
                 _money(traveler["price"])
                 _money(traveler["full_fare"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (KeyError, TypeError) as error:
             raise No("invalid", status=422) from error
-        return dict(body)
+        return body
 
     def _offer(self, connection: Any, sold: Product, occasion_ref: str | None = None) -> dict[str, Any]:
         return offer_document(connection, sold, self._settings.public_url, occasion_ref)

@@ -11,6 +11,10 @@ from integrations.demo.rail.timetable import LOST_ANSWER, PRICE_RISES, REFUSES_O
 WHATS: Final = {
     "sold_out": "no places are left",
     "price_changed": "every fare rises by 5.00",
+    "price_dropped": "every fare falls by 1.00, and the order is sold for less",
+    "overcharged": "the order is sold, 5.00 a head above what was agreed",
+    "pending": "the order is accepted now and confirmed two seconds later",
+    "not_allowed": "the agency does not do this (extending, amending)",
     "hold_expired": "the places are gone before the order",
     "invalid_traveler": "the first traveler lacks something",
     "short_hold": "places are kept for 60 seconds only",
@@ -20,9 +24,11 @@ WHATS: Final = {
     "unavailable": "nothing is attempted: 503",
     "broken": "an error 500 before anything is done",
 }
-OPERATIONS: Final = ("hold", "release", "confirm", "cancel", "read")
+OPERATIONS: Final = ("hold", "extend", "release", "confirm", "amend", "cancel", "read")
 times_max: Final = 1000
 price_rise_cents: Final = 500
+price_drop_cents: Final = 100
+pending_seconds: Final = 2
 short_hold_seconds: Final = 60
 slow_seconds: Final = 3.0
 

@@ -34,7 +34,11 @@ CREATE TABLE IF NOT EXISTS hold (
 );
 CREATE TABLE IF NOT EXISTS sale (
     our_ref TEXT PRIMARY KEY, merchant_ref TEXT NOT NULL, state TEXT NOT NULL, hold_ref TEXT, body TEXT NOT NULL,
-    seats TEXT NOT NULL, tickets TEXT NOT NULL, created INTEGER NOT NULL
+    seats TEXT NOT NULL, tickets TEXT NOT NULL, created INTEGER NOT NULL,
+    total INTEGER NOT NULL DEFAULT 0, ready INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE IF NOT EXISTS amendment (
+    our_ref TEXT PRIMARY KEY, sale TEXT NOT NULL, answer TEXT NOT NULL, created INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS place (
     run_id TEXT NOT NULL, coach TEXT NOT NULL, name TEXT NOT NULL, from_seq INTEGER NOT NULL, to_seq INTEGER NOT NULL,
@@ -60,6 +64,11 @@ class Store:
         with self._connect() as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(_SCHEMA)
+            # Books that an older agency kept.
+            known = {row["name"] for row in connection.execute("PRAGMA table_info(sale)")}
+            for column in ("total", "ready"):
+                if column not in known:
+                    connection.execute(f"ALTER TABLE sale ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:

@@ -15,7 +15,7 @@ from groupbook.discounts.engine.errors import ProofBroken
 from groupbook.discounts.engine.market import Market
 from groupbook.discounts.engine.proof import Resource
 from groupbook.discounts.engine.rules import Bundle, JointRule, OrderRule, Role
-from groupbook.kit.money import Money, divide
+from groupbook.kit.money import split
 
 if TYPE_CHECKING:
     from groupbook.discounts.engine.price import Application, Priced
@@ -336,5 +336,5 @@ def _settled(people: Sequence[int], faces: Mapping[int, int], alone: Sequence[in
     saving = [max(0, alone[person] - faces[person]) for person in people]
     if excess == 0 or excess > sum(saving):
         return {person: faces[person] for person in people}
-    parts = divide(Money(excess, "XXX"), saving)
-    return {person: min(faces[person], alone[person]) + part.minor for person, part in zip(people, parts, strict=True)}
+    parts = split(excess, saving)
+    return {person: min(faces[person], alone[person]) + part for person, part in zip(people, parts, strict=True)}

@@ -15,7 +15,7 @@ from groupbook.discounts.engine.cases import Case
 from groupbook.discounts.engine.errors import ProofBroken
 from groupbook.discounts.engine.rules import OrderRule
 from groupbook.discounts.engine.tickets import Ticket
-from groupbook.kit.money import Money, divide
+from groupbook.kit.money import split
 
 codes_max: Final = 10
 
@@ -101,8 +101,7 @@ class Basket:
             saved = _saved(rule, before)
             if saved <= 0:
                 return None
-            parts = divide(Money(saved, "XXX"), before)
-            off = {person: part.minor for person, part in zip(people, parts, strict=True)}
+            off = dict(zip(people, split(saved, before), strict=True))
             amounts |= {person: amounts[person] - part for person, part in off.items()}
             found.append(off)
         return found

@@ -1,0 +1,221 @@
+"""One change of a booked party: who comes in pays first, then the merchant changes the order, then money follows.
+
+    asked ─► collecting ─► ordering ─► settling ─► done        cancel has nothing to collect and starts at ordering
+                  └──────────┴──► dropping ─► refused          nothing changed
+
+Nobody else's ticket, seat or charge moves (payments.md 2.6).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+import structlog
+from sqlalchemy.orm import Session
+
+from groupbook import offers, payments, trips
+from groupbook.bookings import repository
+from groupbook.bookings.domain import AmendmentOpen, AmendmentStage, BookingClosed, BookingState, NotTraveling, Policy
+from groupbook.bookings.lines import kept_for, kept_of
+from groupbook.bookings.models import AmendmentRow, BookingRow
+from groupbook.bookings.service import party
+from groupbook.kit.database import merchant_of
+from groupbook.kit.errors import InvariantBroken
+from groupbook.kit.ids import AmendmentId, MemberId, PortionId, TripId, new_id
+from groupbook.kit.money import Money, divide, split
+from groupbook.offers.domain import CancelMember, Change, ReplaceMember, Reprice, Traveler
+from groupbook.payments.domain import PortionDraft, PortionState, least_payable, payable_step
+
+log = structlog.get_logger(__name__)
+Kind = Literal["cancel", "replace", "surcharge"]
+
+
+def ask(
+    session: Session,
+    row: BookingRow,
+    kind: Kind,
+    member_id: UUID,
+    now: datetime,
+    *,
+    by: UUID | None = None,
+    surcharge: Money | None = None,
+) -> AmendmentId:
+    """Write down a change of a locked, booked booking. A step; `progress` starts it.
+
+    Args:
+        by: who travels instead (`replace` only).
+        surcharge: what this member would pay on top (`surcharge` only); they decide by paying or not.
+    Raises:
+        BookingClosed: it is not booked.
+        AmendmentOpen: another change is under way.
+        NotTraveling: the member is not in the party, or `by` is already.
+    """
+    if row.state != BookingState.BOOKED.value or row.cancel_asked_at is not None:
+        raise BookingClosed(state=row.state)
+    if repository.open_amendment(session, row.id) is not None:
+        raise AmendmentOpen()
+    traveling = {ticket.member_id for ticket in repository.tickets(session, row.id)}
+    if member_id not in traveling or by in traveling:
+        raise NotTraveling()
+    worth = surcharge if surcharge is not None else _worth(session, row, member_id)
+    change = AmendmentRow(
+        merchant_id=merchant_of(session),
+        id=new_id(),
+        booking_id=row.id,
+        kind=kind,
+        member_id=member_id,
+        by_member_id=by,
+        amount=(_price_of_place(worth) if kind == "replace" else worth).minor,
+        stage=AmendmentStage.ASKED.value,
+        reason=None,
+        portion_id=None,
+        asked_at=now,
+        pay_by=None,
+        finished_at=None,
+    )
+    session.add(change)
+    session.flush()
+    return AmendmentId(change.id)
+
+
+def start(session: Session, row: BookingRow, now: datetime) -> None:
+    """Ask who comes in for their money; a plain cancellation goes to the merchant at once."""
+    change = _change(session, row)
+    if change.kind == "cancel":
+        ask_merchant(session, row, now)
+        return
+    payer = change.by_member_id or change.member_id
+    draft = PortionDraft(traveler=payer, payer=payer, amount=Money(change.amount, row.currency))
+    change.portion_id = payments.add_portion(session, row.id, draft, now=now)
+    change.pay_by = now + timedelta(seconds=Policy(**row.policy).amendment_window_seconds)
+    change.stage = AmendmentStage.COLLECTING.value
+
+
+def ask_merchant(session: Session, row: BookingRow, now: datetime) -> None:
+    change = _change(session, row)
+    change.stage = AmendmentStage.ORDERING.value
+    offers.amend_order(session, row.id, AmendmentId(change.id), _wanted(session, row, change), now)
+
+
+def settle(session: Session, row: BookingRow, now: datetime) -> None:
+    """The merchant changed the order: whoever came in is charged."""
+    change = _change(session, row)
+    change.stage = AmendmentStage.SETTLING.value
+    if change.portion_id is not None:
+        payments.capture_portion(session, PortionId(change.portion_id), now=now)
+
+
+def finish(session: Session, row: BookingRow, now: datetime) -> None:
+    """Money back to whoever left, tickets as the merchant issued them now."""
+    change = _change(session, row)
+    order = offers.order_of(session, row.id)
+    if order is None:
+        raise InvariantBroken(what="amended without an order", booking=str(row.id))
+    if change.kind != "surcharge":
+        back = Money(row.total, row.currency) - order.total
+        if change.kind == "replace":  # whoever came in paid it; less where some was given back meanwhile
+            back = min(_worth(session, row, change.member_id), Money(change.amount, row.currency))
+        _give_back(session, row, change, back, now)
+    row.total = order.total.minor
+    names: dict[UUID, str] = {member.id: member.name for member in trips.members(session, TripId(row.trip_id))}
+    repository.add_tickets(session, row.id, order.tickets, order.seats, names, now)
+    _end(change, AmendmentStage.DONE, now)
+
+
+def drop(session: Session, row: BookingRow, now: datetime) -> None:
+    """It comes to nothing: what was authorized for it is given back."""
+    change = _change(session, row)
+    answer = offers.amendment_of(session, AmendmentId(change.id))
+    change.reason = (answer.reason if answer is not None else None) or "unpaid"
+    change.stage = AmendmentStage.DROPPING.value
+    if change.portion_id is not None:
+        payments.void_portion(session, PortionId(change.portion_id), now=now)
+
+
+def close(session: Session, row: BookingRow, now: datetime) -> None:
+    _end(_change(session, row), AmendmentStage.REFUSED, now)
+
+
+def _end(change: AmendmentRow, stage: AmendmentStage, now: datetime) -> None:
+    change.stage, change.finished_at = stage.value, now
+
+
+def _change(session: Session, row: BookingRow) -> AmendmentRow:
+    change = repository.open_amendment(session, row.id)
+    if change is None:
+        raise InvariantBroken(what="amending without an amendment", booking=str(row.id))
+    return change
+
+
+def _wanted(session: Session, row: BookingRow, change: AmendmentRow) -> Change:
+    """The change in the words of the merchant's side."""
+    if change.kind == "cancel":
+        return CancelMember(change.member_id)
+    if change.kind == "surcharge":
+        return Reprice(Money(row.total + change.amount, row.currency))
+    if change.by_member_id is None:
+        raise InvariantBroken(what="replaced by nobody", amendment=str(change.id))
+    names = {member.id: member.name for member in trips.members(session, TripId(row.trip_id))}
+    newcomer = Traveler(member_id=change.by_member_id, name=names.get(MemberId(change.by_member_id), ""))
+    return ReplaceMember(change.member_id, newcomer)
+
+
+def _paid_for(session: Session, row: BookingRow, member_id: UUID) -> dict[PortionId, int]:
+    """What is kept for this traveler's place, by portion: their own, and whatever others pay of their price."""
+    changes = repository.amendments_of(session, row.id)
+    opened = {
+        change.portion_id: change.id for change in changes
+    }  # who came in: only what was changed since concerns it
+    done = [one for one in changes if one.stage == AmendmentStage.DONE.value and one.kind != "surcharge"]
+    found = {}
+    for portion in party.portions_in(session, row):
+        since = opened.get(portion.id)
+        gone = {one.member_id for one in done if since is None or one.id > since}
+        found[portion.id] = kept_for(portion, member_id, gone)
+    return found
+
+
+def _worth(session: Session, row: BookingRow, member_id: UUID) -> Money:
+    """What this traveler's place stands for: what is kept for it, or what the merchant waits for in its stead."""
+    return Money(sum(_paid_for(session, row, member_id).values()), row.currency)
+
+
+def _price_of_place(worth: Money) -> Money:
+    """What who comes in pays for a place: what it is worth, as far as a card may be asked for it."""
+    payable = worth.minor - worth.minor % payable_step(worth.currency)
+    return Money(payable if payable >= least_payable(worth.currency).minor else 0, worth.currency)
+
+
+def _give_back(session: Session, row: BookingRow, change: AmendmentRow, back: Money, now: datetime) -> None:
+    """Give `back`: first what was paid for this member, to whoever paid it, in proportion; what the order costs still
+    less after that, everybody who stays gets back in proportion (P2: nobody pays for more than the order). Where the
+    merchant is owed a portion, it is owed that much less of it.
+
+    The merchant has changed the order already. What cannot be given back (a dispute is about it) is a person's to
+    settle, and holds nothing up.
+    """
+    portions = {portion.id: portion for portion in party.portions_in(session, row)}
+    shares = dict.fromkeys(portions, 0)
+    paid = _paid_for(session, row, change.member_id)
+    returned = min(back.minor, sum(paid.values()))
+    if returned:
+        shares = dict(zip(paid, split(returned, list(paid.values())), strict=True))
+    left = back.minor - returned
+    rest = {id: kept_of(one) - shares[id] for id, one in portions.items() if not one.is_disputed}
+    if 0 < left <= sum(rest.values()):
+        for id, part in zip(rest, divide(Money(left, row.currency), list(rest.values())), strict=True):
+            shares[id] += part.minor
+        left = 0
+    for id, portion in portions.items():
+        share = Money(shares[id], row.currency)
+        if portion.is_disputed:
+            left += share.minor
+        elif share and portion.state is PortionState.COVERED:
+            payments.lessen_cover(session, id, share, now=now)
+        elif share:
+            payments.refund_portion(session, id, share, reason="member_canceled")
+    if left != 0:
+        log.error("refund_incomplete", booking_id=str(row.id), left=left, currency=row.currency)
+        repository.add_step(session, row, "refund_incomplete", BookingState(row.state), now)

@@ -1,0 +1,108 @@
+"""Changes of a booking that stands: cancel one place, hand it over, accept a surcharge; and the merchant's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from groupbook import trips
+from groupbook.bookings import repository
+from groupbook.bookings.domain import (
+    AmendmentIncomplete,
+    BookingNotFound,
+    Limits,
+    NotTraveling,
+    Policy,
+    check_settings,
+    limits_of,
+    policy_of,
+)
+from groupbook.bookings.service import amending
+from groupbook.bookings.service.leaving import member_asking
+from groupbook.bookings.service.opening import require_organizer
+from groupbook.bookings.service.progress import progress
+from groupbook.kit import clock
+from groupbook.kit.callers import Caller
+from groupbook.kit.database import Database
+from groupbook.kit.ids import AmendmentId, BookingId, MemberId, TripId
+from groupbook.kit.money import Money
+from groupbook.payments.domain import least_payable
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of one booked member: `by` comes with `replace`, `surcharge` with `surcharge`."""
+
+    kind: amending.Kind
+    member_id: MemberId
+    by: MemberId | None = None
+    surcharge: Money | None = None
+
+    def check(self) -> None:
+        """Raises AmendmentIncomplete, with the pointer of what is missing or too much."""
+        if (self.by is not None) is not (self.kind == "replace"):
+            raise AmendmentIncomplete(pointer="/by")
+        if (self.surcharge is not None) is not (self.kind == "surcharge"):
+            raise AmendmentIncomplete(pointer="/amount")
+        if self.surcharge is not None and self.surcharge < least_payable(self.surcharge.currency):
+            raise AmendmentIncomplete(pointer="/amount", least=least_payable(self.surcharge.currency).minor)
+
+
+def amend_booking(database: Database, caller: Caller, booking_id: BookingId, change: Change) -> AmendmentId:
+    """Change one booked member. A use case of the traveler, the organizer and the merchant.
+
+    A canceled place: what the merchant gives back goes to whoever paid it. A place handed over: who comes in pays
+    first. A surcharge (merchants only): not paying is the way to say no.
+
+    Raises:
+        AmendmentIncomplete: the change lacks something.
+        BookingNotFound, NotOrganizer: neither the traveler, nor the organizer, nor the merchant.
+        BookingClosed: it is not booked (any more).
+        AmendmentOpen: another change is under way.
+        NotTraveling: the member has no place, or `by` has one already or is not in the trip.
+    """
+    change.check()
+    with database.begin(caller.merchant_id) as session:
+        row = repository.lock(session, booking_id)
+        is_merchant = caller.kind in ("merchant", "staff")
+        if change.kind == "surcharge" and not is_merchant:
+            raise BookingNotFound()
+        if not is_merchant and member_asking(session, row, caller) != change.member_id:
+            require_organizer(session, TripId(row.trip_id), caller)
+        members = {member.id for member in trips.members(session, TripId(row.trip_id))}
+        if change.by is not None and change.by not in members:
+            raise NotTraveling()
+        if change.surcharge is not None and change.surcharge.currency != row.currency:
+            raise AmendmentIncomplete(pointer="/amount/currency")
+        now = clock.now(session)
+        id = amending.ask(session, row, change.kind, change.member_id, now, by=change.by, surcharge=change.surcharge)
+        progress(session, booking_id)
+        return id
+
+
+# --- the merchant's settings ------------------------------------------------------------------------------------------
+
+
+def read_policy(database: Database, caller: Caller, house: Policy) -> Policy:
+    """The policy the merchant's next booking opens with: its own settings over the house's. A use case."""
+    with database.begin(caller.merchant_id) as session:
+        return policy_of(house, repository.read_settings(session))
+
+
+def booking_limits(database: Database, caller: Caller, house: Policy) -> Limits:
+    """What the organizer may choose for the next booking. A use case."""
+    with database.begin(caller.merchant_id) as session:
+        return limits_of(house, repository.read_settings(session))
+
+
+def change_policy(database: Database, caller: Caller, house: Policy, settings: Mapping[str, Any]) -> Policy:
+    """Replace the merchant's own settlement settings; open bookings keep the policy they opened with. A use case.
+
+    Raises:
+        PolicyInvalid: an unknown name, a value outside its limits, or one at odds with the rest of the policy.
+    """
+    checked = check_settings(settings, house)
+    with database.begin(caller.merchant_id) as session:
+        repository.save_settings(session, checked, clock.now(session))
+        return house.but(checked)

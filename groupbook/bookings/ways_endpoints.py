@@ -1,0 +1,224 @@
+"""The ways a group pays besides everybody their own: contributions and splits, over HTTP."""
+
+from __future__ import annotations
+
+from groupbook.bookings import service
+from groupbook.bookings.calls import BookingDeps
+from groupbook.bookings.domain import (
+    AlreadyTraveling,
+    BookingClosed,
+    BookingNotFound,
+    ContributionInvalid,
+    ContributionNotFound,
+    HandoverNotFound,
+    HandoverOver,
+    NotTraveling,
+    NotYourBooking,
+    SplitChanged,
+    SplitInvalid,
+    SplitNotFound,
+)
+from groupbook.bookings.schemas import (
+    AnswerSplit,
+    Contribute,
+    ContributionOut,
+    HandOver,
+    HandoverOut,
+    OfferedPlaceOut,
+    PlaceTakenOut,
+    ProposeSplit,
+    SplitIdOut,
+    TakePlace,
+)
+from groupbook.discounts.domain import CodeNotUsable
+from groupbook.kit.http import Call, MoneyWire, Operation, operation
+from groupbook.kit.ids import BookingId, ContributionId, HandoverId, MemberId, SplitId, from_wire, to_wire
+from groupbook.offers.domain import OfferNotBookable
+from groupbook.payments.domain import PortionTooSmall
+from groupbook.people.domain import NameEmpty, NameTooLong
+from groupbook.trips.domain import RosterFrozen, TripCanceled, TripFull
+
+
+@operation(
+    "POST",
+    "/v1/bookings/{booking_id}/contributions",
+    status=201,
+    auth="member",
+    tags=["payments"],
+    idempotent=True,
+    errors=(BookingNotFound, BookingClosed, ContributionInvalid, NotYourBooking, PortionTooSmall),
+)
+async def give(call: Call[BookingDeps], booking_id: BookingId, body: Contribute) -> ContributionOut:
+    """Pay a fixed amount of a friend's portion, or lower everybody's by it
+
+    It counts at once and is then paid like a portion (`extras` of the booking). What is not needed is never taken.
+    """
+    id = await call.run(
+        service.give,
+        call.deps.database,
+        call.caller,
+        booking_id,
+        body.amount.money(),
+        to=MemberId(from_wire("mem", body.member)) if body.member else None,
+        reserve=body.reserve.money() if body.reserve else None,
+    )
+    return ContributionOut(id=to_wire("ctb", id))
+
+
+@operation(
+    "DELETE",
+    "/v1/contributions/{contribution_id}",
+    status=204,
+    auth="member",
+    tags=["payments"],
+    errors=(ContributionNotFound, BookingNotFound, NotYourBooking, BookingClosed, PortionTooSmall),
+)
+async def take_back(call: Call[BookingDeps], contribution_id: ContributionId) -> None:
+    """Give a contribution no more: its giver, or the organizer who waits for it in vain
+
+    What the others agreed to stands; whoever agreed to less than they now owe is asked again.
+    """
+    await call.run(service.take_back, call.deps.database, call.caller, contribution_id)
+
+
+@operation(
+    "POST",
+    "/v1/bookings/{booking_id}/splits",
+    status=201,
+    auth="member",
+    tags=["payments"],
+    idempotent=True,
+    errors=(BookingNotFound, BookingClosed, SplitInvalid),
+)
+async def propose_split(call: Call[BookingDeps], booking_id: BookingId, body: ProposeSplit) -> SplitIdOut:
+    """Ask some of the party, yourself among them, to pay their sum by parts
+
+    Nothing changes until everybody concerned has said yes to their own amount, you last. When prices or the party
+    change so that the sum is another, the split lapses and has to be asked for again.
+    """
+    parts = {MemberId(from_wire("mem", one.member)): one.parts for one in body.parts}
+    return SplitIdOut(
+        id=to_wire("spl", await call.run(service.propose_split, call.deps.database, call.caller, booking_id, parts))
+    )
+
+
+@operation(
+    "POST",
+    "/v1/splits/{split_id}/answer",
+    status=204,
+    auth="member",
+    tags=["payments"],
+    idempotent=True,
+    errors=(SplitNotFound, BookingNotFound, SplitChanged, BookingClosed, PortionTooSmall),
+)
+async def answer_split(call: Call[BookingDeps], split_id: SplitId, body: AnswerSplit) -> None:
+    """Say yes to your own part of a split, or no to all of it"""
+    amount = body.amount.money() if body.amount else None
+    await call.run(service.answer_split, call.deps.database, call.caller, split_id, yes=body.yes, amount=amount)
+
+
+@operation(
+    "POST",
+    "/v1/bookings/{booking_id}/handovers",
+    status=201,
+    auth="member",
+    tags=["bookings"],
+    errors=(BookingNotFound, BookingClosed, NotTraveling, NameEmpty, NameTooLong),
+)
+async def hand_over(call: Call[BookingDeps], booking_id: BookingId, body: HandOver) -> HandoverOut:
+    """Hand your place over to a friend, by a link for one person
+
+    The place and what you owe stay yours until it is taken. Asked again, it is the same link.
+    """
+    deps = call.deps
+    made = await call.run(service.hand_over, deps.database, deps.sealer, call.caller, booking_id, for_name=body.name)
+    return HandoverOut(
+        id=to_wire("hdo", made.id),
+        url=f"{deps.public_url}/h/{made.token}",
+        for_name=made.for_name,
+        expires_at=made.expires_at,
+    )
+
+
+@operation(
+    "DELETE",
+    "/v1/handovers/{handover_id}",
+    status=204,
+    auth="member",
+    tags=["bookings"],
+    errors=(HandoverNotFound, HandoverOver),
+)
+async def keep_place(call: Call[BookingDeps], handover_id: HandoverId) -> None:
+    """Take the link back and keep the place"""
+    await call.run(service.keep_place, call.deps.database, call.caller, handover_id)
+
+
+@operation(
+    "GET",
+    "/v1/places/{token}",
+    auth="none",
+    tags=["bookings"],
+    errors=(HandoverNotFound, HandoverOver, BookingClosed),
+)
+async def open_handover(call: Call[BookingDeps], token: str) -> OfferedPlaceOut:
+    """What a hand-over link offers: whose place, its price, until when"""
+    found = await call.run(service.open_handover, call.deps.database, token)
+    return OfferedPlaceOut(
+        trip_id=to_wire("trip", found.trip_id),
+        title=found.title,
+        by=found.by,
+        for_name=found.for_name,
+        price=MoneyWire.of(found.price),
+        deadline_at=found.deadline_at,
+        expires_at=found.expires_at,
+        lost_discount=found.lost_discount,
+    )
+
+
+@operation(
+    "POST",
+    "/v1/places/{token}/take",
+    status=201,
+    auth="optional",
+    tags=["bookings"],
+    errors=(
+        HandoverNotFound,
+        HandoverOver,
+        BookingClosed,
+        AlreadyTraveling,
+        NameEmpty,
+        NameTooLong,
+        TripFull,
+        RosterFrozen,
+        TripCanceled,
+        OfferNotBookable,
+        PortionTooSmall,
+        CodeNotUsable,
+    ),
+)
+async def take_place(call: Call[BookingDeps], token: str, body: TakePlace) -> PlaceTakenOut:
+    """Take the place: a person as themselves, anybody else as a guest with a name
+
+    You owe its price from now on, and whoever handed it over owes nothing any more. Who took it and asks again, a guest
+    with the same `nonce`, has it.
+    """
+    joined = await call.run(
+        service.take_place, call.deps.database, call.caller, token, name=body.name, nonce=body.nonce
+    )
+    return PlaceTakenOut(
+        trip_id=to_wire("trip", joined.trip_id),
+        member_id=to_wire("mem", joined.member.id),
+        guest_token=joined.guest_token,
+    )
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    give,
+    take_back,
+    propose_split,
+    answer_split,
+    hand_over,
+    keep_place,
+    open_handover,
+    take_place,
+)

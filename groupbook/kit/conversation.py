@@ -1,0 +1,201 @@
+"""How a transaction talks to the server: what needs no answer waits, and travels with the next statement that does.
+
+The BEGIN, and every INSERT or UPDATE that returns nothing, are kept until something is read, or until the COMMIT, and
+are then sent ahead of it in one go (libpq's pipeline mode). The server sees the same statements in the same order; only
+the waiting for each "done" falls away. So a transaction costs a round trip for each question it asks, and one to
+commit.
+
+An error of a statement that waited is raised by the one it travels with: at the latest by the commit, which then has
+not happened. A row the ORM read and changes must still be there: the server itself looks, and refuses the statement
+otherwise, so that nothing behind it is done, the COMMIT neither. Two kinds of statements never wait: those that return
+something, and the ORM's compare-and-set of a versioned row, whose count of rows is its answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Self
+from uuid import UUID
+
+import psycopg
+from psycopg.errors import InvalidTextRepresentation
+from sqlalchemy import Engine, event
+
+from groupbook.kit.errors import InvariantBroken
+
+waiting_max: Final = 200  # statements that are kept before they are sent all the same
+NO_ANSWER: Final = {"needs_no_answer": True}
+"""Execution options of a statement whose rows, if it returns any, nobody reads."""
+_BIND: Final = "SELECT set_config('app.merchant_id', %s, true)"
+_CLOCKS: Final = (
+    "SELECT clock_timestamp(), coalesce((SELECT offset_seconds FROM merchant_clock WHERE merchant_id = %s), 0)"
+)
+_ROWS_CHANGED: Final = "rows changed: "
+# Answers no row at all; any other count than one is no boolean, and the server says so with the count in its words.
+_ONE_ROW: Final = (
+    "WITH changed AS ({} RETURNING 1) SELECT true AS rows_changed FROM changed"
+    f" HAVING CASE WHEN count(*) = 1 THEN false ELSE ('{_ROWS_CHANGED}' || count(*))::boolean END"
+)
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """One statement that was not sent yet; with several sets of parameters where there are `many`."""
+
+    statement: str
+    parameters: Any
+    many: bool = False
+
+
+@dataclass(frozen=True)
+class _Opening:
+    merchant_id: UUID | None
+    told: Callable[[datetime, int], object]
+
+
+class Connection(psycopg.Connection[Any]):
+    """A connection that keeps what needs no answer."""
+
+    _waiting: Sequence[_Waiting] = ()
+    _opening: _Opening | None = None
+
+    def open(self, merchant_id: UUID | None, told: Callable[[datetime, int], object]) -> None:
+        """Begin a transaction, bound to a merchant or to none, with the first statement that is sent.
+
+        Args:
+            told: the database's instant, and the seconds by which the merchant's clock runs ahead, as soon as they are
+                known. They are read after the first statement, so that having waited for its lock makes nothing stale.
+        """
+        self._opening = _Opening(merchant_id, told)
+
+    def send_now(self) -> None:
+        """Send what waits at once; where nothing was asked yet, begin for the clocks alone."""
+        with self.sending():
+            pass
+
+    def keep(self, statement: _Waiting) -> None:
+        self._waiting = [*self._waiting, statement]
+        if len(self._waiting) >= waiting_max:
+            self.send_now()
+
+    @contextmanager
+    def sending(self, *, is_last: bool = False) -> Iterator[None]:
+        """Whatever waits goes ahead of what is said inside. After the last word nobody asks for the time.
+
+        Raises:
+            InvariantBroken: a row that was read is gone, so what was to be written on it is lost.
+        """
+        if not self._waiting and self._opening is None:
+            yield
+            return
+        waiting, self._waiting = self._waiting, ()
+        opening, self._opening = self._opening, None
+        with _row_promises(), self.pipeline():
+            if opening is not None:
+                psycopg.Cursor(self).execute("BEGIN", prepare=False)
+                if opening.merchant_id is not None:
+                    psycopg.Cursor(self).execute(_BIND, [str(opening.merchant_id)])
+            for one in waiting:
+                self._send(one)
+            yield
+            asks = opening is not None and not is_last
+            clocks = psycopg.Cursor(self).execute(_CLOCKS, [opening.merchant_id]) if opening and asks else None
+        if opening is not None and clocks is not None:
+            opening.told(*(clocks.fetchone() or ()))
+
+    def _send(self, one: _Waiting) -> None:
+        if one.many:
+            psycopg.Cursor(self).executemany(one.statement, one.parameters)
+        else:
+            psycopg.Cursor(self).execute(one.statement, one.parameters)
+
+    def commit(self) -> None:
+        if not self._waiting:
+            self._opening = None  # nothing was asked
+            super().commit()
+            return
+        with self.sending(is_last=True):
+            psycopg.Cursor(self).execute("COMMIT", prepare=False)
+
+    def rollback(self) -> None:
+        self._waiting, self._opening = (), None
+        super().rollback()
+
+
+@contextmanager
+def _row_promises() -> Iterator[None]:
+    """Name the server's complaint about a row that is gone."""
+    try:
+        yield
+    except InvalidTextRepresentation as error:
+        _, found, count = (error.diag.message_primary or "").partition(_ROWS_CHANGED)
+        if not found:
+            raise
+        changed = int("".join(filter(str.isdigit, count)))
+        raise InvariantBroken(what="rows changed", expected=1, changed=changed) from error
+
+
+class Cursor(psycopg.Cursor[Any]):
+    """What a SQLAlchemy engine asks through."""
+
+    def execute(self, *args: Any, **keywords: Any) -> Self:
+        connection: Any = self.connection
+        with connection.sending():
+            super().execute(*args, **keywords)
+        return self
+
+    def executemany(self, *args: Any, **keywords: Any) -> None:
+        connection: Any = self.connection
+        with connection.sending():
+            super().executemany(*args, **keywords)
+
+    def keep(self, statement: str, parameters: Any, *, many: bool) -> None:
+        """Let it wait; how many rows it changed is not known."""
+        connection: Any = self.connection
+        connection.keep(_Waiting(statement, parameters, many))
+
+    def keep_promised(self, statement: str, parameters: Any, *, many: bool) -> None:
+        """Let an UPDATE wait that must change exactly one row, for each set of parameters."""
+        self._rowcount = len(parameters) if many else 1  # a promise, which the server is told to check
+        self.keep(_ONE_ROW.format(statement), parameters, many=many)
+
+
+def keep_what_needs_no_answer(engine: Engine, *, is_versioned: Callable[[Any], bool]) -> None:
+    """Make this engine's connections talk so.
+
+    Args:
+        is_versioned: whether the ORM compares and sets the rows of this table by their version.
+    """
+
+    def kept(cursor: Any, statement: str, parameters: Any, context: Any, *, many: bool) -> bool | None:
+        """True: it waits, and SQLAlchemy need not execute it."""
+        if context is not None and context.execution_options.get("needs_no_answer"):
+            cursor.keep(statement, parameters, many=many)
+            return True
+        if context is None or context.compiled is None or not (context.isinsert or context.isupdate):
+            return None
+        if context.compiled.effective_returning:
+            return None
+        # Only the ORM's flush keeps its statements in a cache of the mapper's, and only it counts what it changed.
+        if context.isupdate and "compiled_cache" in context.execution_options:
+            if is_versioned(context.compiled.statement.table):
+                return None
+            cursor.keep_promised(statement, parameters, many=many)
+        else:
+            cursor.keep(statement, parameters, many=many)
+        return True
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: Any, _record: Any, given: list[Any], named: dict[str, Any]) -> Connection:
+        return Connection.connect(*given, cursor_factory=Cursor, **named)
+
+    @event.listens_for(engine, "do_execute")
+    def execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:
+        return kept(cursor, statement, parameters, context, many=False)
+
+    @event.listens_for(engine, "do_executemany")
+    def execute_many(cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:
+        return kept(cursor, statement, parameters, context, many=True)

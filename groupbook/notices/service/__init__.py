@@ -1,0 +1,46 @@
+"""The verbs of this room, one concern a file."""
+
+from groupbook.notices.service.deps import NUDGE, NoticeDeps
+from groupbook.notices.service.noting import forget, mark_seen, note, notices_for
+from groupbook.notices.service.reaching import (
+    Reach,
+    Stopped,
+    Wishes,
+    confirm,
+    drop_address,
+    forget_addresses,
+    give_address,
+    read_confirm,
+    read_reach,
+    read_stop,
+    stop,
+    wish,
+)
+from groupbook.notices.service.reminding import change_reminders, read_reminders, remind
+from groupbook.notices.service.sending import send, sweep
+
+__all__ = [
+    "NUDGE",
+    "NoticeDeps",
+    "Reach",
+    "Stopped",
+    "Wishes",
+    "change_reminders",
+    "confirm",
+    "drop_address",
+    "forget",
+    "forget_addresses",
+    "give_address",
+    "mark_seen",
+    "note",
+    "notices_for",
+    "read_confirm",
+    "read_reach",
+    "read_reminders",
+    "read_stop",
+    "remind",
+    "send",
+    "stop",
+    "sweep",
+    "wish",
+]

@@ -1,0 +1,84 @@
+"""Refunds and disputes: money on its way back, by us or by the payer's bank. Pure.
+
+    asked? -> pending -> succeeded;  failed (even weeks after a success) -> retried | elsewhere
+    none -> open -> won | lost
+
+`retried`: a new refund stands in for this one. `elsewhere`: the merchant paid the payer by other means, and said how.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import product
+from types import MappingProxyType
+from typing import Final
+
+from groupbook.kit.money import Money
+from groupbook.payments.portion import PortionEvent
+
+
+class RefundState(StrEnum):
+    ASKED = "asked"
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    RETRIED = "retried"
+    ELSEWHERE = "elsewhere"
+
+
+# What a provider can show of a refund.
+REFUND_SEEN: Final = (RefundState.PENDING, RefundState.SUCCEEDED, RefundState.FAILED)
+# The money left the merchant, one way or the other.
+REFUND_MOVED: Final = frozenset({RefundState.PENDING, RefundState.SUCCEEDED, RefundState.ELSEWHERE})
+# Nothing more is awaited of it, and nobody has to do anything about it.
+REFUND_OVER: Final = frozenset({RefundState.SUCCEEDED, RefundState.RETRIED, RefundState.ELSEWHERE})
+
+
+def _refund_table() -> Mapping[tuple[RefundState, RefundState], RefundState]:
+    s = RefundState
+    # A success may still fail for thirty days (C6); what failed, or was made good otherwise, never comes to life again.
+    table = {(believed, seen): believed for believed, seen in product(RefundState, REFUND_SEEN)}
+    for seen in REFUND_SEEN:
+        table[s.ASKED, seen] = table[s.PENDING, seen] = seen
+    table[s.SUCCEEDED, s.FAILED] = s.FAILED
+    return MappingProxyType(table)
+
+
+REFUND_TABLE: Final = _refund_table()  # (what we believe, what the provider shows) -> what we believe next
+
+
+def refund_event(*, captured: Money, refunded: Money) -> PortionEvent:
+    """What the sum of refunds means for the portion."""
+    if refunded.minor <= 0:
+        return PortionEvent.REFUNDED_NOTHING
+    return PortionEvent.REFUNDED_WHOLE if refunded >= captured else PortionEvent.REFUNDED_PART
+
+
+class DisputeState(StrEnum):
+    NONE = "none"
+    OPEN = "open"
+    WON = "won"
+    LOST = "lost"
+
+
+def _dispute_table() -> Mapping[tuple[DisputeState, DisputeState], DisputeState]:
+    s = DisputeState
+    table = {(believed, seen): seen for believed, seen in product(DisputeState, DisputeState)}
+    for believed in DisputeState:
+        table[believed, s.NONE] = believed  # an older reading unmakes nothing
+    for seen in DisputeState:
+        table[s.LOST, seen] = s.LOST
+    return MappingProxyType(table)
+
+
+DISPUTE_TABLE: Final = _dispute_table()  # (what we believe, what the provider shows) -> what we believe next
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """The payer asked their bank for the money back. `amount` is what the bank took, or would take."""
+
+    state: DisputeState
+    amount: Money

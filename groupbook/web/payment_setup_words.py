@@ -1,0 +1,90 @@
+"""What is said about connecting a payment account: each step, what came of it, and what to do where it stopped."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from groupbook.kit.i18n import Words, format_instant, format_money
+from groupbook.kit.money import Money
+from groupbook.payments import Permission, StepDone
+
+
+def key_problem(reason: object, say: Words) -> str:
+    """Why what was pasted cannot work."""
+    return {
+        "publishable": say("This is the publishable key, which browsers use. Paste the secret or a restricted key."),
+        "wrong_mode": say(
+            "This key is of the other mode: a test merchant takes keys with _test_, a live one keys with _live_."
+        ),
+    }.get(str(reason), say("A key begins with rk_test_, sk_test_, rk_live_ or sk_live_. Paste all of it."))
+
+
+def step_words(step: str, say: Words) -> str:
+    """What a step does. The permissions have rows of their own."""
+    return {
+        "account": say("Your account answers"),
+        "endpoint": say("Messages are sent to us, signed"),
+        "authorization": say("A test payment is reserved and released"),
+    }.get(step, step)
+
+
+def need_words(permission: Permission, say: Words) -> str:
+    """What a permission is needed for."""
+    return {
+        "pages": say("payment pages"),
+        "authorizations": say("reserving, taking and releasing money"),
+        "refunds": say("refunds, and reading what was charged"),
+        "kept_cards": say("cards that are kept until the deadline"),
+        "disputes": say("hearing of disputes"),
+        "reviews": say("waiting for a review of a risky payment"),
+        "messages": say("hearing at once what happened"),
+    }.get(permission.needed_for, "")
+
+
+def level_words(permission: Permission, say: Words) -> str:
+    return say("Write") if permission.level == "write" else say("Read")
+
+
+def said_words(done: StepDone, say: Words, timezone: str) -> str:
+    """What came of a step, with its facts."""
+    said = done.said
+    if done.outcome in ("failed", "warning"):
+        return _trouble(done, say)
+    if done.step == "account":
+        name, ref = said.get("name"), said.get("ref")
+        return (
+            f"{name} · {ref}" if name and ref else str(name or ref or say("It answers; its name is not shown to us."))
+        )
+    if done.step == "endpoint":
+        return str(said.get("url", ""))
+    if done.step == "authorization" and done.outcome == "skipped":
+        return say("Live mode knows no test cards: your first real payment will tell.")
+    if done.step == "authorization":
+        amount = format_money(Money(int(said["amount"]), str(said["currency"])), say.locale)
+        until = said.get("capture_before")
+        if until:
+            when = format_instant(datetime.fromisoformat(until), timezone, say.locale, "medium")
+            return say("%(amount)s, which the bank would have kept until %(when)s.", amount=amount, when=when)
+        return amount
+    return ""
+
+
+def _trouble(done: StepDone, say: Words) -> str:
+    said: dict[str, Any] = dict(done.said)
+    what, code = said.get("what"), said.get("code") or said.get("reason")
+    if what == "payments_under_way":
+        return say(
+            "This is another account than the one in use, and payments are under way there. Connect it when they are "
+            "settled: they can only be taken or released where they were made."
+        )
+    if what == "may_not_charge":
+        return say("Stripe does not let this account take payments yet. Finish its activation in Stripe's dashboard.")
+    if said.get("reason") == "credentials_rejected":
+        return say("Stripe does not accept this key. It may have been revoked, rolled, or copied in part.")
+    if done.step == "endpoint":
+        return say(
+            "Stripe does not send messages to this address (it must be public and https, and 16 addresses are the "
+            "most). Without them everything works, only slower: we look every two minutes."
+        )
+    return say("Stripe refused: %(code)s.", code=str(code))

@@ -1,0 +1,69 @@
+"""A merchant's sealed configuration, read: which key, whose account, which secrets sign messages until when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+from groupbook.kit.errors import InvariantBroken
+from groupbook.kit.money import Money, exponent
+from integrations.payments.stripe.units import to_stripe
+
+API_BASE: Final = "https://api.stripe.com"
+_THREE_DECIMALS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SigningSecret:
+    """A webhook secret; an old one counts until its end (https://docs.stripe.com/webhooks#roll-endpoint-secrets)."""
+
+    secret: str = field(repr=False)
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Keys: `secret_key`, `webhook_secret`, and optionally `webhook_secret_previous` with
+    `webhook_secret_previous_until`, `api_base`; on a platform `account` (the connected one that is charged) and
+    `fee_basis_points` (the platform's part of each charge, in hundredths of a percent)."""
+
+    secret_key: str = field(repr=False)
+    signing: tuple[SigningSecret, ...] = ()
+    api_base: str = API_BASE
+    account: str | None = None
+    fee_basis_points: int = 0
+
+    def fee_of(self, amount: Money) -> int | None:
+        """The platform's part of a charge, in Stripe's units, rounded down to what can be charged; None without one.
+
+        https://docs.stripe.com/connect/direct-charges#collect-fees
+        """
+        if self.account is None:
+            return None
+        minor = amount.minor * self.fee_basis_points // 10_000
+        minor -= minor % (10 if exponent(amount.currency) == _THREE_DECIMALS else 1)
+        return to_stripe(Money(minor, amount.currency)) if minor > 0 else None
+
+    @classmethod
+    def parse(cls, given: Mapping[str, Any], *, livemode: bool) -> Self:
+        """Raises InvariantBroken: a key of the other mode, or live payments without https."""
+        secret_key = str(given["secret_key"])
+        if ("_live_" in secret_key) is not livemode:
+            raise InvariantBroken(what="the key's mode is not the merchant's")
+        api_base = str(given.get("api_base") or API_BASE)
+        if livemode and urlsplit(api_base).scheme != "https":
+            raise InvariantBroken(what="live payments need https")
+        signing = []
+        if given.get("webhook_secret"):
+            signing.append(SigningSecret(str(given["webhook_secret"])))
+        if given.get("webhook_secret_previous"):
+            until = given.get("webhook_secret_previous_until")
+            previous = str(given["webhook_secret_previous"])
+            signing.append(SigningSecret(previous, datetime.fromisoformat(until) if until else None))
+        fee = int(given.get("fee_basis_points") or 0)
+        if not 0 <= fee < 10_000 or (fee and not given.get("account")):
+            raise InvariantBroken(what="a fee is a part of a connected account's charge")
+        return cls(secret_key, tuple(signing), api_base, given.get("account"), fee)

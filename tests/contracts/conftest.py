@@ -1,0 +1,56 @@
+"""Every provider the payment contract runs on: the twin, and the Stripe adapter against the sandbox.
+
+The sandbox twice: told from inside, and from outside through its pages, as Stripe itself is with a test key.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from integrations.payments.stripe import connect
+from integrations.payments.twin import Twin
+from tests.support.payment_benches import Bench, StripeBench, TwinBench
+from tests.support.payments import API_KEY, WEBHOOK_SECRET, RunningSandbox, running
+from tests.support.stripe_bench import Payer, RemoteBench
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
+    folder: Path = tmp_path_factory.mktemp("sandbox")
+    with running(folder) as server:
+        yield server
+
+
+@pytest.fixture(
+    params=[
+        "twin",
+        "stripe",
+        pytest.param("stripe_from_outside", marks=pytest.mark.browser),
+        pytest.param("stripe_itself", marks=[pytest.mark.browser, pytest.mark.stripe]),
+    ]
+)
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    if request.param == "twin":
+        yield TwinBench(Twin())
+        return
+    if request.param == "stripe_itself":
+        remote = RemoteBench(os.environ["GROUPBOOK_TEST_STRIPE_KEY"], Payer(request.getfixturevalue("browser")))
+        yield remote
+        remote.provider.close()
+        return
+    if request.param == "stripe_from_outside":
+        server = request.getfixturevalue("sandbox")
+        remote = RemoteBench(API_KEY, Payer(request.getfixturevalue("browser")), server.url, server)
+        yield remote
+        remote.provider.close()
+        return
+    sandbox = request.getfixturevalue("sandbox")
+    configuration = {"secret_key": API_KEY, "webhook_secret": WEBHOOK_SECRET, "api_base": sandbox.url}
+    provider = connect(configuration, livemode=False)
+    yield StripeBench(provider, sandbox)
+    sandbox.sandbox.store.clear_faults()
+    provider.close()

@@ -1,0 +1,250 @@
+"""Refunds that fail, even weeks later; refunds made good; payers whose bank takes the money back."""
+
+from __future__ import annotations
+
+import pytest
+
+from groupbook import payments
+from groupbook.kit.ids import RefundId
+from groupbook.kit.money import Money
+from groupbook.payments import PortionDisputed
+from groupbook.payments.domain import DisputeState, IllegalStep, RefundState
+from groupbook.payments.ports import ProviderEvent
+from tests.payments.conftest import House
+
+ROWS = ("portion", "refund", "journal", "fact", "intent")
+
+
+def eur(minor: int) -> Money:
+    return Money(minor, "EUR")
+
+
+def paid(house: House, **amounts: int) -> None:
+    house.open_party(amounts or {"ada": 3334})
+    house.authorize(*house.portions)
+    house.capture_all()
+
+
+def refund(house: House, name: str = "ada", minor: int = 3334) -> RefundId:
+    with house.database.begin(house.merchant_id) as session:
+        id = payments.refund_portion(session, house.portions[name], eur(minor), reason="member_canceled")
+    house.quiet()
+    return id
+
+
+def fails_late(house: House, id: RefundId) -> None:
+    """Weeks later the card is gone and the money comes back; the provider says so."""
+    house.twin.settle_refund(id, RefundState.FAILED)
+    hear(house, ProviderEvent(f"evt_{id.hex}", "refund.failed", False, "re_1", refund_id=id))
+
+
+def hear(house: House, event: ProviderEvent) -> None:
+    with house.database.begin(house.merchant_id) as session:
+        payments.handle_event(session, "twin", event, b"{}")
+    house.quiet()
+
+
+def states(house: House) -> list[str]:
+    return [one.state.value for one in house.do(lambda session, now: payments.refunds_of(session, house.reference))]
+
+
+def test_a_refund_that_fails_weeks_later_is_shown_and_booked_back(house: House) -> None:
+    paid(house)
+    id = refund(house)
+    assert (house.states["ada"], house.statement.net) == ("refunded", eur(0))
+    fails_late(house, id)
+    view = house.view("ada")
+    assert (view.state, view.refunded, view.refund_failed) == ("captured", eur(0), True)
+    assert (house.statement.net, house.statement.is_conserved) == (eur(3334), True)
+    assert house.facts().count("portion.refund_failed") == 1
+
+
+def test_a_failed_refund_is_retried_once_as_a_new_one(house: House) -> None:
+    paid(house)
+    old = refund(house)
+    fails_late(house, old)
+    first, second = (house.do(lambda session, now: payments.retry_refund(session, old)) for _ in range(2))
+    assert first == second != old
+    house.quiet()
+    assert states(house) == ["retried", "succeeded"]
+    view = house.view("ada")
+    assert (view.state, view.refunded, view.refund_failed) == ("refunded", eur(3334), False)
+    assert (house.statement.refunded, house.statement.net) == (eur(3334), eur(0))
+    keys = {key for method, key in house.twin.calls if method == "refund"}
+    assert len(keys) == 2
+    with pytest.raises(IllegalStep):
+        house.do(lambda session, now: payments.settle_refund_elsewhere(session, old, "transfer 17"))
+
+
+def test_a_failed_refund_is_settled_elsewhere(house: House) -> None:
+    """The merchant sent the money by bank transfer: the payer has it, and the provider still holds what it holds."""
+    paid(house)
+    id = refund(house)
+    fails_late(house, id)
+    for _ in range(2):
+        house.do(lambda session, now: payments.settle_refund_elsewhere(session, id, "transfer 17"))
+    view = house.view("ada")
+    assert (view.state, view.refunded, view.refund_failed) == ("refunded", eur(3334), False)
+    money = house.statement
+    assert (money.captured, money.refunded, money.net, money.is_conserved) == (eur(3334), eur(3334), eur(0), True)
+    assert (money.balances["provider_clearing"], money.balances["paid_elsewhere"]) == (eur(3334), eur(-3334))
+    with pytest.raises(IllegalStep):
+        house.do(lambda session, now: payments.retry_refund(session, id))
+
+
+def test_only_what_failed_can_be_made_good(house: House) -> None:
+    paid(house)
+    id = refund(house)
+    before = house.counts(*ROWS)
+    with pytest.raises(IllegalStep):
+        house.do(lambda session, now: payments.retry_refund(session, id))
+    with pytest.raises(IllegalStep):
+        house.do(lambda session, now: payments.settle_refund_elsewhere(session, id, "transfer 17"))
+    assert house.counts(*ROWS) == before
+
+
+def test_a_failed_refund_keeps_its_part_until_it_is_made_good(house: House) -> None:
+    """Otherwise the same money could be asked back twice: once anew, and once by the retry."""
+    paid(house)
+    id = refund(house, minor=2000)
+    fails_late(house, id)
+    with pytest.raises(payments.RefundTooLarge), house.database.begin(house.merchant_id) as session:
+        payments.refund_portion(session, house.portions["ada"], eur(1335), reason="member_canceled")
+    refunds = house.do(payments.unwind_all, house.reference, reason="booking_canceled")
+    house.quiet()
+    assert (len(refunds), house.view("ada").refunded) == (1, eur(1334))
+    house.do(lambda session, now: payments.retry_refund(session, id))
+    house.quiet()
+    assert house.states == {"ada": "refunded"}
+    assert sum(minor for _, minor in house.twin.refunds) == 2000 + 1334 + 2000
+    assert house.statement.net == eur(0)
+
+
+def test_two_refunds_at_once_never_exceed_what_was_taken(house: House) -> None:
+    paid(house)
+    refund(house, minor=2000)
+    with pytest.raises(payments.RefundTooLarge), house.database.begin(house.merchant_id) as session:
+        payments.refund_portion(session, house.portions["ada"], eur(1335), reason="member_canceled")
+    assert house.twin.refunds == [(house.attempt("ada"), 2000)]
+
+
+def test_a_refund_we_gave_up_that_turns_up_after_all_is_booked(house: House) -> None:
+    paid(house)
+    id = lost(house)
+    hear(house, ProviderEvent("evt_late", "refund.updated", False, "re_1", refund_id=id))
+    assert (states(house), house.states["ada"], house.view("ada").refund_failed) == (["succeeded"], "refunded", False)
+    assert house.statement.net == eur(0)
+
+
+def test_a_refund_that_turns_up_after_its_retry_is_loud(house: House) -> None:
+    paid(house, ada=3334)
+    id = lost(house, minor=1000)
+    house.do(lambda session, now: payments.retry_refund(session, id))
+    house.quiet()
+    hear(house, ProviderEvent("evt_late", "refund.updated", False, "re_1", refund_id=id))
+    assert house.facts().count("payment.discrepant") == 1
+    assert states(house) == ["retried", "succeeded"]
+
+
+def test_looking_for_a_refund_that_was_never_made_says_nothing_twice(house: House) -> None:
+    paid(house)
+    house.twin.dispute(house.attempt("ada"))
+    id = refund(house)
+    for number in range(2):
+        hear(house, ProviderEvent(f"evt_{number}", "refund.updated", False, "re_1", refund_id=id))
+    assert (states(house), house.facts().count("portion.refund_failed")) == (["failed"], 1)
+
+
+def lost(house: House, minor: int = 3334) -> RefundId:
+    """The refund was made, its answer lost and the provider unreadable for a day: we gave it up, unseen."""
+    with house.database.begin(house.merchant_id) as session:
+        id = payments.refund_portion(session, house.portions["ada"], eur(minor), reason="member_canceled")
+    house.twin.plan("refund", "late_effect")
+    house.twin.plan("observe_refund", "unavailable")
+    for intent_id in house.runner.due(house.merchant_id):
+        house.runner.run(house.merchant_id, intent_id)
+    house.execute("UPDATE intent SET owed_at = owed_at - interval '21 hours' WHERE state = 'unknown'")
+    house.quiet()
+    assert (states(house)[-1], house.view("ada").refund_failed) == ("failed", True)
+    house.twin.land_late_effects()
+    return id
+
+
+def test_money_nobody_asked_for_whose_refund_fails_stays_visible_until_it_is_paid_elsewhere(house: House) -> None:
+    house.open(ada=3334)
+    house.authorize("ada")
+    attempt = house.attempt("ada")
+    house.twin.capture_outside(attempt)
+    house.void_all()
+    assert house.states == {"ada": "voided"}
+    [view] = house.do(lambda session, now: payments.refunds_of(session, house.reference))
+    fails_late(house, view.id)
+    assert house.statement.balances["unexpected"] == eur(-3334)
+    house.do(lambda session, now: payments.settle_refund_elsewhere(session, view.id, "transfer 18"))
+    assert "unexpected" not in house.statement.balances
+    assert house.statement.net == eur(0)
+
+
+# --- disputes ---------------------------------------------------------------------------------------------------------
+
+
+def dispute(house: House, name: str, end: DisputeState | None = None) -> None:
+    attempt = house.attempt(name)
+    if house.view(name).dispute is DisputeState.NONE:
+        house.twin.dispute(attempt)
+    if end is not None:
+        house.twin.decide_dispute(attempt, end)
+    kind = "created" if end is None else "closed"
+    event = ProviderEvent(f"evt_{name}_{kind}", f"charge.dispute.{kind}", False, "du_1", attempt_id=attempt)
+    hear(house, event)
+
+
+def test_nothing_is_refunded_on_top_of_a_dispute(house: House) -> None:
+    paid(house, ada=3334, bo=3333)
+    dispute(house, "ada")
+    assert house.view("ada").is_disputed
+    before = house.counts(*ROWS)
+    with pytest.raises(PortionDisputed), house.database.begin(house.merchant_id) as session:
+        payments.refund_portion(session, house.portions["ada"], eur(100), reason="member_canceled")
+    assert house.counts(*ROWS) == before
+    house.do(payments.unwind_all, house.reference, reason="booking_canceled")
+    house.quiet()
+    assert house.states == {"ada": "captured", "bo": "refunded"}
+    assert house.twin.refunds == [(house.attempt("bo"), 3333)]
+
+
+def test_a_dispute_that_is_won_leaves_everything_as_it_was(house: House) -> None:
+    paid(house)
+    dispute(house, "ada")
+    dispute(house, "ada", DisputeState.WON)
+    assert (house.view("ada").is_disputed, house.view("ada").dispute) == (False, DisputeState.WON)
+    assert [name for name in house.facts() if "dispute" in name] == ["portion.disputed", "portion.dispute_won"]
+    assert house.statement.net == eur(3334)
+    refund(house)
+    assert house.states == {"ada": "refunded"}
+
+
+def test_a_dispute_that_is_lost_is_in_the_books_once(house: House) -> None:
+    paid(house)
+    dispute(house, "ada")
+    for _ in range(2):
+        dispute(house, "ada", DisputeState.LOST)
+    money = house.statement
+    assert (money.captured, money.disputed, money.net, money.is_conserved) == (eur(3334), eur(3334), eur(0), True)
+    assert house.view("ada").is_disputed
+    assert house.facts().count("portion.dispute_lost") == 1
+
+
+def test_a_refund_that_meets_a_dispute_is_stopped_and_can_be_made_later(house: House) -> None:
+    """The dispute was opened and we had not heard of it: the provider refuses, and the refund waits for a person."""
+    paid(house)
+    house.twin.dispute(house.attempt("ada"))
+    id = refund(house)
+    assert (states(house), house.twin.refunds) == (["failed"], [])
+    dispute(house, "ada")
+    with pytest.raises(PortionDisputed):
+        house.do(lambda session, now: payments.retry_refund(session, id))
+    dispute(house, "ada", DisputeState.WON)
+    house.do(lambda session, now: payments.retry_refund(session, id))
+    house.quiet()
+    assert house.states == {"ada": "refunded"}
