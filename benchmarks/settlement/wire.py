@@ -1,6 +1,8 @@
 """Commits and round trips, counted at the wire: libpq writes down every message it sends or receives.
 
-A round trip is a turn of the conversation, from us to the server and back: statements that are sent together are one.
+A round trip is a Sync of ours (or a simple Query), behind which we wait: statements that are sent together share one. An
+answer that came before it, because the server's buffer was full, is not waited for; how busy the machine is changes no
+count.
 A commit is a transaction that ended well, one of its own statement included, and *written* when it changed a row.
 """
 
@@ -17,10 +19,12 @@ import psycopg
 from psycopg import pq
 from sqlalchemy import Engine, event
 
+PREPARED_AFTER: Final = 6  # times that psycopg is asked a statement until it has prepared it, which costs a round trip
 # An UPDATE of exactly one row is asked so that its answer has this column and no row (groupbook.kit.conversation)
 _CHANGES: Final = re.compile(
     rb'^B\t\d+\t(CommandComplete\t "(INSERT 0|UPDATE|DELETE) [1-9]|RowDescription\t 1 "rows_changed")'
 )
+_WAIT: Final = re.compile(rb"^F\t\d+\t(Sync|Query)\b")
 _IDLE: Final = re.compile(rb"^B\t\d+\tReadyForQuery\t I")
 _WORK: Final = re.compile(rb'^B\t\d+\tCommandComplete\t "(?!ROLLBACK|SET"|DISCARD|BEGIN)')
 _ROW: Final = re.compile(rb"^B\t\d+\tDataRow\t")
@@ -108,15 +112,11 @@ def _trace(connection: psycopg.Connection[Any], handle: int) -> None:
 
 def _cost(text: bytes) -> Cost:
     commits, written, round_trips, rows = 0, 0, 0, 0
-    is_ours = has_work = has_changed = has_failed = False
+    has_work = has_changed = has_failed = False
     for line in text.splitlines():
-        if line.startswith(b"F\t"):
-            is_ours = True
+        round_trips += _WAIT.match(line) is not None
         if not line.startswith(b"B\t"):
             continue  # ours, or the rest of a statement of several lines
-        if is_ours:
-            round_trips += 1
-            is_ours = False
         rows += _ROW.match(line) is not None
         has_changed = has_changed or _CHANGES.match(line) is not None
         has_work = has_work or _WORK.match(line) is not None

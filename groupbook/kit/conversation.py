@@ -27,6 +27,7 @@ from sqlalchemy import Engine, event
 from groupbook.kit.errors import InvariantBroken
 
 waiting_max: Final = 200  # statements that are kept before they are sent all the same
+prepared_max: Final = 500  # a checkout alone asks about 150; psycopg's 100 would forget each before it comes again
 NO_ANSWER: Final = {"needs_no_answer": True}
 """Execution options of a statement whose rows, if it returns any, nobody reads."""
 _BIND: Final = "SELECT set_config('app.merchant_id', %s, true)"
@@ -190,7 +191,9 @@ def keep_what_needs_no_answer(engine: Engine, *, is_versioned: Callable[[Any], b
 
     @event.listens_for(engine, "do_connect")
     def connect(_dialect: Any, _record: Any, given: list[Any], named: dict[str, Any]) -> Connection:
-        return Connection.connect(*given, cursor_factory=Cursor, **named)
+        connection = Connection.connect(*given, cursor_factory=Cursor, **named)
+        connection.prepared_max = prepared_max
+        return connection
 
     @event.listens_for(engine, "do_execute")
     def execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:
