@@ -1,8 +1,8 @@
 """Commits and round trips, counted at the wire: libpq writes down every message it sends or receives.
 
-A round trip is a Sync of ours (or a simple Query), behind which we wait: statements that are sent together share one. An
-answer that came before it, because the server's buffer was full, is not waited for; how busy the machine is changes no
-count.
+A round trip is a Sync of ours (or a simple Query), behind which we wait: statements that are sent together share one.
+An answer that came before it, because the server's buffer was full, is not waited for; so how busy the machine is
+changes no count.
 A commit is a transaction that ended well, one of its own statement included, and *written* when it changed a row.
 """
 
