@@ -473,6 +473,7 @@ class BookingView:
         PortionLine, ...
     ] = ()  # given to or borne for the travelers; `traveler` is whom it is for, or who left
     splits: tuple[SplitView, ...] = ()
+    settles_by: datetime | None = None  # until when the merchant and the banks may take over the step under way
 
     @property
     def settled(self) -> int:

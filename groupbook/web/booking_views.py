@@ -88,6 +88,8 @@ def booking_view(
         places_text=_places_text(booking, say),
         tickets=_tickets(deps, caller, booking, people) if booking.state in STOOD else (),
         end_text=phrases.end_text(booking.reason, say),
+        waiting_text=phrases.waiting_text(booking.state, booking.settles_by, zone, say),
+        is_paid_back=booking.reason in CAME_TO_NOTHING,
         reference=booking.merchant_ref or "",
         receipt_url=_receipt_url(booking),
         reason=booking.reason or "",

@@ -64,7 +64,8 @@ def sentences(facts: CardFacts, say: Words) -> dict[PortionState, str]:
     return {
         s.OPEN: _open(facts, say, amount, most),
         s.AUTHORIZING: say(
-            "The payment page is open. Until your bank has said yes, nothing is kept and nothing is taken."
+            "The payment page was opened. As long as your bank has not said yes there, nothing is kept and nothing is "
+            "taken."
         ),
         s.DECLINED: say("Your bank said no. Nothing was taken, and nothing is kept."),
         s.EXPIRED: say(

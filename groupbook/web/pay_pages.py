@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from starlette.responses import RedirectResponse, Response
 
 from groupbook import bookings
 from groupbook.kit.callers import Caller
-from groupbook.kit.errors import GroupbookError, NotFound
+from groupbook.kit.errors import NotFound
 from groupbook.kit.ids import BookingId, PortionId, from_wire, to_wire
 from groupbook.payments.domain import PortionState
 from groupbook.web import cookies
 from groupbook.web.asking import Ask
 
-_READY = frozenset({PortionState.AUTHORIZED, PortionState.CAPTURING, PortionState.CAPTURED, PortionState.COVERED})
+# What a window that closes may say; the trip's page says the rest.
+_ENDS: Final = {PortionState.AUTHORIZED: "ready", PortionState.SAVED: "kept"}
 
 
 def payment_return(ask: Ask) -> Response:
-    """`/pay/return`: on to the trip when this browser sits in it; else a page that says one may close the window."""
+    """`/pay/return`: on to the trip when this browser sits in it; else a page that says one may close the window.
+
+    Nothing is claimed that the provider did not say. As long as it does not answer, the page says so and asks again.
+    """
     portion_id = PortionId(from_wire("por", ask.one("portion")))
     booking_id = BookingId(from_wire("bkg", ask.one("booking")))
     for caller in _known(ask):
@@ -25,24 +31,21 @@ def payment_return(ask: Ask) -> Response:
             booking = bookings.read_booking(ask.deps.database, caller, booking_id)
         except NotFound:
             continue
-        except GroupbookError:  # the provider does not answer now: its webhook will, and the trip page waits for it
-            booking = bookings.read_booking(ask.deps.database, caller, booking_id)
-            return RedirectResponse(f"/t/{to_wire('trip', booking.trip_id)}", 303)
-        if ask.one("window") and portion.state in _READY:
-            return _close(ask, caller)
-        if portion.state in _READY or ask.one("outcome") == "back":
-            return RedirectResponse(f"/t/{to_wire('trip', booking.trip_id)}", 303)
-        context = {"ok": False, "trip_url": f"/t/{to_wire('trip', booking.trip_id)}"}
-        return ask.show("returned.html", context, merchant=ask.merchant(caller.merchant_id))
-    if ask.one("window") and ask.one("outcome") == "done":
-        return _close(ask)
-    return ask.show("returned.html", {"ok": ask.one("outcome") == "done", "trip_url": ""})
+        trip_url = f"/t/{to_wire('trip', booking.trip_id)}"
+        merchant = ask.merchant(caller.merchant_id)
+        if portion.state is PortionState.AUTHORIZING and ask.one("outcome") == "done":
+            return ask.show("returned.html", {"end": "unheard", "trip_url": trip_url}, merchant=merchant)
+        if ask.one("window") and portion.state in _ENDS:
+            return ask.show("returned.html", _closing(_ENDS[portion.state]), merchant=merchant)
+        return RedirectResponse(trip_url, 303)
+    return ask.show(
+        "returned.html", _closing("elsewhere") if ask.one("window") else {"end": "elsewhere", "trip_url": ""}
+    )
 
 
-def _close(ask: Ask, caller: Caller | None = None) -> Response:
+def _closing(end: str) -> dict[str, object]:
     """The end of a window that a frame opened: the trip goes on in the frame."""
-    context = {"ok": True, "trip_url": "", "state": {"close": "1"}}
-    return ask.show("returned.html", context, merchant=ask.merchant(caller.merchant_id) if caller else None)
+    return {"end": end, "trip_url": "", "state": {"close": "1"}}
 
 
 def _known(ask: Ask) -> list[Caller]:

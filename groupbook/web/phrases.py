@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
+from groupbook.bookings import BookingState
 from groupbook.kit.errors import GroupbookError, Kind
-from groupbook.kit.i18n import Words
+from groupbook.kit.i18n import Words, format_instant
 from groupbook.payments.domain import PortionState
 
 
@@ -82,6 +84,38 @@ def unbookable_text(reason: str | None, seats_left: int | None, say: Words) -> s
     }.get(reason or "", say("No price now"))
 
 
+def waiting_text(state: BookingState, until: datetime | None, zone: str, say: Words) -> str:
+    """What is waited for while nothing can be done, until when, and what happens then; empty where nothing is."""
+    when = format_instant(until, zone, say.locale) if until is not None else "–"
+    s = BookingState
+    return {
+        s.PLACING: say(
+            "This usually takes a few seconds. If the railway does not answer by %(when)s, nobody is asked for "
+            "anything.",
+            when=when,
+        ),
+        s.FREEZING: say(
+            "This usually takes a few seconds. If the banks or the railway do not answer by %(when)s, nobody is "
+            "charged.",
+            when=when,
+        ),
+        s.CONFIRMING: say(
+            "This usually takes a few seconds. If the railway does not answer by %(when)s, we call the order off. "
+            "Nobody pays before the seats are confirmed.",
+            when=when,
+        ),
+        s.TOMBSTONING: say(
+            "The railway did not answer in time, so we are calling the order off. Nobody pays for a seat they do not "
+            "get."
+        ),
+        s.CAPTURING: say(
+            "The seats are confirmed. A bank that does not answer at once is asked again until %(when)s, and nobody "
+            "pays twice.",
+            when=when,
+        ),
+    }.get(state, "")
+
+
 def end_text(reason: str | None, say: Words) -> str:
     """Why a booking came to nothing."""
     return {
@@ -156,6 +190,10 @@ def error_text(error: GroupbookError, say: Words) -> str:
         "portion_gone": say("Whoever this was for has left the booking. There is nothing to pay any more."),
         "not_payable_now": say("There is nothing to pay now."),
         "portion_not_payable": say("This part is already taken care of."),
+        "payment_refused": say(
+            "The payment provider opens no page for this now. Nothing was taken. Try again later, or ask a friend to "
+            "pay."
+        ),
         "too_many_attempts": say("Too many tries. Ask a friend to pay for you."),
         "cards_invalid": say("We do not know this discount card."),
         "code_not_found": say("We do not know this discount code, or it is somebody else's."),

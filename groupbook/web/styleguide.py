@@ -117,10 +117,14 @@ TRIP = TripView(
 
 POLICY = "Whoever leaves after their bank said yes bears the group discount that the others lose by it, at most their own part."
 NO_LINK: dict[str, Any] = {"handover": None, "handover_url": "", "handover_id": "", "zone": "Europe/Paris"}
+WAITING = (
+    "This usually takes a few seconds. If the railway does not answer by 20:15, we call the order off. Nobody pays before "
+    "the seats are confirmed."
+)
 # As `card_words` says it, for the samples' amount.
 FATES = {
     "waiting": "Nothing happens to your card yet. If you go on, your bank keeps €39.06 ready, and it is taken only when everybody is in.",
-    "opening": "The payment page is open. Until your bank has said yes, nothing is kept and nothing is taken.",
+    "opening": "The payment page was opened. As long as your bank has not said yes there, nothing is kept and nothing is taken.",
     "declined": "Your bank said no. Nothing was taken, and nothing is kept.",
     "saved": "Your card is kept with the payment provider, and no money is. Your bank is asked for €39.06 on 27 June 2027 at 20:00, "
              "or as soon as everybody is in.",
@@ -332,7 +336,7 @@ SAMPLES: dict[str, Callable[[], Sample]] = {
         _payer(LEILA, *OPEN), coverable=(_payer(LEILA, *OPEN),)))),
     "paying-shared": lambda: _trip("paying", replace(PAYING, booking=_booking(
         _payer(BO, *OPEN, is_payable=True), _payer(ANA, *IN), _payer(CHLOE, *OPEN), policy="sponsor",
-        own_price_text="Your own price is €39.06. With what is given, shared or paid together you owe €31.20.",
+        own_price_text="Your own price is €39.06. With what is given, shared or paid together, your part is €31.20.",
         extras=(ExtraView("You give to everybody", _payer(BO, *OPEN, is_payable=True, amount=_euro(3000), cap=_euro(4000)), "ctb_1", can_end=True),
                 ExtraView("Ana pays a part for Chloé", _payer(ANA, *IN), "ctb_2"),
                 ExtraView("Emeka left and bears the lost discount", _payer(EMEKA, *IN))),
@@ -360,7 +364,7 @@ SAMPLES: dict[str, Callable[[], Sample]] = {
     "drop-out-last": lambda: ("dropout.html", {**NO_LINK, "policy_text": POLICY, "bears_text": "", "url": "/t/x", "found": LeavePreview(_euro(3906), 0, _euro(0), None, True, "group", _euro(0), _euro(0))}, Viewer("Bo", True)),
     "paying-in": lambda: _trip("paying", replace(_organizer(PAYING), booking=_booking(
         _payer(replace(ANA, is_you=True), *IN), _payer(BO, *OPEN), _payer(LEILA, *IN)))),
-    "confirming": lambda: _trip("confirming", replace(PAYING, booking=_booking(_payer(BO, *IN), state="confirming")),
+    "confirming": lambda: _trip("confirming", replace(PAYING, booking=_booking(_payer(BO, *IN), state="confirming", waiting_text=WAITING)),
                                 steps=[("Everybody is in", "done"), ("The railway confirms your seats", "now"), ("Your banks pay", "next"), ("Tickets", "next")]),
     "booked": lambda: _trip("booked", replace(PAYING, state="booked", booking=BOOKED)),
     "voided": lambda: _trip("ended", replace(_organizer(TRIP), state="decided", decided=OPTIONS[0], booking=_booking(
@@ -369,7 +373,7 @@ SAMPLES: dict[str, Callable[[], Sample]] = {
         _payer(BO, "voided", "Released", "quiet"), state="aborted", reason="price_changed",
         end_text="The railway has changed the price of this train. The new price is asked for next time."))),
     "refunded": lambda: _trip("ended", replace(_organizer(TRIP), state="decided", decided=OPTIONS[0], booking=_booking(
-        _payer(BO, "voided", "Paid back", "info"), state="refunded", reason="capture_failed",
+        _payer(BO, "voided", "Paid back", "info"), state="refunded", reason="capture_failed", is_paid_back=True,
         end_text="One payment failed at the last step, so everybody got their money back."))),
     "booked-watching": lambda: _trip("booked", replace(PAYING, you=replace(BO, is_going=False), state="booked", booking=replace(BOOKED, tickets=(), mine=None, pay=None))),
     "free-ticket": lambda: _trip("deciding", replace(TRIP, options=(replace(OPTIONS[0], price=PriceView(_euro(0), _euro(6200), _euro(12500))),),
@@ -384,8 +388,10 @@ SAMPLES: dict[str, Callable[[], Sample]] = {
     "not-found": lambda: _message("search", "There is nothing here", "The address may be mistyped.", ("Start", "/")),
     "sold-out": lambda: _message("train", "This train is sold out", "Choose another one together.", ("Back to the trip", "/")),
     "broken": lambda: _message("warn", "Something went wrong here", "It is our fault. Nothing was charged twice.", ("Try again", "/")),
-    "returned": lambda: ("returned.html", {"ok": True, "trip_url": "/t/x"}, Viewer("Bo", True)),
-    "returned-unpaid": lambda: ("returned.html", {"ok": False, "trip_url": "/t/x"}, Viewer("Bo", True)),
+    "returned": lambda: ("returned.html", {"end": "ready", "trip_url": ""}, Viewer("Bo", True)),
+    "returned-kept": lambda: ("returned.html", {"end": "kept", "trip_url": ""}, Viewer("Bo", True)),
+    "returned-unheard": lambda: ("returned.html", {"end": "unheard", "trip_url": "/t/x"}, Viewer("Bo", True)),
+    "returned-elsewhere": lambda: ("returned.html", {"end": "elsewhere", "trip_url": ""}, None),
     "login": lambda: ("login/choose.html", {"networks": [("Plaza", "/login/demo")], "origin": "", "return_to": "/t/x"}, None),
     "login-consent": lambda: ("login/consent.html", {
         "who": ANA, "origin": "https://shop.example", "site": "shop.example", "handoff_id": "hnd_1", "other_url": "/login?h=hnd_1"}, None),

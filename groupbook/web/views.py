@@ -276,6 +276,8 @@ class BookingView:
     places_text: str = ""
     tickets: Sequence[TicketView] = ()
     end_text: str = ""
+    waiting_text: str = ""  # while the merchant or the banks are asked
+    is_paid_back: bool = False  # it came to nothing after money had been taken
     reference: str = ""
     reason: str = ""
     ask_ids: Sequence[str] = ()
@@ -295,11 +297,11 @@ class BookingView:
     is_open: bool = False
 
     @property
-    def your_cards(self) -> list[PayerView]:
-        """What happens to the reader's card, portion by portion; their own first."""
-        told = [payer for payer in self.payers if payer.card_text and (payer.is_yours or payer.member.is_you)]
-        told += [extra.pay for extra in self.extras if extra.pay.card_text and extra.pay.is_yours]
-        return sorted(told, key=lambda payer: not payer.member.is_you)
+    def your_cards(self) -> list[tuple[PayerView, str]]:
+        """What happens to the reader's card, portion by portion, own first; and for what, where it is given."""
+        mine = [payer for payer in self.payers if payer.card_text and (payer.is_yours or payer.member.is_you)]
+        given = [(one.pay, one.title) for one in self.extras if one.pay.card_text and one.pay.is_yours]
+        return [(payer, "") for payer in sorted(mine, key=lambda payer: not payer.member.is_you)] + given
 
 
 @dataclass(frozen=True)

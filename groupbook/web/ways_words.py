@@ -57,7 +57,7 @@ def your_extra_title(kind: PortionKind, whom: str, say: Words) -> str:
 def own_price_text(price: Money, owed: Money, say: Words) -> str:
     """Why one owes something else than one's own price."""
     return say(
-        "Your own price is %(price)s. With what is given, shared or paid together you owe %(owed)s.",
+        "Your own price is %(price)s. With what is given, shared or paid together, your part is %(owed)s.",
         price=format_money(price, say.locale),
         owed=format_money(owed, say.locale),
     )

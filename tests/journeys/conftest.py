@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from tests.journeys import crowd as stages
+from tests.journeys.crowd import Stage
 from tests.journeys.story import Story
 from tests.support.demo import RunningDemo, running_demo
 
@@ -42,3 +44,11 @@ def story(strict_browser: Browser, demo: RunningDemo) -> Iterator[Story]:
     one = Story(demo, strict_browser, shots=Path(shots) if shots else None)
     yield one
     one.close()
+
+
+@pytest.fixture(scope="session")
+def stage(browser: Browser, state_folder: Callable[[], Path]) -> Iterator[Stage]:
+    """The house in processes of its own, shared by the journeys of one test process that pay there."""
+    shots = os.environ.get("GROUPBOOK_TEST_SHOTS")
+    with stages.running(state_folder(), browser, Path(shots) if shots else None) as running:
+        yield running

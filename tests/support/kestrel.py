@@ -37,6 +37,11 @@ class Kestrel:
         with self.store.write() as connection:
             provoke.add(connection, what, operation, times=times)
 
+    def forgive(self) -> None:
+        """Nothing is provoked any more."""
+        with self.store.write() as connection:
+            provoke.clear(connection)
+
     def states(self, table: str, our_refs: Sequence[str]) -> list[str]:
         """What became of these holds or sales; those that never arrived are left out."""
         with self.store.read() as connection:

@@ -179,6 +179,13 @@ class Party:
 
 def decided(rig: Rig, victims: Sequence[str], states: Sequence[BookingState]) -> dict[str, list[Party]]:
     """By victim, a decided trip of eight for each state; every one of them on a train of its own."""
+    merchant_id = open_shop(rig)
+    refs = iter(train_refs(rig))
+    return {victim: [_party(rig, merchant_id, victim, state, next(refs)) for state in states] for victim in victims}
+
+
+def open_shop(rig: Rig) -> MerchantId:
+    """The one merchant of a rig that is up: it keeps places for an hour, and takes money at the sandbox."""
     wait_until(
         lambda: all(process.is_healthy for process in rig.processes.values()),
         "all processes are up",
@@ -207,13 +214,17 @@ def decided(rig: Rig, victims: Sequence[str], states: Sequence[BookingState]) ->
             adapter="stripe",
             configuration=money,
         )
+    return merchant.id
+
+
+def train_refs(rig: Rig) -> list[str]:
+    """Trains of the agency, soonest first."""
     with outbound.client(rig.agency.url, headers={"Authorization": f"Bearer {agencies.TOKEN}"}) as client:
         found = client.get(
             "/api/v1/offers",
             params={"origin": "Berlin", "destination": "Hamburg", "limit": 100},
         ).json()
-    refs = iter(offer["ref"] for offer in found["data"])
-    return {victim: [_party(rig, merchant.id, victim, state, next(refs)) for state in states] for victim in victims}
+    return [offer["ref"] for offer in found["data"]]
 
 
 def keep_cards(party: Party) -> None:
@@ -244,14 +255,14 @@ def _party(rig: Rig, merchant_id: MerchantId, victim: str, state: BookingState, 
     for name in FRIENDS[1:]:
         seat = trips.join_by_invite(database, None, started.invite_token, name=name)
         members[name], tokens[name] = seat.member.id, seat.guest_token or ""
-    friends = {name: _caller(rig, token) for name, token in tokens.items()}
+    friends = {name: caller_of(rig, token) for name, token in tokens.items()}
     with database.begin(merchant_id) as session:
         (option,) = trips.options(session, started.trip_id)
     trips.decide(database, friends[FRIENDS[0]], started.trip_id, option.id)
     return Party(rig, merchant_id, victim, state, started.trip_id, members, tokens, friends)
 
 
-def _caller(rig: Rig, token: str) -> Caller:
+def caller_of(rig: Rig, token: str) -> Caller:
     caller = people.authenticate(rig.house.database, token)
     assert caller is not None
     return caller

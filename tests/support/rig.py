@@ -213,14 +213,18 @@ def own_database(state: Path) -> Iterator[tuple[postgres.Server, str]]:
 
 
 @contextmanager
-def running(state: Path) -> Iterator[Rig]:
-    """All processes up, on a database of their own: it may be killed, too."""
+def running(state: Path, *, lost_answer_seconds: float = 0.0) -> Iterator[Rig]:
+    """All processes up, on a database of their own: it may be killed, too.
+
+    `lost_answer_seconds`: how long the agency keeps an answer that it was told to lose.
+    """
     with ExitStack() as stack:
         server, database_url = stack.enter_context(own_database(state / "pg"))
         web, sandbox = (f"http://127.0.0.1:{gates.free_port()}" for _ in "ws")
-        agency = stack.enter_context(agencies.kestrel(state / "agency", lost_answer_seconds=0.0))
+        agency = stack.enter_context(agencies.kestrel(state / "agency", lost_answer_seconds=lost_answer_seconds))
         gate = stack.enter_context(gates.running({"agency": agency.url, "stripe": sandbox}))
         settings = SIXTIETH | _OTHERS | {"GROUPBOOK_DATABASE_URL": database_url, "GROUPBOOK_PUBLIC_URL": web}
+        settings["GROUPBOOK_STRIPE_API_BASE"] = sandbox  # a page's form may lead there
         broker.prepare_broker(database_url)
         lifeline, held = os.pipe()
         stack.callback(os.close, held)

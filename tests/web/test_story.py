@@ -49,7 +49,7 @@ def test_friends_plan_pay_and_share_on_plain_pages(site: Site) -> None:
     page = text_of(bo.get(trip).text)
     assert "You are going!" in page
     assert "Traveler Bo 🌻" in page
-    assert "Your ticket €50.00" in page
+    assert "Your part €50.00" in page
     calendar = bo.get(f"{trip}/calendar.ics")
     assert calendar.headers["content-type"].startswith("text/calendar")
     assert "SUMMARY:Paris Gare de Lyon → Lyon" in calendar.text

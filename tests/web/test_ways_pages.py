@@ -94,7 +94,7 @@ def test_a_sponsor_gives_to_everybody_on_the_page(site: Site) -> None:
     trip, at = group(site, "Ana", "Bo", "Cy")
     page = text_of(at["Bo"].act(trip, "give", amount="30,00").text)
     assert "You give to everybody" in page
-    assert "Your own price is €50.00. With what is given, shared or paid together you owe €40.00." in page
+    assert "Your own price is €50.00. With what is given, shared or paid together, your part is €40.00." in page
     assert "Authorize €40.00" in page
     assert "Authorize €30.00" in page
     others = at["Cy"].get(trip).text

@@ -156,6 +156,7 @@ def view(session: Session, row: BookingRow, caller: Caller) -> BookingView:
         lost_discount=policy.lost_discount,
         extras=_extras(row, parts, portions, me, names),
         splits=_splits(row, parts, me),
+        settles_by=row.confirm_by if row.state == BookingState.CONFIRMING.value else row.budget_at,
     )
 
 

@@ -361,13 +361,15 @@
   async function refresh() {
     if (holding || acting) return refreshSoon();
     const path = here;
-    let text;
+    let answer, text;
     try {
-      text = await (await ask(path)).text();
+      answer = await ask(path);
+      text = await answer.clone().text();
     } catch {
       return offline(!navigator.onLine);
     }
     if (path !== here || holding || acting) return refreshSoon();
+    if (new URL(answer.url).pathname !== path.split("?")[0]) return show(answer, { move: true }); // it is elsewhere now
     swap(new DOMParser().parseFromString(text, "text/html"), false);
     announce();
   }

@@ -18,7 +18,7 @@ from integrations.demo.rail import provoke
 from integrations.demo.rail.seats import Place, allocate
 from integrations.demo.rail.timetable import CURRENCY, Product, find, free_places, take_places
 
-party_max: Final = 30
+party_max: Final = 60
 
 
 class No(Exception):
