@@ -339,6 +339,19 @@ def test_a_split_lapses_when_its_sum_changes(saga: MakeSaga) -> None:
     assert len(house.booking("bo").splits) == 1, "it may be asked for again"
 
 
+def test_a_question_whose_sum_changed_is_over_with_the_first_answer(saga: MakeSaga) -> None:
+    house = opened(saga, "ada", "bo", "cy")
+    id = propose(house, "ada", ada=2, bo=1)
+    leave(house, "cy")
+    with pytest.raises(SplitChanged) as refusal:
+        bookings.answer_split(house.database, house.friends["bo"], id, yes=True, amount=eur(3_167))
+    assert refusal.value.params == {"reason": "price_changed"}
+    assert (owed(house), house.booking("ada").splits) == ({"ada": 5_000, "bo": 5_000}, ())
+    with pytest.raises(SplitChanged) as refusal:
+        bookings.answer_split(house.database, house.friends["ada"], id, yes=True, amount=eur(6_333))
+    assert refusal.value.params == {"reason": "lapsed"}
+
+
 def test_a_no_ends_it(saga: MakeSaga) -> None:
     house = opened(saga, "ada", "bo", "cy")
     id = propose(house, "ada", ada=3, bo=1)

@@ -97,6 +97,7 @@ def answer_split(database: Database, caller: Caller, split_id: SplitId, *, yes: 
         BookingClosed: too late.
         PortionTooSmall: with the last yes; somebody would owe too little for a card. Nothing was changed.
     """
+    has_lapsed = False
     with database.begin(caller.merchant_id) as session:
         found = repository.find_split(session, split_id)
         row = repository.lock(session, found.booking_id)
@@ -114,14 +115,23 @@ def answer_split(database: Database, caller: Caller, split_id: SplitId, *, yes: 
             split.state, split.ended_at = "refused", clock.now(session)
             _finish(session, row, "split_refused" if was_agreed else None)
         elif member_id.hex not in split.agreed:
-            _agree(session, row, split, member_id, amount)
+            has_lapsed = _has_lapsed(session, row, split)
+            if has_lapsed:
+                split.state, split.ended_at = "lapsed", clock.now(session)
+                _finish(session, row, None)
+            else:
+                _agree(session, row, split, member_id, amount)
+    if has_lapsed:  # after the commit: that it lapsed is kept, and the others are told
+        raise SplitChanged(reason="price_changed")
+
+
+def _has_lapsed(session: Session, row: BookingRow, split: SplitRow) -> bool:
+    owed = _owed(session, row)
+    return sum(owed.get(UUID(hex=member), -1) for member in split.parts) != split.sum_agreed
 
 
 def _agree(session: Session, row: BookingRow, split: SplitRow, member_id: MemberId, amount: Money | None) -> None:
     now = clock.now(session)
-    if sum(_owed(session, row).get(UUID(hex=member), -1) for member in split.parts) != split.sum_agreed:
-        split.state, split.ended_at = "lapsed", now
-        raise SplitChanged(reason="price_changed")
     amounts = amounts_of(split, row.currency)
     others = set(split.parts) - {split.by_member_id.hex}
     if member_id == split.by_member_id and not others <= set(split.agreed):
