@@ -77,6 +77,7 @@ from groupbook.payments.refund import (
     Dispute,
     DisputeState,
     RefundState,
+    dispute_after,
     refund_event,
 )
 
@@ -131,6 +132,7 @@ __all__ = [
     "attempts_per_day_max",
     "check_draft",
     "check_drafts",
+    "dispute_after",
     "fall",
     "least_payable",
     "may_capture",

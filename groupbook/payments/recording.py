@@ -114,6 +114,7 @@ def record_observation(
     moment = Moment.of(session)
     portion, attempt = repository.lock_attempt(session, attempt_id)
     before = AttemptState(attempt.state)
+    is_stale = attempt.observed_at is not None and moment.seen_here(called_at or moment.at) < attempt.observed_at
     _adopt_details(attempt, observed, moment, called_at or moment.at)
     event = _EVENTS[observed.seen]
     if observed.is_under_review and event is AttemptEvent.SEEN_AUTHORIZED and before in ATTEMPT_PAYABLE:
@@ -133,7 +134,7 @@ def record_observation(
         _changed(session, portion, attempt, observed, moment, before)
     _close_what_should_not_live(session, portion, attempt, was_closed=was_closed)
     if observed.dispute is not None:
-        note_dispute(session, portion, attempt, observed.dispute, moment)
+        note_dispute(session, portion, attempt, observed.dispute, moment, is_stale=is_stale)
 
 
 def record_capture_refused(session: Session, attempt_id: AttemptId, reason: str) -> None:

@@ -76,6 +76,13 @@ def _dispute_table() -> Mapping[tuple[DisputeState, DisputeState], DisputeState]
 DISPUTE_TABLE: Final = _dispute_table()  # (what we believe, what the provider shows) -> what we believe next
 
 
+def dispute_after(believed: DisputeState, seen: DisputeState, *, is_stale: bool) -> DisputeState:
+    """What we believe after a reading. A bank may open a decided dispute again, so only the order of readings tells
+    that from an old one: `is_stale` says that another reading was asked for after this one, and is known already.
+    """
+    return believed if is_stale and believed is not DisputeState.NONE else DISPUTE_TABLE[believed, seen]
+
+
 @dataclass(frozen=True, slots=True)
 class Dispute:
     """The payer asked their bank for the money back. `amount` is what the bank took, or would take."""

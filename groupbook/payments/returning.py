@@ -17,12 +17,12 @@ from groupbook.kit.ids import RefundId, new_id
 from groupbook.kit.money import Money
 from groupbook.payments import repository
 from groupbook.payments.domain import (
-    DISPUTE_TABLE,
     REFUND_MOVED,
     REFUND_TABLE,
     Dispute,
     DisputeState,
     RefundState,
+    dispute_after,
     refund_event,
 )
 from groupbook.payments.ledger import JournalKind
@@ -161,10 +161,12 @@ def settle_elsewhere(session: Session, portion: PortionRow, refund: RefundRow, m
     finish_void_if_closed(session, portion, moment)
 
 
-def note_dispute(session: Session, portion: PortionRow, attempt: AttemptRow, dispute: Dispute, moment: Moment) -> None:
+def note_dispute(
+    session: Session, portion: PortionRow, attempt: AttemptRow, dispute: Dispute, moment: Moment, *, is_stale: bool
+) -> None:
     """Adopt what the payer's bank says about a taken amount. Money that a dispute took is booked when it is lost."""
     before = DisputeState(portion.dispute)
-    after = DISPUTE_TABLE[before, dispute.state]
+    after = dispute_after(before, dispute.state, is_stale=is_stale)
     if after is before:
         return
     portion.dispute = after.value

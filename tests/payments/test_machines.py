@@ -36,6 +36,7 @@ from groupbook.payments.domain import (
     advance_attempt,
     advance_portion,
     check_drafts,
+    dispute_after,
     least_payable,
     may_capture,
     payable_step,
@@ -170,6 +171,9 @@ def test_every_dispute_reading_is_defined(believed: DisputeState, seen: DisputeS
     """An older reading unmakes nothing, and what the bank took stays taken."""
     is_kept = seen is DisputeState.NONE or believed is DisputeState.LOST
     assert DISPUTE_TABLE[believed, seen] is (believed if is_kept else seen)
+    assert dispute_after(believed, seen, is_stale=False) is DISPUTE_TABLE[believed, seen]
+    stale = dispute_after(believed, seen, is_stale=True)
+    assert stale is (seen if believed is DisputeState.NONE else believed), "one asked for before the one believed"
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime, timedelta
+
 import pytest
 
 from groupbook import payments
+from groupbook.kit import clock
 from groupbook.kit.ids import RefundId
 from groupbook.kit.money import Money
 from groupbook.payments import PortionDisputed
-from groupbook.payments.domain import DisputeState, IllegalStep, RefundState
-from groupbook.payments.ports import ProviderEvent
+from groupbook.payments.domain import Dispute, DisputeState, IllegalStep, RefundState
+from groupbook.payments.ports import PaymentRef, ProviderEvent
+from groupbook.payments.recording import record_observation
 from tests.payments.conftest import House
 
 ROWS = ("portion", "refund", "journal", "fact", "intent")
@@ -222,6 +227,35 @@ def test_a_dispute_that_is_won_leaves_everything_as_it_was(house: House) -> None
     assert house.statement.net == eur(3334)
     refund(house)
     assert house.states == {"ada": "refunded"}
+
+
+def test_a_reading_from_before_the_bank_decided_opens_nothing_again(house: House) -> None:
+    """Two readings under way at once: the one asked for first comes in last."""
+    paid(house)
+    dispute(house, "ada")
+    with house.database.begin(house.merchant_id) as session:
+        asked_at = clock.system_now(session)
+    dispute(house, "ada", DisputeState.WON)
+
+    attempt_id = house.attempt("ada")
+
+    def land(dispute_state: DisputeState, called_at: datetime) -> None:
+        now_seen = house.twin.observe(PaymentRef(attempt_id, called_at), timeout_seconds=1.0)
+        seen = replace(now_seen, dispute=Dispute(dispute_state, eur(3334)))
+        with house.database.begin(house.merchant_id) as session:
+            record_observation(session, attempt_id, seen, inflight_seconds=60.0, called_at=called_at)
+
+    land(DisputeState.OPEN, asked_at)
+    assert house.view("ada").dispute is DisputeState.WON
+    assert house.facts().count("portion.disputed") == 1
+    land(DisputeState.OPEN, asked_at + timedelta(hours=1))
+    assert house.view("ada").dispute is DisputeState.OPEN, "the bank opened it again"
+    land(DisputeState.WON, asked_at)
+    assert house.view("ada").dispute is DisputeState.OPEN
+    land(DisputeState.LOST, asked_at + timedelta(hours=2))
+    land(DisputeState.WON, asked_at + timedelta(hours=3))
+    assert house.view("ada").dispute is DisputeState.LOST
+    assert house.statement.net == eur(0)
 
 
 def test_a_dispute_that_is_lost_is_in_the_books_once(house: House) -> None:
