@@ -5,7 +5,8 @@ How it moves is in `machine`.
 Errors of this room (kit.errors draws the tree they hang in):
 
     GroupbookError
-    ├── Invalid      policy_invalid, amendment_incomplete, contribution_invalid, split_invalid
+    ├── Invalid      policy_invalid, amendment_incomplete, contribution_invalid, split_invalid,
+    │                nonce_missing
     ├── NotFound     booking_not_found, pay_request_not_found, contribution_not_found, split_not_found,
     │                handover_not_found, receipt_not_found
     ├── Forbidden    not_organizer, not_your_booking
@@ -84,6 +85,12 @@ class HandoverOver(Gone):
     """Somebody took the place, it was taken back, or the time is over."""
 
     code = "handover_over"
+
+
+class NonceMissing(Invalid):
+    """A guest takes a place without the secret they would ask again by: were the answer lost, so would be the place."""
+
+    code = "nonce_missing"
 
 
 class AlreadyTraveling(Conflict):

@@ -343,8 +343,8 @@ class OfferedPlaceOut(Wire):
 class TakePlace(Wire):
     """`name` is needed of whoever has no account; the link brings one.
 
-    `nonce`: 128 random bits or more of your own, told to nobody. A guest whose answer was lost asks again with it and
-    is given another `guest_token`.
+    `nonce`: 128 random bits or more of your own, told to nobody; needed of a guest. Who lost the answer asks again with
+    it and is given another `guest_token`.
     """
 
     name: str | None = None

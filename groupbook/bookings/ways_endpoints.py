@@ -12,6 +12,7 @@ from groupbook.bookings.domain import (
     ContributionNotFound,
     HandoverNotFound,
     HandoverOver,
+    NonceMissing,
     NotTraveling,
     NotYourBooking,
     SplitChanged,
@@ -186,6 +187,7 @@ async def open_handover(call: Call[BookingDeps], token: str) -> OfferedPlaceOut:
         HandoverOver,
         BookingClosed,
         AlreadyTraveling,
+        NonceMissing,
         NameEmpty,
         NameTooLong,
         TripFull,
@@ -200,7 +202,7 @@ async def take_place(call: Call[BookingDeps], token: str, body: TakePlace) -> Pl
     """Take the place: a person as themselves, anybody else as a guest with a name
 
     You owe its price from now on, and whoever handed it over owes nothing any more. Who took it and asks again, a guest
-    with the same `nonce`, has it.
+    with the same `nonce`, has it; so a guest needs one.
     """
     joined = await call.run(
         service.take_place, call.deps.database, call.caller, token, name=body.name, nonce=body.nonce

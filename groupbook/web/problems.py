@@ -384,6 +384,10 @@ PROBLEMS: Final[Mapping[str, Advice]] = MappingProxyType(
             "Somebody took the place, it was taken back, or its time is over.",
             "Ask whoever sent the link for a new one.",
         ),
+        "nonce_missing": Advice(
+            "A guest takes a place with a secret of their own, by which they ask again should the answer be lost.",
+            "Send 128 random bits or more as `nonce`, and keep them until you have the answer.",
+        ),
         "already_traveling": Advice(
             "Whoever takes the place is in the party already.", "A place is for somebody who does not travel yet."
         ),

@@ -29,7 +29,7 @@ def hand_over(house: Saga, who: str, name: str = "Di") -> Handover:
 
 
 def take(house: Saga, link: Handover, name: str | None = None) -> str:
-    joined = bookings.take_place(house.database, None, link.token, name=name)
+    joined = bookings.take_place(house.database, None, link.token, name=name, nonce=mint_invite_token())
     caller = people.authenticate(house.database, joined.guest_token or "")
     assert caller is not None
     shown = joined.member.name

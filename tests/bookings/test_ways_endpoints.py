@@ -62,6 +62,9 @@ def test_the_ways_over_http(client: tuple[Saga, Callable[..., Any]]) -> None:
     place = f"/v1/places/{link['url'].rpartition('/')[2]}"
     assert ask(None, "GET", place).json()["by"] == "bo"
     nonce = "n" * 22
+    bare = ask(None, "POST", f"{place}/take", {})
+    assert (bare.status_code, bare.json()["code"], bare.json()["pointer"]) == (422, "nonce_missing", "/nonce")
+    assert ask(None, "GET", place).json()["by"] == "bo", "nothing has moved"
     lost = ask(None, "POST", f"{place}/take", {"nonce": nonce})
     taken = ask(None, "POST", f"{place}/take", {"nonce": nonce})
     assert (taken.status_code, taken.json()["member_id"]) == (201, lost.json()["member_id"])
@@ -69,5 +72,5 @@ def test_the_ways_over_http(client: tuple[Saga, Callable[..., Any]]) -> None:
     assert taken.status_code == 201
     house.tokens["cy"] = taken.json()["guest_token"]
     assert [line["name"] for line in ask("cy", "GET", booking).json()["portions"]] == ["ada", "Cy"]
-    gone = ask(None, "POST", f"{place}/take", {"name": "Di"})
+    gone = ask(None, "POST", f"{place}/take", {"name": "Di", "nonce": "m" * 22})
     assert (gone.status_code, gone.json()["code"]) == (410, "handover_over")

@@ -17,6 +17,7 @@ from groupbook.bookings.domain import (
     BookingState,
     HandoverNotFound,
     HandoverOver,
+    NonceMissing,
     NotTraveling,
     Policy,
 )
@@ -198,6 +199,7 @@ def take_place(
     Raises:
         HandoverNotFound, HandoverOver, BookingClosed: the link is no good (any more).
         AlreadyTraveling: they are in the party.
+        NonceMissing: they would be a guest, and could not ask again should the answer be lost.
         NameEmpty, NameTooLong, TripFull: as for joining a trip.
         OfferNotBookable, PortionTooSmall, CodeNotUsable: the new party cannot be priced; nothing was changed.
     """
@@ -215,7 +217,9 @@ def take_place(
             raise AlreadyTraveling()
         now = clock.now(session)
         link.taken_by, link.ended_at = joined.member.id, now
-        if nonce is not None and joined.guest_token is not None:
+        if joined.guest_token is not None:
+            if nonce is None:
+                raise NonceMissing(pointer="/nonce")
             link.nonce_sha256 = invite_digest(nonce)
         for left in party.parts_of(session, row).departures:
             if left.member_id == joined.member.id:
