@@ -56,7 +56,7 @@ LISTENERS: Listeners = {
     "portion.refunded": [_PORTION, _PEOPLE, _MERCHANT],
     "portion.saved": [_PORTION],
     "portion.dropped": [_PORTION],
-    "portion.asked_again": [_PORTION],
+    "portion.asked_again": [_PORTION, _PEOPLE],
     "portion.covered": [_PORTION],
     "portion.waived": [_PORTION],
     "portion.disputed": [_PORTION],

@@ -2,6 +2,7 @@
 
 trip.decided        everybody            trip_decided
 booking.opened      every payer          please_pay
+portion.asked_again its payer            please_pay       (the price rose, or taking the money failed)
 (the clock)         who has not paid     pay_reminder
 portion.declined    its payer            portion_declined
 booking.confirmed   everybody            tickets_ready     (part_taken to who pays and does not travel)
@@ -57,6 +58,7 @@ CODE_OF_FACT: Final[Mapping[str, NoticeCode]] = MappingProxyType(
     {
         "trip.decided": NoticeCode.TRIP_DECIDED,
         "booking.opened": NoticeCode.PLEASE_PAY,
+        "portion.asked_again": NoticeCode.PLEASE_PAY,
         "portion.declined": NoticeCode.PORTION_DECLINED,
         "booking.confirmed": NoticeCode.TICKETS_READY,
         "booking.aborted": NoticeCode.NOBODY_CHARGED,
@@ -70,7 +72,7 @@ _BEFORE_THE_END: Final = ONLY_WHILE_OWED | {NoticeCode.TRIP_DECIDED}
 REPLACES: Final[Mapping[NoticeCode, frozenset[NoticeCode]]] = MappingProxyType(
     {
         NoticeCode.TRIP_DECIDED: frozenset({NoticeCode.TRIP_DECIDED, NoticeCode.NOBODY_CHARGED}),
-        NoticeCode.PLEASE_PAY: frozenset({NoticeCode.TRIP_DECIDED, NoticeCode.NOBODY_CHARGED}),
+        NoticeCode.PLEASE_PAY: ONLY_WHILE_OWED | {NoticeCode.TRIP_DECIDED, NoticeCode.NOBODY_CHARGED},
         NoticeCode.PAY_REMINDER: frozenset({NoticeCode.PLEASE_PAY, NoticeCode.PAY_REMINDER}),
         NoticeCode.PORTION_DECLINED: ONLY_WHILE_OWED,
         NoticeCode.TICKETS_READY: _BEFORE_THE_END,

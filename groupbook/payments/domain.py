@@ -159,7 +159,8 @@ class Card:
 class PortionView:
     """A portion as callers may read it. `card` and `decline_reason` are for its payer's eyes only (P6).
 
-    `cap` is the most its payer agreed, or is asked to agree, to; `amount` what it comes to now.
+    `cap` is the most its payer agreed, or is asked to agree, to; `amount` what it comes to now. `asked_at`: since when
+    this payer is asked.
     """
 
     id: PortionId
@@ -170,6 +171,7 @@ class PortionView:
     state: PortionState
     captured: Money
     refunded: Money
+    asked_at: datetime
     attempt_id: AttemptId | None = None
     decline_reason: str | None = None
     capture_before: datetime | None = None

@@ -54,6 +54,7 @@ class PortionRow(TenantRow, Base):
     refund_failed: Mapped[bool] = mapped_column(default=False)
     dispute: Mapped[str] = mapped_column(Text, default="none")
     opened_at: Mapped[datetime]
+    asked_at: Mapped[datetime | None]  # another payer is asked since then, or the same anew; else since it was opened
     changed_at: Mapped[datetime]
 
 

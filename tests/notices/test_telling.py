@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ import pytest
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
-from groupbook import bookings, merchants, notices
+from groupbook import bookings, discounts, merchants, notices
+from groupbook.kit import clock
 from groupbook.kit.ids import to_wire
 from groupbook.merchants.domain import Capabilities
 from groupbook.notices import Address, AddressInvalid, NoticeDeps, Wishes
@@ -29,9 +30,11 @@ from groupbook.notices.domain import (
 )
 from groupbook.notices.links import StopLink, address_mark, read_stop_token, stop_token
 from groupbook.notices.ports import Messenger
+from groupbook.trips.domain import mint_invite_token
 from groupbook.web.app import build_app
 from integrations.social.mail import Mailer
 from integrations.social.messages_twin import TwinMessenger
+from tests.bookings.test_parts import TIERS
 from tests.notices.test_notices import become_person
 from tests.support.mailbox import Mailbox, mailbox
 from tests.support.saga import Saga
@@ -166,6 +169,48 @@ def test_a_reminder_says_amount_deadline_and_how_far_the_group_is(world: MakeWor
     assert html is not None
     assert "<img" not in html.get_content()
     assert set(re.findall(r'(?:href|src)="([^"]*)"', html.get_content())) == {link_in(mail), stop_link(mail)}
+
+
+def test_who_is_asked_late_gets_the_steps_to_come_and_none_that_passed(world: MakeWorld) -> None:
+    """Bo's friend takes the place past halfway, ada takes cy's part over: neither hears at once what they did."""
+    here = world("ada", "bo", "cy")
+    saga = here.saga
+    saga.open()
+    here.work()
+    saga.pay("ada")
+    saga.travel(hours=46)  # halfway was at 45
+    link = bookings.hand_over(saga.database, saga.house.sealer, saga.friends["bo"], saga.id, for_name="Di")
+    joined = bookings.take_place(saga.database, None, link.token, nonce=mint_invite_token())
+    saga._seat("Di", joined.guest_token, joined.member.id)
+    asked = saga.portion("cy").portion_id
+    assert asked is not None
+    bookings.take_over(saga.database, saga.friends["ada"], asked)
+    here.work()
+    assert here.states("pay_reminder") == {}
+    bookings.hand_back(saga.database, saga.friends["ada"], asked)
+    here.work()
+    assert here.states("pay_reminder") == {}, "cy is asked anew"
+    saga.travel(hours=21)  # a day before, and nearly halfway for them
+    here.work()
+    assert here.states("pay_reminder") == {"Di": "shown", "cy": "shown"}
+
+
+def test_who_agreed_to_less_is_told_at_once_that_they_are_asked_again(world: MakeWorld) -> None:
+    here = world("ada", "bo", "cy")
+    saga = here.saga
+    with saga.database.begin(saga.merchant_id) as session:
+        discounts.put_catalogue(session, {"rules": [TIERS]}, starts_on=date(2026, 1, 1), now=clock.now(session))
+    here.join_by_mail("bo", "bo@example.org")
+    saga.open()
+    here.work()
+    saga.pay("bo")
+    saga.travel(hours=46)
+    bookings.leave_booking(saga.database, saga.friends["cy"], saga.id)
+    here.work()
+    assert saga.states()["bo"] == "open", "without cy there is no group fare"
+    here.work()
+    assert here.subjects("bo@example.org")[1:] == ["Pay your part – Lights"] * 2
+    assert here.states("pay_reminder") == {"ada": "shown"}
 
 
 def test_reminders_end_with_paying_leaving_and_closing(world: MakeWorld) -> None:

@@ -15,21 +15,22 @@ from groupbook.bookings.domain import COLLECTING, STOOD, BookingState
 from groupbook.bookings.models import BookingRow
 from groupbook.kit.ids import BookingId, TripId
 from groupbook.kit.money import Money, total
-from groupbook.payments.domain import PortionState
+from groupbook.payments.domain import PortionState, PortionView
 
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
     """A booking that waits for somebody. `owed` per payer: what they were asked for and have not authorized.
 
-    `since` is when they were asked, `deadline_at` when it is too late; `done` of `count` portions are in.
+    `since` per payer, when they were asked first for any of it; `deadline_at` is when it is too late. `done` of `count`
+    portions are in.
     """
 
     booking_id: BookingId
     trip_id: TripId
-    since: datetime
-    deadline_at: datetime
     owed: Mapping[UUID, Money]
+    since: Mapping[UUID, datetime]
+    deadline_at: datetime
     done: int
     count: int
 
@@ -64,26 +65,26 @@ def _awaited(session: Session, row: BookingRow) -> Awaited | None:
     if window is None:
         return None
     portions = [one for one in payments.portions_of(session, row.id) if not one.is_dropped]
-    late: dict[UUID, list[Money]] = {}
+    late: dict[UUID, list[PortionView]] = {}
     for one in portions:
         # A card that is kept has done its part for now; a page that is open may have been closed unpaid.
         if one.is_payable and one.state is not PortionState.SAVED:
-            late.setdefault(one.payer, []).append(one.amount)
+            late.setdefault(one.payer, []).append(one)
     if not late:
         return None
     return Awaited(
         booking_id=BookingId(row.id),
         trip_id=TripId(row.trip_id),
-        since=window[0],
+        owed={payer: total([one.amount for one in owed], row.currency) for payer, owed in late.items()},
+        since={payer: max(window[0], min(one.asked_at for one in owed)) for payer, owed in late.items()},
         deadline_at=window[1],
-        owed={payer: total(amounts, row.currency) for payer, amounts in late.items()},
         done=sum(not one.is_payable or one.state is PortionState.SAVED for one in portions),
         count=len(portions),
     )
 
 
 def _window(session: Session, row: BookingRow) -> tuple[datetime, datetime] | None:
-    """From being asked to the end of the time for it."""
+    """From the group being asked to the end of the time for it."""
     since: datetime | None = None
     until: datetime | None = None
     if row.state == BookingState.OPEN.value:

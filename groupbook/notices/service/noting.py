@@ -20,7 +20,6 @@ from groupbook.notices.service.deps import NUDGE
 from groupbook.trips.domain import Member, Role
 
 _KEPT = ("booking_id", "option_id", "amount", "currency")
-_ABOUT_A_PORTION = (NoticeCode.PORTION_DECLINED, NoticeCode.MONEY_BACK)
 
 
 def note(session: Session, fact: Fact) -> None:
@@ -32,7 +31,7 @@ def note(session: Session, fact: Fact) -> None:
     if trip_id is None:
         return
     params = {name: fact.payload[name] for name in _KEPT if name in fact.payload}
-    if code in _ABOUT_A_PORTION:
+    if "reference" in fact.payload:  # about a portion
         params["booking_id"] = fact.payload["reference"]
     for member in _recipients(session, fact, code, trip_id):
         write(session, fact.id, member.id, trip_id, _code_for(member, code), params, told_at=fact.recorded_at)
@@ -90,6 +89,9 @@ def _recipients(session: Session, fact: Fact, code: NoticeCode, trip_id: TripId)
                 return []
             payers = {payments.portion_view(session, PortionId(fact.subject)).payer}
             return trips.seats(session, trip_id, [MemberId(payer) for payer in payers])
+        case NoticeCode.PLEASE_PAY if fact.name == "portion.asked_again":
+            portion = payments.portion_view(session, PortionId(fact.subject))
+            return [member for member in present if member.id == portion.payer and portion.is_payable]
         case NoticeCode.PLEASE_PAY:
             payers = {portion.payer for portion in payments.portions_of(session, fact.subject) if portion.is_payable}
             return [member for member in present if member.id in payers]

@@ -47,8 +47,8 @@ def _remind(session: Session, waiting: Awaited, settings: ReminderSettings, hous
             continue
         reach = reaches.get(member.id)
         zone = (reach.timezone if reach else None) or house_zone
-        step = reminders.due_now(reminders.schedule(waiting.since, waiting.deadline_at, settings, zone), now)
-        window = {"since": waiting.since, "deadline_at": waiting.deadline_at}
+        window = {"since": waiting.since[member.id], "deadline_at": waiting.deadline_at}
+        step = reminders.due_now(reminders.schedule(**window, settings=settings, zone=zone), now)
         if step is None or reminders.awake(now, **window, settings=settings, zone=zone) != now:
             continue
         key = reminders.reminder_key(waiting.booking_id, waiting.deadline_at, step.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import structlog
@@ -86,7 +87,8 @@ def _claim(session: Session, deps: NoticeDeps, notice_id: NoticeId) -> _Claimed 
         if waiting is None or member.id not in waiting.owed or waiting.deadline_at <= clock.now(session):
             _leave(row, NoticeState.REPLACED)  # paid, left, decided: nobody is asked for what is not owed
             return None
-        if code is NoticeCode.PAY_REMINDER and not _is_awake(session, row, waiting, zone):
+        since = waiting.since[member.id]
+        if code is NoticeCode.PAY_REMINDER and not _is_awake(session, row, since, waiting.deadline_at, zone):
             return None
     way = chosen_way(session, deps, member, code)
     if way is None:
@@ -102,11 +104,11 @@ def _leave(row: NoticeRow, state: NoticeState) -> None:
     row.state, row.due_at, row.lease_until = state, None, None
 
 
-def _is_awake(session: Session, row: NoticeRow, waiting: Awaited, zone: str) -> bool:
+def _is_awake(session: Session, row: NoticeRow, since: datetime, deadline_at: datetime, zone: str) -> bool:
     """A try that failed in the evening is not made up at night."""
     now = clock.now(session)
     settings = reminders.read_settings(reach_repository.read_settings(session))
-    at = reminders.awake(now, since=waiting.since, deadline_at=waiting.deadline_at, settings=settings, zone=zone)
+    at = reminders.awake(now, since=since, deadline_at=deadline_at, settings=settings, zone=zone)
     if at == now:
         return True
     row.lease_until = None

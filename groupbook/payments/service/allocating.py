@@ -87,7 +87,7 @@ def reallocate(
 
     Asking again changes nothing. Who agreed to enough is not asked again: their amount moves below their cap, and the
     rest is released at the capture. More than they agreed to, a higher cap, or another payer: what they agreed to is
-    released and they are asked again (`portion.reopened`). Who is not in `drafts` any more is dropped
+    released and they are asked again (`portion.asked_again`). Who is not in `drafts` any more is dropped
     (`portion.dropped`) and what they agreed to released; who is new gets a portion.
 
     Returns: the portions in the order of `drafts`.
@@ -141,8 +141,11 @@ def _change(
     elif not (is_same and (portion.amount, portion.cap) == (draft.amount.minor, draft.consent.minor)):
         portion.payer, portion.amount, portion.cap = draft.payer, draft.amount.minor, draft.consent.minor
         portion.decline_reason = None
-        if _stop_asking(session, portion, PortionEvent.REASKED, now):
-            tell(session, "portion.reopened", portion)
+        is_anew = _stop_asking(session, portion, PortionEvent.REASKED, now)
+        if is_anew or not is_same:
+            portion.asked_at = now
+        if is_anew:
+            tell(session, "portion.asked_again", portion)
     if before != (portion.amount, portion.cap, portion.covers, portion.payer) and portion.version == version:
         touch(portion, now)
 

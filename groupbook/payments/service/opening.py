@@ -57,7 +57,7 @@ def assign_payer(session: Session, portion_id: PortionId, *, payer: UUID, now: d
     _require_payable(portion)
     supersede(session, portion)
     forget_cards(session, portion)
-    portion.payer = payer
+    portion.payer, portion.asked_at = payer, now
     portion.decline_reason = None
     if not move_portion(portion, PortionEvent.PAYER_CHANGED, now):
         touch(portion, now)

@@ -155,6 +155,7 @@ def _view(portion: PortionRow, attempt: AttemptRow | None) -> PortionView:
         state=PortionState(portion.state),
         captured=Money(portion.captured, portion.currency),
         refunded=Money(portion.refunded, portion.currency),
+        asked_at=portion.asked_at or portion.opened_at,
         attempt_id=AttemptId(attempt.id) if attempt else None,
         decline_reason=portion.decline_reason,
         capture_before=attempt.capture_before if attempt and holds else None,

@@ -52,7 +52,7 @@ def recover_all(session: Session, reference: UUID, *, now: datetime) -> list[Int
     saved = repository.saved_attempts(session, [row.id for row in short])
     owed = []
     for portion in short:
-        portion.asked_again_at = now
+        portion.asked_again_at = portion.asked_at = now
         touch(portion, now)
         card = saved.get(portion.id)
         if card is not None and card.payer == portion.payer and card.amount >= portion.amount:
