@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.simulation import playing
-from tests.simulation.mutants import MUTANTS, Mutant
+from tests.simulation.mutants import MUTANTS, Mutant, mutant_of
 from tests.simulation.profiles import PLAIN
 
 first_seed = 1
@@ -50,7 +50,7 @@ def hunt(mutant: Mutant, *, seeds: range | None = None) -> Hunt:
 
 def hunt_by_name(name: str) -> Hunt:
     """For another process: a mutant's function does not travel, its name does."""
-    return hunt(next(mutant for mutant in MUTANTS if mutant.name == name))
+    return hunt(mutant_of(name))
 
 
 def main(*, jobs: int, only: Callable[[Mutant], bool] = lambda mutant: True) -> int:

@@ -304,6 +304,18 @@ def _cancel_only_what_was_heard() -> Broken:
     return swapped(order_calls.CancelOrder, "call", _answers(None))
 
 
+def _no_is_no() -> Broken:
+    """A refusal counts, although an earlier call of ours is still out."""
+
+    def made(was: Any) -> Any:
+        def refused(self: Any, session: Session, intent: Intent, refusal: Refused) -> None:
+            was(self, session, replace(intent, attempts=1), refusal)
+
+        return refused
+
+    return swapped(order_calls.ConfirmOrder, "record_refusal", made)
+
+
 def _no_second_look() -> Broken:
     def made(was: Any) -> Any:
         def give_up(session: Session, portion: Any, attempt: Any, moment: Any, inflight_seconds: float) -> None:
@@ -683,6 +695,18 @@ MUTANTS: Final = (
         (("merchant.confirm:zombie", 0.5), ("merchant.confirm:lost_answer", 0.4), ("merchant.observe_order:busy", 0.9)),
     ),
     Mutant(
+        "a no is a no",
+        "2.5 confirming: behind an unanswered confirm a refusal counts only after a tombstone",
+        _no_is_no,
+        (
+            ("people.silent", 0.0),
+            ("merchant.holds", 0.0),
+            ("merchant.confirm:zombie", 0.5),
+            ("merchant.confirm:sold_out", 0.5),
+        ),
+        others=0.1,
+    ),
+    Mutant(
         "no second look",
         "2.5 zombie: what lands after we gave it up is found",
         _no_second_look,
@@ -828,3 +852,8 @@ MUTANTS: Final = (
         (("people.amend", 1.0), ("merchant.amend:refused", 0.7)),
     ),
 )
+
+
+def mutant_of(name: str) -> Mutant:
+    """Raises StopIteration: there is none of that name."""
+    return next(mutant for mutant in MUTANTS if mutant.name == name)

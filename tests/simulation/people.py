@@ -13,6 +13,7 @@ from groupbook.bookings.models import BookingRow, PayRequestRow
 from groupbook.kit.callers import Caller
 from groupbook.kit.errors import GroupbookError
 from groupbook.kit.ids import BookingId, MemberId, PortionId, RefundId
+from groupbook.kit.models import IntentRow
 from groupbook.kit.money import Money
 from groupbook.payments import least_payable
 from groupbook.payments.models import PortionRow, RefundRow
@@ -71,6 +72,9 @@ class People:
                 self._refunds_seen.add(row.id)
                 world = self._world
                 world.later(world.dice.between("operator.refund", 600, 3 * 86_400), self._mend_refund, row.id)
+            elif kind is IntentRow and row.state == "parked" and row.reference is not None:
+                world = self._world
+                world.later(world.dice.between("operator.calls", 600, 86_400), self._revive, row.id, row.reference)
 
     def _heard_portion(self, row: PortionRow) -> None:
         """Their card was refused, their time ran out, or the price rose: some pay again."""
@@ -282,6 +286,24 @@ class People:
             world.told("operator", "resumes the booking")
 
         world.web("operator", resume)
+
+    def _revive(self, intent_id: UUID, booking_id: UUID) -> None:
+        """A call was given up, and the operator has heard of it: once the other side is back, it is tried again.
+
+        What stands behind a parked booking waits for the person who puts that back.
+        """
+        world = self._world
+        is_given_up = any(one["id"] == intent_id and one["state"] == "parked" for one in world.values(IntentRow))
+        is_parked = any(one["id"] == booking_id and one["state"] == "parked" for one in world.values(BookingRow))
+        if not is_given_up or is_parked:
+            return
+
+        def resume() -> None:
+            done = bookings.resume_booking(world.production, world.merchant_id, booking_id, OPS)
+            world.told("operator", f"has {done.calls} calls tried again")
+
+        world.web("operator", resume)
+        world.later(86_400, self._revive, intent_id, booking_id)  # the web server may be down
 
     def _stop(self, booking_id: UUID) -> None:
         world = self._world

@@ -275,7 +275,8 @@ class Plan:
             f"{site}:{what} {rate:.2f}" for site, odds in self.rates.items() for what, rate in odds.items()
         )
         return (
-            f"seed {self.seed}: {self.size} people at {self.fare} {self.currency}, the merchant {holds}; "
+            f"seed {self.seed}, profile {self.profile!r}: "
+            f"{self.size} people at {self.fare} {self.currency}, the merchant {holds}; "
             f"policy {dict(self.policy)}; {self.workers} workers, a sweep every {self.sweep_seconds:.0f} s\n"
             f"people: {pays}\nfaults: {faults or 'none'}; outages: {self.outages or 'none'}"
         )

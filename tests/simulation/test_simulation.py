@@ -15,20 +15,13 @@ from tests.simulation import coverage, playing
 from tests.simulation.hunting import hunt
 from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.plan import Profile, draw
+from tests.simulation.profiles import PROFILES
 from tests.simulation.promises import ELSEWHERE, INVARIANTS
+from tests.simulation.regressions import REGRESSIONS, Regression
 
 ROOT = Path(__file__).resolve().parents[2]
 # Half of the tests' cores; a history is some thirty milliseconds.
 histories = int(os.environ.get("GROUPBOOK_SIMULATED_HISTORIES", "1000"))
-
-# Seeds that once broke a promise, and what was wrong.
-REGRESSIONS = {
-    752: "who left comes back as somebody's replacement, and pays a portion of their own",
-    779: "a refund fails three weeks after the booking was refunded",
-    397: "an order that is pending has taken the places, whatever becomes of it",
-    219: "a call that was given up and revived by a person is tried as often again",
-    100468: "the merchant says no while an earlier confirm of ours is still on its way",
-}
 
 
 @pytest.mark.slow
@@ -70,11 +63,16 @@ def test_a_muted_fault_leaves_the_others_as_they_fell() -> None:
     assert [line for line in less.log if line.at < third.at] == [line for line in whole.log if line.at < third.at]
 
 
-@pytest.mark.parametrize("seed", sorted(REGRESSIONS))
-def test_what_was_found_stays_mended(seed: int) -> None:
+@pytest.mark.parametrize("found", REGRESSIONS, ids=lambda found: found.what)
+def test_what_was_found_stays_mended(found: Regression) -> None:
+    """And would be found again: with its bug brought back, the same history breaks the promise it broke."""
     playing.quiet()
-    _, _, violation = playing.play(seed)
-    assert violation is None, f"{REGRESSIONS[seed]}: {violation}"
+    _, _, violation = playing.play(found.seed, profile=found.profile)
+    assert violation is None, str(violation)
+    with found.brought_back():
+        _, _, violation = playing.play(found.seed, profile=found.profile)
+    assert violation is not None
+    assert violation.invariant == found.promise
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
@@ -96,12 +94,14 @@ class Asked(dict[str, float]):
         return default
 
 
-def test_the_odds_of_a_mutant_are_odds_that_a_plan_looks_up() -> None:
-    """A misspelt name would leave the mutant to chance."""
+def test_odds_are_odds_that_a_plan_looks_up() -> None:
+    """A misspelt name would leave a mutant, a corner or a pinned history to chance."""
     asked = Asked()
     for seed in range(1, 30):
         draw(seed, Profile("asking", asked))
-    assert {name for mutant in MUTANTS for name, _ in mutant.rates} - asked.names == set()
+    used = {name for mutant in MUTANTS for name, _ in mutant.rates}
+    used |= {name for profile in (*PROFILES, *(one.profile for one in REGRESSIONS)) for name in profile.rates}
+    assert used - asked.names == set()
 
 
 def test_there_are_enough_mutants() -> None:

@@ -30,7 +30,6 @@ def tables() -> list[Table]:
         Table(FactRow, by=["batch"]),
         Table(FactDeliveryRow, key=lambda values: (values["fact_id"], values["listener"])),
         Table(PaceRow, key=lambda values: values["endpoint"]),
-        Table(PaceRow, key=lambda values: values["endpoint"]),
         Table(InboxRow, unique={"external_id": lambda values: (values["source"], values["external_id"])}),
     ]
 
