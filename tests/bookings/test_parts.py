@@ -279,6 +279,20 @@ def test_a_sponsor_bears_it_as_far_as_they_said(saga: MakeSaga) -> None:
     balanced(house)
 
 
+def test_a_sponsor_still_bears_what_was_lost_when_the_party_shrinks_to_its_quorum(saga: MakeSaga) -> None:
+    """Cy leaves and Di never pays, so two go at 50.00. With Cy it would be 47.50: the sponsor bears twice 2.50."""
+    house = opened(saga, "ada", "bo", "cy", "di", lost_discount="sponsor", payer_quorum=2)
+    give(house, "ada", 1_000, reserve=500)
+    leave(house, "cy")
+    for name in ("ada", "bo"):
+        house.pay(name)
+    pay_extra(house, "ada")
+    house.travel(minutes=29)
+    house.run_until_quiet()
+    balanced(house)
+    assert (owed(house), extra(house).amount) == ({"ada": 4_250, "bo": 4_250}, eur(1_500))
+
+
 @pytest.mark.parametrize("order", [("cy", "di"), ("di", "cy")])
 def test_the_order_in_which_two_leave_changes_nothing(saga: MakeSaga, order: tuple[str, str]) -> None:
     house = opened(saga, "ada", "bo", "eve", "cy", "di", lost_discount="leaver")

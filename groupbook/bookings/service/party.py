@@ -221,9 +221,8 @@ def extra_settled(session: Session, row: BookingRow) -> int:
 def end_unsettled(session: Session, row: BookingRow, now: datetime) -> bool:
     """What is given or borne by nobody's bank any more does not count. A step; answers whether anything ended."""
     settled = {one.traveler for one in portions_in(session, row) if one.is_settled}
-    parts = parts_of(session, row)
-    gone: list[ContributionRow | DepartureRow] = [one for one in parts.gifts if one.id not in settled]
-    gone += [one for one in parts.departures if one.member_id not in settled]
+    gifts = [one for one in parts_of(session, row).gifts if one.id not in settled]
+    gone: list[ContributionRow | DepartureRow] = [*gifts, *_lapsed(session, row)]
     for one in gone:
         one.ended_at = now
     session.flush()
@@ -232,12 +231,17 @@ def end_unsettled(session: Session, row: BookingRow, now: datetime) -> bool:
 
 def let_leavers_go(session: Session, row: BookingRow, now: datetime) -> None:
     """A leaver whose bank does not keep their money any more bears nothing, and nobody waits for them. A step."""
-    if Policy(**row.policy).lost_discount != "leaver":
-        return
-    settled = {one.traveler for one in portions_in(session, row) if one.is_settled}
-    lapsed = [one for one in parts_of(session, row).departures if one.member_id not in settled]
+    lapsed = _lapsed(session, row)
     if lapsed:
         for one in lapsed:
             one.ended_at = now
         session.flush()
         share(session, row, offers.read_quote(session, row.quote_id), now)
+
+
+def _lapsed(session: Session, row: BookingRow) -> list[DepartureRow]:
+    """Leavers who were to bear something that no bank keeps. Where sponsors bear it, leavers have nothing to keep."""
+    if Policy(**row.policy).lost_discount != "leaver":
+        return []
+    settled = {one.traveler for one in portions_in(session, row) if one.is_settled}
+    return [one for one in parts_of(session, row).departures if one.member_id not in settled]
