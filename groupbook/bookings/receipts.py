@@ -113,6 +113,14 @@ def movements_of(lines: Iterable[StatementLine], portions: Sequence[PortionView]
     )
 
 
+def payers_of(lines: Iterable[StatementLine], portions: Iterable[PortionView]) -> list[UUID]:
+    """Who paid, in the order in which the money of each came first. The ledger only grows, so a place is for ever;
+    who is to pay a portion may still change while it is owed.
+    """
+    payer = {portion.id: portion.payer for portion in portions}
+    return list(dict.fromkeys(payer[line.portion_id] for line in lines if line.kind is JournalKind.CAPTURED))
+
+
 def sums_of(movements: Iterable[Movement], currency: str) -> tuple[Money, Money, Money]:
     """(paid, refunded, disputed): a refund that was sent back counts as not refunded."""
     found: dict[MovementKind, list[Money]] = {kind: [] for kind in MovementKind}

@@ -83,6 +83,31 @@ def test_a_receipt_says_what_was_paid_for_whom(make: MakeSaga) -> None:
         receipt(saga, "bo")  # ada paid, so the receipt is hers
 
 
+def test_a_number_stays_when_somebody_else_pays_what_fell_short(make: MakeSaga) -> None:
+    """Bo and Cy have their receipts; then Cy pays Ada's portion, too. Nobody's number moves, and no two are one."""
+    saga = make("ada", "bo", "cy")
+    saga.open()
+    saga.run_until_quiet()
+    saga.merchant_twin.provoke("confirm", "unavailable", 6)
+    for name in ("ada", "bo", "cy"):
+        saga.pay(name)
+    saga.provider.lapse(saga._attempt("ada"))
+    booking_id, short = saga.booking().id, saga.portion("ada").portion_id
+    assert short is not None
+    with saga.database.begin(saga.merchant_id) as session:
+        payments.observe_all(session, booking_id)
+    saga.merchant_twin._troubles.clear()
+    saga.run_until_quiet()
+    before = {name: receipt(saga, name).number for name in ("bo", "cy")}
+    order = receipt(saga, "bo").order_ref
+    assert set(before.values()) == {f"{order}-1", f"{order}-2"}
+    bookings.ask_to_pay(saga.database, saga.friends["ada"], short, saga.members["cy"])
+    bookings.take_over(saga.database, saga.friends["cy"], short)
+    saga.pay("ada", payer="cy")
+    assert {name: receipt(saga, name).number for name in ("bo", "cy")} == before
+    assert receipt(saga, "cy").paid.minor > receipt(saga, "bo").paid.minor
+
+
 def test_what_comes_back_stands_in_the_same_receipt(make: MakeSaga) -> None:
     saga = booked(make, "ada", "bo")
     refund(saga, "ada", 1_234)

@@ -8,7 +8,7 @@ from groupbook import offers, payments, trips
 from groupbook.bookings import repository
 from groupbook.bookings.domain import BookingNotFound
 from groupbook.bookings.models import BookingRow
-from groupbook.bookings.receipts import Receipt, ReceiptNotFound, items_of, movements_of, sums_of
+from groupbook.bookings.receipts import Receipt, ReceiptNotFound, items_of, movements_of, payers_of, sums_of
 from groupbook.bookings.service.reading import viewer
 from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database
@@ -60,7 +60,7 @@ def receipt_of(session: Session, row: BookingRow, me: Member) -> Receipt:
     )
     order_ref = (order.merchant_ref if order else None) or f"{row.id.hex[-12:]}".upper()
     return Receipt(
-        number=f"{order_ref}-{_first_of(portions, me) + 1}",
+        number=f"{order_ref}-{payers_of(lines, portions).index(me.id) + 1}",
         booking_id=BookingId(row.id),
         trip_id=TripId(row.trip_id),
         offer_id=OfferId(row.offer_id),
@@ -75,12 +75,6 @@ def receipt_of(session: Session, row: BookingRow, me: Member) -> Receipt:
         refunded=refunded,
         disputed=disputed,
     )
-
-
-def _first_of(portions: list[PortionView], me: Member) -> int:
-    """The payer's place among the payers: portions keep their order for ever, so the number does."""
-    payers = list(dict.fromkeys(portion.payer for portion in portions))
-    return payers.index(me.id)
 
 
 def _cards(portions: list[PortionView]) -> tuple[Card, ...]:
