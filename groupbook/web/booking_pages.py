@@ -29,6 +29,7 @@ from groupbook.web.operating_words import (
     call_state_words,
     call_words,
     event_words,
+    planned_words,
     resume_text,
     stopped_text,
 )
@@ -124,7 +125,7 @@ def _call(call: Call, story: BookingStory, say: Words) -> dict[str, Any]:
     text, tone = call_state_words(call.state, say)
     whose = next((entry.traveler for entry in story.entries if entry.call is not None and entry.call.id == call.id), "")
     return {
-        "text": call_words(call.kind, say),
+        "text": planned_words(call.kind, say) if call.is_planned(story.read_at) else call_words(call.kind, say),
         "whose": whose,
         "kind": call.kind,
         "state": text,
@@ -172,12 +173,13 @@ def _lines(story: BookingStory, say: Words) -> Iterator[dict[str, Any]]:
             answer = answers.get(entry.call.id) if entry.call and is_quick else None
             # A call that is answered later says so there; one that is not answered says here where it stands.
             tells = is_quick or (entry.call is not None and entry.call.answered_at is None)
-            yield _line(answer or entry, say, kind="call", at=entry.at, tells=tells)
+            yield _line(answer or entry, story, say, kind="call", at=entry.at, tells=tells)
         elif not is_quick:
-            yield _line(entry, say, kind=entry.kind.value, at=entry.at, tells=True)
+            yield _line(entry, story, say, kind=entry.kind.value, at=entry.at, tells=True)
 
 
-def _line(entry: Entry, say: Words, *, kind: str, at: datetime, tells: bool) -> dict[str, Any]:
+def _line(entry: Entry, story: BookingStory, say: Words, *, kind: str, at: datetime, tells: bool) -> dict[str, Any]:
+    is_planned = entry.call is not None and entry.call.is_planned(story.read_at)
     line: dict[str, Any] = {
         "kind": kind,
         "at": at,
@@ -194,6 +196,8 @@ def _line(entry: Entry, say: Words, *, kind: str, at: datetime, tells: bool) -> 
         line["text"], line["tone"] = booking_words(entry.to_state, say)
     else:
         line["text"] = event_words(entry.name, say) if entry.call is None else call_words(entry.name, say)
+    if is_planned:
+        line["text"], line["outcome"] = planned_words(entry.name, say), (say("Planned"), "quiet")
     return line
 
 

@@ -57,6 +57,13 @@ def call_words(kind: str, say: Words) -> str:
     }.get(kind, kind)
 
 
+def planned_words(kind: str, say: Words) -> str:
+    """What a call will ask for at its hour, should it still be called for then."""
+    return {
+        "offers.release_hold": say("Ask your booking system to let the places go, where they are still only kept"),
+    }.get(kind, call_words(kind, say))
+
+
 def event_words(name: str, say: Words) -> str:
     """News of a room below, or of the booking itself."""
     return {
