@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     )
     retry_seconds_min: float = 2.0
     retry_seconds_max: float = 600.0
+    call_attempts_max: int = Field(default=200, gt=0, description="how often a call is tried before a person is asked")
     sweep_seconds: float = 15.0
     collection_window_seconds: float = Field(default=1800.0, description="how long a group has to authorize")
     confirm_budget_seconds: float = Field(default=900.0, description="how long the merchant may take to confirm")

@@ -129,6 +129,7 @@ def build(
         lease_seconds=settings.lease_seconds,
         retry_seconds_min=settings.retry_seconds_min,
         retry_seconds_max=settings.retry_seconds_max,
+        attempts_max=settings.call_attempts_max,
         calls_at_once=settings.calls_at_once,
     )
     pace = Pace(

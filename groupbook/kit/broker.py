@@ -105,7 +105,8 @@ def add_tasks(app: Celery, work: Callable[[], Work], *, jobs: Iterable[str] = ()
         jobs: the names in `Work.jobs`, known before any work is assembled.
     """
     # A row still waiting then is found again; shorter, and a busy worker would drop every sweep unread.
-    lifetime_seconds = max(2 * app.conf.beat_schedule["sweep"]["schedule"], 5.0)
+    two_sweeps_seconds = 2 * app.conf.beat_schedule["sweep"]["schedule"]
+    lifetime_seconds = max(two_sweeps_seconds, 5.0)
 
     def run_intent(merchant_id: str, intent_id: str) -> None:
         work().runner.run(UUID(merchant_id), UUID(intent_id))
@@ -123,7 +124,7 @@ def add_tasks(app: Celery, work: Callable[[], Work], *, jobs: Iterable[str] = ()
             send(app, "deliver_fact", merchant_id, str(fact_id), expires_seconds=lifetime_seconds)
         for intent_id in work().runner.due(UUID(merchant_id)):
             send(app, "run_intent", merchant_id, str(intent_id), expires_seconds=lifetime_seconds)
-        for intent_id, seconds in work().runner.soon(UUID(merchant_id), within_seconds=lifetime_seconds):
+        for intent_id, seconds in work().runner.soon(UUID(merchant_id), within_seconds=two_sweeps_seconds):
             send(app, "run_intent", merchant_id, str(intent_id), delay_seconds=seconds)
 
     def sweep() -> None:

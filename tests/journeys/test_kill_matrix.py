@@ -169,9 +169,10 @@ VICTIMS = ("web", "worker", "beat", "provider", "database")
 
 
 @pytest.fixture
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     with rigs.running(tmp_path_factory.mktemp("rig")) as rig:
         yield rig
+        request.node.add_report_section("teardown", "rig", rig.evidence())  # shown beside a failure only
 
 
 @pytest.mark.slow

@@ -2,7 +2,8 @@
 
 Each request belongs to a story (a booking of the test), recognized by names that the test told the gate, or by ids of
 the other side that came by in the same story before. What is held is held for that story only, before it reaches the
-other side or on its way back, until it is opened again: nothing here depends on time.
+other side or on its way back, until it is opened again: nothing here depends on time. Of what is asked again and again
+meanwhile only the first few are kept, the others for as long as their callers wait.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 import socket
 import threading
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,6 +36,8 @@ _HOP = frozenset(
         "server",
     }
 )
+_kept_at_most = 3
+_look_for_the_caller_seconds = 0.5
 _IS_LIST = re.compile(r"/(?:sessions|payment_intents|refunds|disputes)$")
 
 
@@ -114,8 +117,13 @@ class Gate:
 
     # --- what it does ---
 
-    def pass_on(self, method: str, path: str, headers: dict[str, str], body: bytes) -> httpx2.Response:
+    def pass_on(
+        self, method: str, path: str, headers: dict[str, str], body: bytes, is_left: Callable[[], bool]
+    ) -> httpx2.Response:
         """The other side's answer, held if somebody wants it held.
+
+        Args:
+            is_left: whether the caller has gone.
 
         Raises:
             Broken: there is no answer.
@@ -127,7 +135,7 @@ class Gate:
         hold = self._hold_of(story, line)
         self._learn(story, said)
         if hold is not None and not hold.is_on_the_way_back:
-            self._wait(hold, upstream)
+            self._wait(hold, upstream, is_left)
         try:
             answer = self._client.request(
                 method,
@@ -140,7 +148,7 @@ class Gate:
         if not (method == "GET" and _IS_LIST.search(rest.split("?")[0])):
             self._learn(story, answer.text)
         if hold is not None and hold.is_on_the_way_back:
-            self._wait(hold, upstream)
+            self._wait(hold, upstream, is_left)
         return answer
 
     def _learn(self, story: str | None, said: str) -> None:
@@ -156,12 +164,15 @@ class Gate:
                 None,
             )
 
-    def _wait(self, hold: Hold, upstream: str) -> None:
+    def _wait(self, hold: Hold, upstream: str, is_left: Callable[[], bool]) -> None:
         with self._lock:
             hold.arrived += 1
+            is_kept = hold.arrived <= _kept_at_most
             deaths = self._deaths[upstream]
             while not hold.is_open and self._deaths[upstream] == deaths:
-                self._lock.wait()
+                self._lock.wait(None if is_kept else _look_for_the_caller_seconds)
+                if not is_kept and is_left():
+                    raise Broken(upstream)
             if self._deaths[upstream] != deaths:
                 raise Broken(upstream)
 
@@ -174,7 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP}
         try:
-            answer = self.gate.pass_on(self.command, self.path, headers, body)
+            answer = self.gate.pass_on(self.command, self.path, headers, body, self._is_left)
         except Broken:
             self.close_connection = True
             return
@@ -186,6 +197,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(answer.content)))
             self.end_headers()
             self.wfile.write(answer.content)
+
+    def _is_left(self) -> bool:
+        try:
+            return not self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - the names http.server looks for
 
