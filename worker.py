@@ -15,7 +15,7 @@ from celery.signals import setup_logging
 
 from groupbook import bookings, notices, referrals, webhooks
 from groupbook.config import Settings
-from groupbook.house import forget_person
+from groupbook.house import APART, forget_person
 from groupbook.kit import alarms, broker, logs
 from groupbook.kit.facts import Listeners
 from groupbook.main import assemble
@@ -104,6 +104,7 @@ def make_app(settings: Settings) -> Celery:
             merchants=house.merchant_ids,
             jobs=house.jobs,
             sweeps=house.sweeps,
+            apart=APART,
         )
 
     broker.add_tasks(app, work, jobs=JOBS)

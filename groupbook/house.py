@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -188,6 +189,10 @@ def build(
             notices.NUDGE: lambda merchant_id, row_id: notices.send(letters, MerchantId(merchant_id), NoticeId(row_id)),
         },
     )
+
+
+APART: Final = frozenset({"compare_with_provider", "deliver_webhooks", "read_missed_events", "send_notices"})
+"""The sweeps that ask somebody outside."""
 
 
 def _sweeps(

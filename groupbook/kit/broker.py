@@ -9,7 +9,9 @@ transaction is open: `Database` nudges after the commit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -42,6 +44,7 @@ class Work:
         merchants: every merchant's id; sweeps then go merchant by merchant.
         jobs: further work on one row, by the name that `nudge_after_commit` uses: `(merchant_id, row_id)`.
         sweeps: by name, what a room does periodically for one merchant (deadlines, expiries) beside intents and facts.
+        apart: which of the sweeps ask somebody outside, and so may take long: each runs in a task of its own.
     """
 
     runner: Runner
@@ -49,6 +52,29 @@ class Work:
     merchants: Callable[[], Iterable[UUID]]
     jobs: Mapping[str, Callable[[UUID, UUID], object]]
     sweeps: Mapping[str, Callable[[UUID], object]]
+    apart: Set[str] = frozenset()
+
+
+class _Rounds:
+    """The rounds this process is on. One that takes longer than its interval is not joined by its successors: on a
+    machine that cannot keep up they would leave no thread for the work they find."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._going: set[tuple[str, ...]] = set()
+
+    @contextmanager
+    def alone(self, *round: str) -> Iterator[bool]:
+        """Whether nobody else of this process is on this round; then it is ours until the end of the block."""
+        with self._lock:
+            is_ours = round not in self._going
+            self._going.add(round)
+        try:
+            yield is_ours
+        finally:
+            if is_ours:
+                with self._lock:
+                    self._going.remove(round)
 
 
 def celery_app(
@@ -114,12 +140,20 @@ def add_tasks(app: Celery, work: Callable[[], Work], *, jobs: Iterable[str] = ()
     def deliver_fact(merchant_id: str, fact_id: str) -> None:
         work().deliverer.deliver(UUID(merchant_id), UUID(fact_id))
 
-    def sweep_room(merchant_id: str, name: str) -> None:
-        work().sweeps[name](UUID(merchant_id))
+    rounds = _Rounds()
+
+    def sweep_apart(merchant_id: str, name: str) -> None:
+        with rounds.alone(merchant_id, name) as is_ours:
+            if is_ours:
+                work().sweeps[name](UUID(merchant_id))
 
     def sweep_merchant(merchant_id: str) -> None:
-        for name in work().sweeps:
-            send(app, "sweep_room", merchant_id, name, expires_seconds=lifetime_seconds)
+        with rounds.alone(merchant_id) as is_ours:
+            if is_ours:
+                send_what_is_due(merchant_id)
+                sweep_rooms(merchant_id)
+
+    def send_what_is_due(merchant_id: str) -> None:
         for fact_id in work().deliverer.due(UUID(merchant_id)):
             send(app, "deliver_fact", merchant_id, str(fact_id), expires_seconds=lifetime_seconds)
         for intent_id in work().runner.due(UUID(merchant_id)):
@@ -127,12 +161,26 @@ def add_tasks(app: Celery, work: Callable[[], Work], *, jobs: Iterable[str] = ()
         for intent_id, seconds in work().runner.soon(UUID(merchant_id), within_seconds=two_sweeps_seconds):
             send(app, "run_intent", merchant_id, str(intent_id), delay_seconds=seconds)
 
+    def sweep_rooms(merchant_id: str) -> None:
+        faults = []
+        for name, sweep in work().sweeps.items():
+            if name in work().apart:
+                send(app, "sweep_apart", merchant_id, name, expires_seconds=lifetime_seconds)
+                continue
+            try:
+                sweep(UUID(merchant_id))
+            except Exception as error:  # noqa: BLE001 - a room that cannot be swept keeps no other from it
+                error.add_note(f"sweeping: {name}")
+                faults.append(error)
+        if faults:
+            raise ExceptionGroup("rooms not swept", faults)
+
     def sweep() -> None:
         for merchant_id in work().merchants():
             send(app, "sweep_merchant", str(merchant_id), expires_seconds=lifetime_seconds)
 
-    for task in (run_intent, deliver_fact, sweep_room, sweep_merchant, sweep, *(_job(work, name) for name in jobs)):
-        app.task(name=task.__name__)(task)
+    for task in (run_intent, deliver_fact, sweep_apart, sweep_merchant, sweep, *(_job(work, name) for name in jobs)):
+        app.task(name=task.__name__, shared=False)(task)
 
 
 def _job(work: Callable[[], Work], name: str) -> Callable[[str, str], None]:

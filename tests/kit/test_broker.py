@@ -7,23 +7,29 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from queue import Queue
+from uuid import UUID
 
 import psycopg
 import pytest
+from celery import Celery
 from sqlalchemy import select
 
 from groupbook.kit import broker, pgmq
 from groupbook.kit.clock import system_now
 from groupbook.kit.database import Database, libpq_url
 from groupbook.kit.errors import InvariantBroken
+from groupbook.kit.facts import Deliverer
 from groupbook.kit.ids import new_id
 from groupbook.kit.intents import owe
 from groupbook.kit.models import FactRow, IntentRow
+from groupbook.kit.runner import Runner
 
 ROOT = Path(__file__).resolve().parents[2]
 MERCHANT = new_id()
@@ -168,12 +174,64 @@ def test_kill_9_in_the_middle_of_a_call_neither_loses_nor_doubles_it(toys: Toys,
     assert len(toys.lines("heard")) == 1
 
 
+@pytest.fixture
+def app(database_url: str) -> Iterator[Celery]:
+    broker.prepare_broker(database_url)
+    app = broker.celery_app(database_url=database_url)
+    yield app
+    app.pool.force_close_all()
+    app.close()
+
+
+def look_after(app: Celery, database: Database, sweeps: Mapping[str, Callable[[UUID], object]]) -> Callable[[], None]:
+    """One round for the merchant, in the thread of whoever calls it."""
+    work = broker.Work(
+        runner=Runner(database, {}), deliverer=Deliverer(database, {}), merchants=list, jobs={}, sweeps=sweeps
+    )
+    broker.add_tasks(app, lambda: work)
+    return lambda: app.tasks["sweep_merchant"](str(MERCHANT))
+
+
+def test_a_room_that_cannot_be_swept_keeps_no_other_from_it(app: Celery, database: Database) -> None:
+    swept: list[UUID] = []
+
+    def broken(merchant_id: UUID) -> object:
+        raise LookupError(merchant_id)
+
+    round = look_after(app, database, {"broken": broken, "whole": swept.append})
+    with pytest.raises(ExceptionGroup) as raised:
+        round()
+    assert swept == [MERCHANT]
+    assert [(type(one), one.__notes__) for one in raised.value.exceptions] == [(LookupError, ["sweeping: broken"])]
+
+
+def test_a_round_that_takes_long_is_not_joined_by_its_successors(app: Celery, database: Database) -> None:
+    started: Queue[UUID] = Queue()
+    may_end = threading.Event()
+
+    def slow(merchant_id: UUID) -> object:
+        started.put(merchant_id)
+        return may_end.wait(60)
+
+    round = look_after(app, database, {"slow": slow})
+    first = threading.Thread(target=round)
+    first.start()
+    started.get(timeout=60)
+    round()
+    round()
+    assert started.empty()
+    may_end.set()
+    first.join(60)
+    round()
+    assert started.qsize() == 1
+
+
 def test_no_task_is_a_coroutine(database_url: str) -> None:
     """Celery reports an `async def` task as succeeded without running it."""
     app = broker.celery_app(database_url=database_url)
     broker.add_tasks(app, lambda: pytest.fail("registering does no work"), jobs=["ring"])
     ours = {name: task for name, task in app.tasks.items() if not name.startswith("celery.")}
-    assert sorted(ours) == ["deliver_fact", "ring", "run_intent", "sweep", "sweep_merchant", "sweep_room"]
+    assert sorted(ours) == ["deliver_fact", "ring", "run_intent", "sweep", "sweep_apart", "sweep_merchant"]
     assert [name for name, task in ours.items() if asyncio.iscoroutinefunction(task.run)] == []
 
 
