@@ -215,7 +215,7 @@ def bookings_cancel(
         owner, id = _find(house, booking, merchant)
         if yes:
             alone_max = house.settings.operator_alone_max
-            plan = bookings.force_cancel(house.database, owner.id, id, _reasoned(by, why), alone_max=alone_max)
+            plan = bookings.force_cancel(house.database, owner.id, id, _operator(by, why), alone_max=alone_max)
         else:
             plan = bookings.plan_cancel(house.database, owner.id, id)
         say(canceled_lines(id, plan), canceled_document(id, plan))
@@ -299,7 +299,7 @@ def bookings_refund(
         raise typer.BadParameter("say either --again or --paid-elsewhere NOTE")
     with _at_work(json) as (house, say):
         id = RefundId(from_wire("ref", refund))
-        operator, alone_max = _reasoned(by, why), house.settings.operator_alone_max
+        operator, alone_max = _operator(by, why), house.settings.operator_alone_max
         for owner in _merchants(house, merchant):
             try:
                 mended = bookings.mend_refund(
@@ -351,15 +351,9 @@ def _operator(by: str, why: str) -> Operator:
         name = by.strip() or getuser()
     except (KeyError, OSError):
         raise typer.BadParameter("say who you are: --by NAME") from None
-    return Operator(name[:200], why.strip()[:500] or None)
-
-
-def _reasoned(by: str, why: str) -> Operator:
-    """For what gives money back: with a reason."""
-    operator = _operator(by, why)
-    if operator.why is None:
+    if not why.strip():
         raise typer.BadParameter("say why: --why TEXT")
-    return operator
+    return Operator(name[:200], why.strip()[:500])
 
 
 def _merchant(house: House, slug: str, live: bool) -> Merchant:

@@ -6,7 +6,7 @@ Errors of this room (kit.errors draws the tree they hang in):
 
     GroupbookError
     ├── Invalid      policy_invalid, amendment_incomplete, contribution_invalid, split_invalid,
-    │                nonce_missing
+    │                nonce_missing, reason_missing
     ├── NotFound     booking_not_found, pay_request_not_found, contribution_not_found, split_not_found,
     │                handover_not_found, receipt_not_found
     ├── Forbidden    not_organizer, not_your_booking
@@ -53,6 +53,12 @@ class PayRequestNotFound(NotFound):
 
 class ContributionNotFound(NotFound):
     code = "contribution_not_found"
+
+
+class ReasonMissing(Invalid):
+    """Somebody steps in by hand and does not say why."""
+
+    code = "reason_missing"
 
 
 class ContributionInvalid(Invalid):
@@ -504,10 +510,19 @@ class TicketView:
 
 @dataclass(frozen=True)
 class Operator:
-    """Who steps in by hand, and why, in their own words. `name` is a login, or what the command line was told."""
+    """Who steps in by hand, and why, in their own words; both stand in the timeline. `name` is a login, or what the
+    command line was told.
+
+    Raises:
+        ReasonMissing
+    """
 
     name: str
-    why: str | None = None
+    why: str
+
+    def __post_init__(self) -> None:
+        if not self.why.strip():
+            raise ReasonMissing(pointer="/why")
 
 
 @dataclass(frozen=True)

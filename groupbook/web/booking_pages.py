@@ -77,15 +77,18 @@ class BookingPages(DeskPages):
     async def show_booking(self, request: Request, desk: Desk) -> Response:
         """The story; the one button there is puts a parked booking back."""
         booking_id = BookingId(from_wire("bkg", request.path_params["booking_id"]))
+        lacks_reason = False
         if request.method == "POST":
             form = await read_form(request)
             if form["act"] != "resume":
                 raise NotFound()
-            operator = Operator(desk.name, form["why"].strip()[:500] or None)
-            await run_in_threadpool(
-                bookings.resume_booking, self._house.database, desk.merchant.id, booking_id, operator
-            )
-            return RedirectResponse(request.url.path, 303)
+            if why := form["why"].strip()[:500]:
+                operator = Operator(desk.name, why)
+                await run_in_threadpool(
+                    bookings.resume_booking, self._house.database, desk.merchant.id, booking_id, operator
+                )
+                return RedirectResponse(request.url.path, 303)
+            lacks_reason = True
         story = await run_in_threadpool(bookings.read_story, self._house.database, desk.merchant.id, booking_id)
 
         def read(session: Session) -> tuple[str, list[webhooks.Event]]:
@@ -106,6 +109,7 @@ class BookingPages(DeskPages):
             "was": booking_words(story.stopped.was, say)[0] if story.stopped else "",
             "stopped_text": stopped_text(story.stopped, say) if story.stopped else "",
             "resume_text": resume_text(story.stopped.was, say) if story.stopped else "",
+            "why_error": say("Say why, in a few words.") if lacks_reason else "",
             "owed": [_call(call, story, say) for call in (*story.given_up, *story.owed)],
             "planned": [_call(call, story, say) for call in story.planned],
             "has_given_up": bool(story.given_up),
@@ -113,7 +117,7 @@ class BookingPages(DeskPages):
             "days": _days(_lines(story, say), desk.merchant.timezone),
             "events": [{"id": to_wire("evt", one.id), "type": one.type, "at": one.created_at} for one in events],
         }
-        return self._render(request, desk, "booking", context)
+        return self._render(request, desk, "booking", context, status=422 if lacks_reason else 200)
 
 
 def _seats(story: BookingStory) -> str:

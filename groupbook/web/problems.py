@@ -401,6 +401,9 @@ PROBLEMS: Final[Mapping[str, Advice]] = MappingProxyType(
             "proposer's turn yet.",
             "Read the booking's `splits` again; propose a new one where it lapsed.",
         ),
+        "reason_missing": Advice(
+            "Whoever steps in by hand says why; it stands in the booking's timeline.", "Say it in a few words."
+        ),
         "policy_invalid": Advice(
             "A settlement setting is unknown or outside its limits.", "`pointer` names it; `params` has the limits."
         ),

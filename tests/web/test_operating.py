@@ -134,16 +134,19 @@ def test_resume_goes_on_once_and_twice_is_once(saga: MakeSaga, run: Callable[...
     house = saga("ada", "bo")
     id = to_wire("bkg", stuck(house))
     house.provider._plans.clear()
-    first = run("resume", id)
+    silent = run("resume", id)
+    assert (silent.exit_code, "say why" in silent.output) == (2, True)
+    assert house.booking().state is BookingState.PARKED
+    first = run("resume", id, *WHY)
     assert (first.exit_code, "goes on: voiding" in first.output) == (0, True)
     steps = house.count("SELECT count(*) FROM booking_step")
-    again = run("resume", id)
+    again = run("resume", id, *WHY)
     assert (again.exit_code, "does not wait for a person" in again.output) == (0, True)
     assert house.count("SELECT count(*) FROM booking_step") == steps
     house.run_until_quiet()
     assert house.booking().state is BookingState.ABORTED
     assert len(house.provider.voids) == 1
-    assert json.loads(run("resume", id, "--json").output) == {
+    assert json.loads(run("resume", id, "--json", *WHY).output) == {
         "booking": id,
         "state": "aborted",
         "was_parked": False,
@@ -160,10 +163,26 @@ def test_resume_tries_given_up_calls_again(saga: MakeSaga, run: Callable[..., Re
     assert "payment.close" in run("parked").output
     assert "Given up, tried 200" in run("show", id).output
     house.provider._plans.clear()
-    assert "1 call(s) are tried again" in run("resume", id).output
+    assert "1 call(s) are tried again" in run("resume", id, *WHY).output
     house.run_until_quiet()
     assert house.booking().state is BookingState.ABORTED
     assert house.states() == {"ada": "voided", "bo": "voided"}
+
+
+def test_a_call_that_is_tried_again_is_in_the_story_with_who_and_why(
+    saga: MakeSaga, run: Callable[..., Result]
+) -> None:
+    """The booking moves by itself; only a call about it was given up."""
+    house = saga("ada", "bo")
+    id = to_wire("bkg", house.open())
+    house.run_until_quiet()
+    house.execute("UPDATE intent SET state = 'parked' WHERE kind = 'offers.place_hold'")
+    given_up = house.count("SELECT count(*) FROM intent WHERE state = 'parked'")
+    for _ in range(2):
+        assert run("resume", id, *WHY).exit_code == 0
+    assert (given_up, house.count("SELECT count(*) FROM intent WHERE state = 'parked'")) == (1, 0)
+    said = [(step.event, step.to_state.value, step.by, step.why) for step in house.steps() if step.by]
+    assert said == [("calls_revived", "open", "mara", "the merchant asked")]
 
 
 def test_resume_that_parks_again_says_so_and_fails(saga: MakeSaga, run: Callable[..., Result]) -> None:
@@ -171,7 +190,7 @@ def test_resume_that_parks_again_says_so_and_fails(saga: MakeSaga, run: Callable
     id = to_wire("bkg", house.open())
     house.execute("UPDATE booking SET quote_id = gen_random_uuid()")
     house.run_until_quiet()
-    told = run("resume", id)
+    told = run("resume", id, *WHY)
     assert told.exit_code == 1
     assert "quote_not_found" in told.output
     assert house.count("SELECT count(*) FROM booking WHERE state = 'parked'") == 1
@@ -340,6 +359,8 @@ def test_what_is_not_there_is_a_sentence_and_not_a_trace(
     saga: MakeSaga, run: Callable[..., Result], command: str, words: tuple[str, ...], sentence: str
 ) -> None:
     saga("ada")
+    if command == "resume":
+        words = (*words, *WHY)
     told = run(command, *words)
     assert (told.exit_code, sentence in told.output, "Traceback" in told.output) == (1, True, False)
     document = json.loads(run(command, *words, "--json").output)

@@ -196,10 +196,13 @@ def test_a_parked_booking_is_resumed_from_its_page_once(saga: Saga, desk: TestCl
     assert (foreign.status_code, saga.booking().state) == (403, BookingState.PARKED)
     assert desk.post(path, data={"act": "explode"}).status_code == 404
     saga.provider._plans.clear()
+    silent = desk.post(path, data={"act": "resume", "why": " "})
+    assert (silent.status_code, "Say why, in a few words." in silent.text) == (422, True)
+    assert saga.booking().state is BookingState.PARKED
     for _ in range(2):
-        pressed = desk.post(path, data={"act": "resume"}, follow_redirects=False)
+        pressed = desk.post(path, data={"act": "resume", "why": "the bank is back"}, follow_redirects=False)
         assert (pressed.status_code, pressed.headers["location"]) == (303, path)
-    assert saga.count("SELECT count(*) FROM booking_step WHERE event = 'resumed'") == 1
+    assert [step.why for step in saga.steps() if step.event == "resumed"] == ["the bank is back"]
     saga.run_until_quiet()
     assert (saga.booking().state, len(saga.provider.voids)) == (BookingState.ABORTED, 1)
 
@@ -210,7 +213,7 @@ def test_another_merchants_staff_neither_see_nor_resume_it(saga: Saga, client: T
     staff_token(saga, stranger, email="eve@heron.example")
     client.post("/dashboard/login", data={"email": "eve@heron.example", "password": PASSWORD})
     assert client.get(path).status_code == 404
-    assert client.post(path, data={"act": "resume"}).status_code == 404
+    assert client.post(path, data={"act": "resume", "why": "mine"}).status_code == 404
     assert saga.booking().state is BookingState.PARKED
     client.post("/dashboard/logout")
     assert client.get(path, follow_redirects=False).headers["location"] == "/dashboard/login"

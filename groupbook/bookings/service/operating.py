@@ -105,6 +105,8 @@ def resume_booking(database: Database, merchant_id: UUID, booking_id: UUID, by: 
         row = repository.lock(session, booking_id)
         calls = len(history.revive(session, list(rows_of(session, row))))
         if row.state != BookingState.PARKED.value or row.resume_state is None:
+            if calls:
+                repository.add_step(session, row, "calls_revived", BookingState(row.state), clock.now(session), by=by)
             return Resumed(BookingState(row.state), was_parked=False, calls=calls, stopped=None)
         order = offers.order_of(session, row.id)
         target = way_back(
