@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from groupbook import bookings, trips
+from groupbook import bookings, offers, trips
 from groupbook.kit.errors import GroupbookError
 from groupbook.kit.http import STATUS
-from groupbook.kit.ids import to_wire
+from groupbook.kit.ids import TripId, to_wire
 from groupbook.trips.domain import is_invite_token, mint_invite_token
 from groupbook.web import phrases, ways_words
 from groupbook.web.asking import Ask
+from groupbook.web.reading import leg_view, option_label
 from groupbook.web.start_pages import generic_preview
 from groupbook.web.views import NoticeView
 
@@ -47,10 +51,13 @@ def _page(ask: Ask, error: GroupbookError | None = None) -> Response:
     token = ask.request.path_params["token"]
     offered = bookings.open_handover(ask.deps.database, token)
     merchant = ask.merchant(offered.merchant_id)
+    with ask.deps.database.begin(offered.merchant_id) as session:
+        ride = _ride(ask, session, offered.trip_id)
     caller = ask.caller(offered.trip_id)
     is_name = error is not None and error.code in ("name_empty", "name_too_long")
     context = {
         "place": offered,
+        "ride": ride,
         "action": f"/h/{token}",
         "policy_text": ways_words.lost_discount_text(offered.lost_discount, ask.say),
         "nonce": mint_invite_token(),
@@ -68,3 +75,14 @@ def _page(ask: Ask, error: GroupbookError | None = None) -> Response:
         merchant=merchant,
         viewer=ask.viewer(caller) if caller is not None and caller.merchant_id == offered.merchant_id else None,
     )
+
+
+def _ride(ask: Ask, session: Session, trip_id: TripId) -> dict[str, Any] | None:
+    """Where the place goes, and when: nobody takes one without knowing."""
+    option = trips.decided_option(session, trip_id)
+    if option is None or option.offer_id is None:
+        return None
+    offer = offers.read_offer(session, option.offer_id)
+    legs = [leg_view(leg) for leg in offer.legs]
+    label = option_label(option.kind.value, option.label, legs, ask.say)
+    return {"label": label, "on": offer.outward.departs_local.date(), "legs": legs}

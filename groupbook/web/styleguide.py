@@ -359,6 +359,7 @@ SAMPLES: dict[str, Callable[[], Sample]] = {
         "handover_id": "hdo_1", "zone": ZONE}, Viewer("Bo", True)),
     "place": lambda: ("place.html", {
         "place": OfferedPlace(MerchantId(UUID(int=1)), TripId(UUID(int=2)), "Marseille with the gang", "Bo", "Chloé", _euro(3906), SOON, SOON, "leaver"),
+        "ride": {"label": "Paris → Marseille, 08:12", "on": ON, "legs": OPTIONS[0].legs},
         "action": "/h/x", "nonce": "x", "policy_text": POLICY, "name_value": "Chloé", "name_error": "", "notice": None, "networks": NETWORKS, "preview": PREVIEW, "zone": ZONE,
     }, None),
     "drop-out-last": lambda: ("dropout.html", {**NO_LINK, "policy_text": POLICY, "bears_text": "", "url": "/t/x", "found": LeavePreview(_euro(3906), 0, _euro(0), None, True, "group", _euro(0), _euro(0))}, Viewer("Bo", True)),
