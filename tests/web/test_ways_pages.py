@@ -151,7 +151,7 @@ def test_a_place_is_handed_over_by_a_link(site: Site) -> None:
     offered = text_of(cy.get(link[1]).text)
     assert "Bo cannot come" in offered
     assert "What the place costs today €50.00" in offered
-    assert "Paris → Lyon" in offered, "where it goes, before anybody takes it"
+    assert "Paris to Lyon, " in offered, "where it goes, and when, before anybody takes it"
     assert "Nothing happens to your card now." in offered
     refused = cy.post(link[1], data={"name": "x" * 90})
     assert refused.status_code == 422
