@@ -27,6 +27,7 @@ _ALARM = ("alarms", alarms.note)
 _HOLD = ("bookings", bookings.on_hold)
 _ORDER = ("bookings", bookings.on_order)
 _PORTION = ("bookings", bookings.on_portion)
+_LINE = ("waiting", bookings.on_booking_over)
 LISTENERS: Listeners = {
     "person.erased": [("house", forget_person)],
     "hold.placed": [_HOLD],
@@ -76,11 +77,19 @@ LISTENERS: Listeners = {
     "share.minted": [_MERCHANT],
     "booking.started": [_MERCHANT],
     "booking.opened": [_PEOPLE, _MERCHANT],
-    "booking.confirmed": [("referrals", referrals.on_booking_confirmed), _PEOPLE, _MERCHANT],
-    "booking.aborted": [_PEOPLE, _MERCHANT],
+    "booking.confirmed": [_LINE, ("referrals", referrals.on_booking_confirmed), _PEOPLE, _MERCHANT],
+    "booking.aborted": [_LINE, _PEOPLE, _MERCHANT],
     "booking.canceled": [_PEOPLE, _MERCHANT],
     "booking.amended": [_MERCHANT],
     "booking.parked": [_MERCHANT],
+    "place.offered": [_PEOPLE],
+    "place.withdrawn": [_PEOPLE],
+    "place.missed": [_PEOPLE],
+    "place.unwanted": [_PEOPLE],
+    "place.taken": [_PEOPLE],
+    "place.filled": [_PEOPLE],
+    "waiting.over": [_PEOPLE],
+    "waiting.needless": [_PEOPLE],
     "intent.parked": [_MERCHANT],
 }
 

@@ -175,6 +175,7 @@ def build(
         policy=policy,
         sweeps={
             **_sweeps(database, providers, hooks, letters),
+            "pass_places_on": lambda merchant_id: bookings.pass_places_on(database, sealer, merchant_id),
             "read_missed_events": lambda merchant_id: payments.read_missed_events(
                 providers, MerchantId(merchant_id), every_seconds=settings.missed_events_seconds
             ),

@@ -12,7 +12,7 @@ Errors of this room (kit.errors draws the tree they hang in):
     ├── Forbidden    not_organizer, not_your_booking
     ├── Gone         portion_gone, handover_over
     └── Conflict     booking_closed, nothing_decided, nobody_travels, not_payable_now, not_traveling, amendment_open,
-                     cancel_unsafe, split_changed, already_traveling
+                     cancel_unsafe, split_changed, already_traveling, handover_open, nobody_waits
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from enum import StrEnum
 from typing import Any, Final, Literal, get_args
 from uuid import UUID
 
+from groupbook.bookings.line import offer_seconds_min
 from groupbook.bookings.sharing import LOST_DISCOUNT, LostDiscount
 from groupbook.kit.errors import Conflict, Forbidden, Gone, Invalid, NotFound
 from groupbook.kit.ids import (
@@ -97,6 +98,18 @@ class NonceMissing(Invalid):
     """A guest takes a place without the secret they would ask again by: were the answer lost, so would be the place."""
 
     code = "nonce_missing"
+
+
+class HandoverOpen(Conflict):
+    """A link for a friend, or an offer to the waiting list, is under way for this place: one at a time."""
+
+    code = "handover_open"
+
+
+class NobodyWaits(Conflict):
+    """Nobody in the waiting list could take the place in time; it stays its member's."""
+
+    code = "nobody_waits"
 
 
 class AlreadyTraveling(Conflict):
@@ -218,6 +231,7 @@ class Policy:
     that fails for good after the merchant confirmed: the order is unwound, or the merchant is owed the rest.
     `extension_seconds`: by how much the deadline may move, once, when somebody is missing. `keeps_cards`: payers are
     asked to let the card be charged once more should its capture fail (banks then ask them more often to confirm).
+    `waiting_offer_seconds`: how long somebody of the waiting list may think about a place (`line` shortens it).
     `lost_discount`: who bears it when somebody leaves and the others' group discount falls (`sharing`).
     """
 
@@ -229,6 +243,7 @@ class Policy:
     authorize_ahead_seconds: float = 96 * 3600.0
     extension_seconds: float = 0.0
     amendment_window_seconds: float = 24 * 3600.0
+    waiting_offer_seconds: float = 2 * 3600.0
     payer_quorum: int | None = None
     shortfall: Shortfall = "unwind"
     keeps_cards: bool = False
@@ -348,6 +363,7 @@ _LIMITS: Final[Mapping[str, tuple[float, float]]] = {
     "authorize_ahead_seconds": (3600.0, 5 * 86_400.0),  # under the shortest authorization, 4 d 18 h, plus the margin
     "extension_seconds": (0.0, 7 * 86_400.0),
     "amendment_window_seconds": (60.0, 7 * 86_400.0),
+    "waiting_offer_seconds": (offer_seconds_min, 86_400.0),
 }
 
 

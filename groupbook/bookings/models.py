@@ -168,8 +168,33 @@ class DepartureRow(TenantRow, Base):
     ended_at: Mapped[datetime | None]
 
 
+class WaitingRow(TenantRow, Base):
+    """Somebody who waits for a place in the trip's party; in the order of ids, first come first."""
+
+    __tablename__ = "waiting"
+    __table_args__ = (
+        ForeignKeyConstraint(["merchant_id", "trip_id"], ["trip.merchant_id", "trip.id"]),
+        Index(
+            "uq_waiting_open",
+            "merchant_id",
+            "trip_id",
+            "member_id",
+            unique=True,
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+    )
+
+    trip_id: Mapped[UUID]
+    member_id: Mapped[UUID]
+    asked_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+
 class HandoverRow(TenantRow, Base):
-    """A place in the party that its member hands over: by a link for one person, once, until `expires_at`."""
+    """A place in the party that its member hands over: by a link for one person, once, until `expires_at`.
+
+    `for_member_id`: whom the waiting list offers it to; None for a link that its member gives to a friend.
+    """
 
     __tablename__ = "handover"
     __table_args__ = (
@@ -183,10 +208,17 @@ class HandoverRow(TenantRow, Base):
             unique=True,
             postgresql_where=text("ended_at IS NULL"),
         ),
+        Index(
+            "ix_handover_offered",
+            "merchant_id",
+            "expires_at",
+            postgresql_where=text("ended_at IS NULL AND for_member_id IS NOT NULL"),
+        ),
     )
 
     booking_id: Mapped[UUID]
     member_id: Mapped[UUID]
+    for_member_id: Mapped[UUID | None]
     for_name: Mapped[str] = mapped_column(Text)
     token_sha256: Mapped[bytes] = mapped_column(LargeBinary)
     sealed_token: Mapped[bytes] = mapped_column(LargeBinary)

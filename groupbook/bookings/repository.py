@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, case, func, literal, or_, select
+from sqlalchemy import ColumnElement, case, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -36,6 +36,7 @@ from groupbook.bookings.models import (
     SettlementPolicyRow,
     SplitRow,
     TicketRow,
+    WaitingRow,
 )
 from groupbook.kit import clock
 from groupbook.kit.database import merchant_of, query
@@ -270,7 +271,11 @@ def forget_names(session: Session, member_ids: Sequence[UUID]) -> None:
     for row in session.scalars(select(TicketRow).where(TicketRow.member_id.in_(member_ids))):
         row.name = ""
     for link in session.scalars(
-        select(HandoverRow).where(HandoverRow.member_id.in_(member_ids) | HandoverRow.taken_by.in_(member_ids))
+        select(HandoverRow).where(
+            HandoverRow.member_id.in_(member_ids)
+            | HandoverRow.taken_by.in_(member_ids)
+            | HandoverRow.for_member_id.in_(member_ids)
+        )
     ):
         link.for_name = ""
 
@@ -361,6 +366,42 @@ def find_handover(session: Session, id: UUID) -> HandoverRow:
     if row is None:
         raise HandoverNotFound()
     return row
+
+
+def offers_run_out(session: Session, *, after: UUID | None, limit: int) -> list[UUID]:
+    """Places that were offered to somebody who waits and did not take them in time, in the order of ids."""
+    query = select(HandoverRow.id).where(
+        HandoverRow.ended_at.is_(None),
+        HandoverRow.for_member_id.is_not(None),
+        HandoverRow.expires_at <= clock.now(session),
+    )
+    query = query if after is None else query.where(HandoverRow.id > after)
+    return list(session.scalars(query.order_by(HandoverRow.id).limit(limit)))
+
+
+def waiting(session: Session, trip_id: UUID) -> list[WaitingRow]:
+    """The line, in the order of coming."""
+    query = select(WaitingRow).where(WaitingRow.trip_id == trip_id, WaitingRow.ended_at.is_(None))
+    return list(session.scalars(query.order_by(WaitingRow.id).execution_options(populate_existing=True)))
+
+
+def add_waiting(session: Session, trip_id: UUID, member_id: UUID, now: datetime) -> None:
+    """To the end of the line; who waits already keeps their place in it."""
+    row = insert(WaitingRow).values(
+        merchant_id=merchant_of(session), id=new_id(), trip_id=trip_id, member_id=member_id, asked_at=now
+    )
+    session.execute(row.on_conflict_do_nothing())
+
+
+def stop_waiting(session: Session, trip_id: UUID, member_id: UUID, now: datetime) -> bool:
+    """Whether they did wait."""
+    ended = (
+        update(WaitingRow)
+        .where(WaitingRow.trip_id == trip_id, WaitingRow.member_id == member_id, WaitingRow.ended_at.is_(None))
+        .values(ended_at=now)
+        .returning(WaitingRow.id)
+    )
+    return session.scalar(ended.execution_options(synchronize_session=False)) is not None
 
 
 # --- changes after booking --------------------------------------------------------------------------------------------

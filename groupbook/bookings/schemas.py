@@ -16,7 +16,7 @@ from groupbook.bookings.domain import (
     SplitView,
     TicketView,
 )
-from groupbook.bookings.service import LeavePreview
+from groupbook.bookings.service import LeavePreview, Line
 from groupbook.bookings.sharing import LostDiscount
 from groupbook.kit.http import Instant, MoneyWire, Wire, wire_id
 from groupbook.kit.ids import to_wire
@@ -328,7 +328,10 @@ class HandoverOut(Wire):
 
 
 class OfferedPlaceOut(Wire):
-    """A place that is handed over. `price` is its share today; the newcomer's own cards may make it another."""
+    """A place that is handed over. `price` is its share today; the newcomer's own cards may make it another.
+
+    `is_from_line`: it is for the next in the waiting list alone, who brings no name.
+    """
 
     trip_id: str
     title: str | None
@@ -338,6 +341,62 @@ class OfferedPlaceOut(Wire):
     deadline_at: Instant | None
     expires_at: Instant
     lost_discount: LostDiscount
+    is_from_line: bool
+
+
+class QueueUp(Wire):
+    """`name` is needed of whoever has no account; a personal invite brings one."""
+
+    name: str | None = None
+
+
+class QueuedOut(Wire):
+    """`guest_token` (here only) is a guest's key: a bearer token for this trip."""
+
+    trip_id: str
+    member_id: str
+    guest_token: str | None
+
+
+class OfferedToMeOut(Wire):
+    """A place that is yours to take until `expires_at`, by its `token` (`POST /v1/places/{token}/take`)."""
+
+    token: str
+    price: MoneyWire
+    expires_at: Instant
+
+
+class WaitingOut(Wire):
+    """The waiting list as you see it: `position` is 1 for the next one, null when you do not wait.
+
+    `can_come_in`: the group has room again. `offered`: a place that is free for you now.
+    """
+
+    position: int | None
+    count: int
+    can_come_in: bool
+    offered: OfferedToMeOut | None
+
+    @classmethod
+    def of(cls, line: Line) -> WaitingOut:
+        found = line.offered
+        return cls(
+            position=line.position,
+            count=line.count,
+            can_come_in=line.can_come_in,
+            offered=OfferedToMeOut(token=found.token, price=MoneyWire.of(found.price), expires_at=found.expires_at)
+            if found is not None
+            else None,
+        )
+
+
+class ReleaseOut(Wire):
+    """Your place is offered to the waiting list: to one until `expires_at`, then to the next. `DELETE
+    /v1/handovers/{id}` takes it back.
+    """
+
+    id: str
+    expires_at: Instant
 
 
 class TakePlace(Wire):
@@ -389,6 +448,7 @@ class SettlementSettings(Wire):
     authorize_ahead_seconds: float | None = None
     extension_seconds: float | None = None
     amendment_window_seconds: float | None = None
+    waiting_offer_seconds: float | None = None
     payer_quorum: int | None = None
     shortfall: Shortfall | None = None
     keeps_cards: bool | None = None
@@ -406,6 +466,7 @@ class SettlementOut(Wire):
     authorize_ahead_seconds: float
     extension_seconds: float
     amendment_window_seconds: float
+    waiting_offer_seconds: float
     payer_quorum: int | None
     shortfall: Shortfall
     keeps_cards: bool

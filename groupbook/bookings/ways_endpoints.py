@@ -1,4 +1,4 @@
-"""The ways a group pays besides everybody their own: contributions and splits, over HTTP."""
+"""The ways a group pays besides everybody their own, over HTTP: contributions, splits, places that change hands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from groupbook.bookings.domain import (
     ContributionInvalid,
     ContributionNotFound,
     HandoverNotFound,
+    HandoverOpen,
     HandoverOver,
+    NobodyWaits,
     NonceMissing,
     NotTraveling,
     NotYourBooking,
@@ -28,16 +30,30 @@ from groupbook.bookings.schemas import (
     OfferedPlaceOut,
     PlaceTakenOut,
     ProposeSplit,
+    QueuedOut,
+    QueueUp,
+    ReleaseOut,
     SplitIdOut,
     TakePlace,
+    WaitingOut,
 )
 from groupbook.discounts.domain import CodeNotUsable
+from groupbook.kit.errors import Unauthenticated
 from groupbook.kit.http import Call, MoneyWire, Operation, operation
-from groupbook.kit.ids import BookingId, ContributionId, HandoverId, MemberId, SplitId, from_wire, to_wire
+from groupbook.kit.ids import BookingId, ContributionId, HandoverId, MemberId, SplitId, TripId, from_wire, to_wire
 from groupbook.offers.domain import OfferNotBookable
 from groupbook.payments.domain import PortionTooSmall
 from groupbook.people.domain import NameEmpty, NameTooLong
-from groupbook.trips.domain import RosterFrozen, TripCanceled, TripFull
+from groupbook.trips.domain import (
+    InviteExpired,
+    InviteNotFound,
+    InviteRevoked,
+    NothingToWaitFor,
+    RosterFrozen,
+    TripCanceled,
+    TripFull,
+    TripNotFound,
+)
 
 
 @operation(
@@ -124,7 +140,7 @@ async def answer_split(call: Call[BookingDeps], split_id: SplitId, body: AnswerS
     status=201,
     auth="member",
     tags=["bookings"],
-    errors=(BookingNotFound, BookingClosed, NotTraveling, NameEmpty, NameTooLong),
+    errors=(BookingNotFound, BookingClosed, NotTraveling, HandoverOpen, NameEmpty, NameTooLong),
 )
 async def hand_over(call: Call[BookingDeps], booking_id: BookingId, body: HandOver) -> HandoverOut:
     """Hand your place over to a friend, by a link for one person
@@ -150,7 +166,7 @@ async def hand_over(call: Call[BookingDeps], booking_id: BookingId, body: HandOv
     errors=(HandoverNotFound, HandoverOver),
 )
 async def keep_place(call: Call[BookingDeps], handover_id: HandoverId) -> None:
-    """Take the link back and keep the place"""
+    """Take the link, or the release to the waiting list, back and keep the place"""
     await call.run(service.keep_place, call.deps.database, call.caller, handover_id)
 
 
@@ -173,6 +189,7 @@ async def open_handover(call: Call[BookingDeps], token: str) -> OfferedPlaceOut:
         deadline_at=found.deadline_at,
         expires_at=found.expires_at,
         lost_discount=found.lost_discount,
+        is_from_line=found.is_from_line,
     )
 
 
@@ -188,6 +205,7 @@ async def open_handover(call: Call[BookingDeps], token: str) -> OfferedPlaceOut:
         BookingClosed,
         AlreadyTraveling,
         NonceMissing,
+        Unauthenticated,
         NameEmpty,
         NameTooLong,
         TripFull,
@@ -214,6 +232,98 @@ async def take_place(call: Call[BookingDeps], token: str, body: TakePlace) -> Pl
     )
 
 
+# --- the waiting list -------------------------------------------------------------------------------------------------
+
+
+@operation(
+    "POST",
+    "/v1/invites/{token}/wait",
+    status=201,
+    auth="optional",
+    tags=["bookings"],
+    errors=(
+        InviteNotFound,
+        InviteRevoked,
+        InviteExpired,
+        TripCanceled,
+        NothingToWaitFor,
+        AlreadyTraveling,
+        NameEmpty,
+        NameTooLong,
+        TripFull,
+    ),
+)
+async def wait_in_line(call: Call[BookingDeps], token: str, body: QueueUp) -> QueuedOut:
+    """Queue for a place in a trip that is full or being booked, by its invite
+
+    First come, first served. Who queues is a viewer of the trip: no place, no vote, nothing to pay.
+    """
+    joined = await call.run(service.wait_in_line, call.deps.database, call.caller, token, name=body.name)
+    return QueuedOut(
+        trip_id=to_wire("trip", joined.trip_id),
+        member_id=to_wire("mem", joined.member.id),
+        guest_token=joined.guest_token,
+    )
+
+
+@operation("GET", "/v1/trips/{trip_id}/waiting", auth="member", tags=["bookings"], errors=(TripNotFound,))
+async def read_line(call: Call[BookingDeps], trip_id: TripId) -> WaitingOut:
+    """Your position in the waiting list, and the place that is free for you"""
+    return WaitingOut.of(await call.run(service.read_line, call.deps.database, call.deps.sealer, call.caller, trip_id))
+
+
+@operation(
+    "POST",
+    "/v1/trips/{trip_id}/waiting",
+    status=204,
+    auth="member",
+    tags=["bookings"],
+    errors=(TripNotFound, NothingToWaitFor, AlreadyTraveling),
+)
+async def wait_again(call: Call[BookingDeps], trip_id: TripId) -> None:
+    """Queue at the end of the line: you are in the trip and have no place. Twice equals once"""
+    await call.run(service.wait_again, call.deps.database, call.caller, trip_id)
+
+
+@operation(
+    "DELETE", "/v1/trips/{trip_id}/waiting", status=204, auth="member", tags=["bookings"], errors=(TripNotFound,)
+)
+async def stop_waiting(call: Call[BookingDeps], trip_id: TripId) -> None:
+    """Leave the line; a place that is offered to you goes to the next. Twice equals once"""
+    await call.run(service.stop_waiting, call.deps.database, call.caller, trip_id)
+
+
+@operation(
+    "POST",
+    "/v1/trips/{trip_id}/waiting/come-in",
+    status=204,
+    auth="member",
+    tags=["bookings"],
+    errors=(TripNotFound, TripFull, RosterFrozen, TripCanceled),
+)
+async def come_in(call: Call[BookingDeps], trip_id: TripId) -> None:
+    """Join the group, which has room again"""
+    await call.run(service.come_in, call.deps.database, call.caller, trip_id)
+
+
+@operation(
+    "POST",
+    "/v1/bookings/{booking_id}/release",
+    status=201,
+    auth="member",
+    tags=["bookings"],
+    errors=(BookingNotFound, BookingClosed, NotTraveling, HandoverOpen, NobodyWaits),
+)
+async def release_place(call: Call[BookingDeps], booking_id: BookingId) -> ReleaseOut:
+    """Release your place to the waiting list
+
+    The place stays yours, with what you owe, until somebody takes it; then it is as if you had handed it over by a
+    link. Asked again, it is the same release.
+    """
+    found = await call.run(service.release_place, call.deps.database, call.deps.sealer, call.caller, booking_id)
+    return ReleaseOut(id=to_wire("hdo", found.id), expires_at=found.expires_at)
+
+
 OPERATIONS: tuple[Operation, ...] = (
     give,
     take_back,
@@ -223,4 +333,10 @@ OPERATIONS: tuple[Operation, ...] = (
     keep_place,
     open_handover,
     take_place,
+    wait_in_line,
+    read_line,
+    wait_again,
+    stop_waiting,
+    come_in,
+    release_place,
 )

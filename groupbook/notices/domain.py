@@ -9,6 +9,11 @@ booking.confirmed   everybody            tickets_ready     (part_taken to who pa
 booking.aborted     everybody, payers    nobody_charged
 booking.canceled    everybody, payers    booking_canceled
 portion.refunded    its payer            money_back        (while the booking stands: a part of it was given back)
+place.offered       who is next      place_offered     (the waiting list: withdrawn, missed likewise)
+place.unwanted      who released it  place_unwanted    (nobody in the line took it)
+place.taken         who released it  place_taken
+place.filled        who took it      please_pay
+waiting.over        who waits        waiting_over      (waiting.needless likewise: the group has room again)
 (an address given)  who gave it          confirm_address   (only by mail, and only to that address)
 
 Errors of this room (kit.errors draws the tree they hang in):
@@ -48,6 +53,13 @@ class NoticeCode(StrEnum):
     NOBODY_CHARGED = "nobody_charged"
     BOOKING_CANCELED = "booking_canceled"
     MONEY_BACK = "money_back"
+    PLACE_OFFERED = "place_offered"
+    PLACE_WITHDRAWN = "place_withdrawn"
+    PLACE_MISSED = "place_missed"
+    PLACE_UNWANTED = "place_unwanted"
+    PLACE_TAKEN = "place_taken"
+    WAITING_OVER = "waiting_over"
+    WAITING_NEEDLESS = "waiting_needless"
     CONFIRM_ADDRESS = "confirm_address"
 
 
@@ -64,15 +76,34 @@ CODE_OF_FACT: Final[Mapping[str, NoticeCode]] = MappingProxyType(
         "booking.aborted": NoticeCode.NOBODY_CHARGED,
         "booking.canceled": NoticeCode.BOOKING_CANCELED,
         "portion.refunded": NoticeCode.MONEY_BACK,
+        "place.offered": NoticeCode.PLACE_OFFERED,
+        "place.withdrawn": NoticeCode.PLACE_WITHDRAWN,
+        "place.missed": NoticeCode.PLACE_MISSED,
+        "place.unwanted": NoticeCode.PLACE_UNWANTED,
+        "place.taken": NoticeCode.PLACE_TAKEN,
+        "place.filled": NoticeCode.PLEASE_PAY,
+        "waiting.over": NoticeCode.WAITING_OVER,
+        "waiting.needless": NoticeCode.WAITING_NEEDLESS,
     }
 )
 
-_BEFORE_THE_END: Final = ONLY_WHILE_OWED | {NoticeCode.TRIP_DECIDED}
+_BEFORE_THE_END: Final = ONLY_WHILE_OWED | {NoticeCode.TRIP_DECIDED, NoticeCode.PLACE_UNWANTED}
+_IN_THE_LINE: Final = frozenset(
+    {
+        NoticeCode.PLACE_OFFERED,
+        NoticeCode.PLACE_WITHDRAWN,
+        NoticeCode.PLACE_MISSED,
+        NoticeCode.WAITING_OVER,
+        NoticeCode.WAITING_NEEDLESS,
+    }
+)
 # A later notice of the same trip makes an earlier one of these untrue: it is no longer shown, nor sent.
 REPLACES: Final[Mapping[NoticeCode, frozenset[NoticeCode]]] = MappingProxyType(
     {
         NoticeCode.TRIP_DECIDED: frozenset({NoticeCode.TRIP_DECIDED, NoticeCode.NOBODY_CHARGED}),
-        NoticeCode.PLEASE_PAY: ONLY_WHILE_OWED | {NoticeCode.TRIP_DECIDED, NoticeCode.NOBODY_CHARGED},
+        NoticeCode.PLEASE_PAY: ONLY_WHILE_OWED
+        | _IN_THE_LINE
+        | {NoticeCode.TRIP_DECIDED, NoticeCode.NOBODY_CHARGED, NoticeCode.PLACE_TAKEN},
         NoticeCode.PAY_REMINDER: frozenset({NoticeCode.PLEASE_PAY, NoticeCode.PAY_REMINDER}),
         NoticeCode.PORTION_DECLINED: ONLY_WHILE_OWED,
         NoticeCode.TICKETS_READY: _BEFORE_THE_END,
@@ -82,6 +113,13 @@ REPLACES: Final[Mapping[NoticeCode, frozenset[NoticeCode]]] = MappingProxyType(
             {NoticeCode.TICKETS_READY, NoticeCode.PART_TAKEN, NoticeCode.MONEY_BACK}
         ),
         NoticeCode.MONEY_BACK: frozenset(),
+        NoticeCode.PLACE_OFFERED: _IN_THE_LINE,
+        NoticeCode.PLACE_WITHDRAWN: _IN_THE_LINE,
+        NoticeCode.PLACE_MISSED: _IN_THE_LINE,
+        NoticeCode.PLACE_UNWANTED: frozenset({NoticeCode.PLACE_UNWANTED}),
+        NoticeCode.PLACE_TAKEN: ONLY_WHILE_OWED | {NoticeCode.PLACE_UNWANTED},
+        NoticeCode.WAITING_OVER: _IN_THE_LINE,
+        NoticeCode.WAITING_NEEDLESS: _IN_THE_LINE,
         NoticeCode.CONFIRM_ADDRESS: frozenset({NoticeCode.CONFIRM_ADDRESS}),
     }
 )

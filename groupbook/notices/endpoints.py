@@ -35,9 +35,17 @@ ShownCode = Literal[
     "pay_reminder",
     "portion_declined",
     "tickets_ready",
+    "part_taken",
     "nobody_charged",
     "booking_canceled",
     "money_back",
+    "place_offered",
+    "place_withdrawn",
+    "place_missed",
+    "place_unwanted",
+    "place_taken",
+    "waiting_over",
+    "waiting_needless",
 ]
 
 

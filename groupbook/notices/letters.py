@@ -80,6 +80,14 @@ def _more(words: Words, told: Told) -> list[str]:
             return [_("Your card was not charged. If your bank kept money ready, it is released within a few days.")]
         case NoticeCode.BOOKING_CANCELED | NoticeCode.MONEY_BACK if told.amount:
             return [_("It goes back to the card that paid. Banks take up to ten days to show it.")]
+        case NoticeCode.PLACE_OFFERED:
+            return [_("It is yours until the time below; then the next one is asked. Nothing is charged by looking.")]
+        case NoticeCode.PLACE_MISSED:
+            return [_("You are out of the line, and can queue again on the trip’s page.")]
+        case NoticeCode.PLACE_UNWANTED:
+            return [_("You still have the place, and owe for it. You can keep it, or leave as the group agreed.")]
+        case NoticeCode.PLACE_TAKEN:
+            return [_("You owe nothing any more. If your bank kept money ready, it is released within a few days.")]
         case NoticeCode.CONFIRM_ADDRESS:
             return [_("Until you do, nothing else is sent here. If it was not you, do nothing.")]
         case _:
@@ -112,6 +120,8 @@ def _button(words: Words, code: NoticeCode) -> str:
             return _("Try another card")
         case NoticeCode.TICKETS_READY:
             return _("Open my ticket")
+        case NoticeCode.PLACE_OFFERED:
+            return _("Look at the place")
         case NoticeCode.CONFIRM_ADDRESS:
             return _("Yes, this is my address")
         case _:

@@ -31,6 +31,20 @@ def sentence(words: Words, code: NoticeCode, *, trip: str) -> str:
             return _("%(trip)s was canceled. Your money goes back to you.", trip=trip)
         case NoticeCode.MONEY_BACK:
             return _("%(trip)s: money is on its way back to you.", trip=trip)
+        case NoticeCode.PLACE_OFFERED:
+            return _("%(trip)s: a place is free, and you are next.", trip=trip)
+        case NoticeCode.PLACE_WITHDRAWN:
+            return _("%(trip)s: the place is not free after all. You stay where you were in the line.", trip=trip)
+        case NoticeCode.PLACE_MISSED:
+            return _("%(trip)s: the time for your place is over, and the next one was asked.", trip=trip)
+        case NoticeCode.PLACE_UNWANTED:
+            return _("%(trip)s: nobody in the waiting list took your place.", trip=trip)
+        case NoticeCode.PLACE_TAKEN:
+            return _("%(trip)s: somebody took your place.", trip=trip)
+        case NoticeCode.WAITING_OVER:
+            return _("%(trip)s is booked, and no place came free for you.", trip=trip)
+        case NoticeCode.WAITING_NEEDLESS:
+            return _("%(trip)s was not booked. The group has room again: come in.", trip=trip)
         case NoticeCode.CONFIRM_ADDRESS:
             return _("Somebody, probably you, wants news of a trip sent here.")
 
@@ -57,5 +71,19 @@ def short(words: Words, code: NoticeCode) -> str:
             return _("Your trip was canceled")
         case NoticeCode.MONEY_BACK:
             return _("Money back")
+        case NoticeCode.PLACE_OFFERED:
+            return _("A place for you")
+        case NoticeCode.PLACE_WITHDRAWN:
+            return _("The place is not free after all")
+        case NoticeCode.PLACE_MISSED:
+            return _("The time for your place is over")
+        case NoticeCode.PLACE_UNWANTED:
+            return _("Nobody took your place")
+        case NoticeCode.PLACE_TAKEN:
+            return _("Your place was taken")
+        case NoticeCode.WAITING_OVER:
+            return _("No place came free")
+        case NoticeCode.WAITING_NEEDLESS:
+            return _("The group has room again")
         case NoticeCode.CONFIRM_ADDRESS:
             return _("Is this your address?")

@@ -33,6 +33,7 @@ from groupbook.kit.money import Money
 
 # Everything has a limit.
 members_max: Final = 60
+viewers_max: Final = 120  # who waits for a place, or pays without one
 options_max: Final = 40
 invites_max: Final = 100
 comments_max: Final = 1_000
@@ -106,6 +107,12 @@ class TripChanged(Conflict):
 
 class TripFull(Conflict):
     code = "trip_full"
+
+
+class NothingToWaitFor(Conflict):
+    """There is room, so they can join; or all is booked, so no place comes free."""
+
+    code = "nothing_to_wait_for"
 
 
 class TooManyOptions(Conflict):
@@ -551,7 +558,7 @@ def sight_of(privacy: Privacy, role: Role | None, *, has_voted: bool = False) ->
     """What a reader with `role` (None: a stranger) sees; None: nothing, not even that the trip lives.
 
     The organizer sees everything. A viewer of a trip turned secret, and a stranger to any trip that is not public,
-    see nothing.
+    see nothing; a viewer of any other learns what the plan is, and of the members no more than a stranger.
     """
     if role is Role.ORGANIZER:
         return FULL_SIGHT
@@ -559,12 +566,14 @@ def sight_of(privacy: Privacy, role: Role | None, *, has_voted: bool = False) ->
         return None
     if role is Role.VIEWER and privacy.visibility is Visibility.SECRET:
         return None
+    if role is Role.VIEWER and privacy.visibility is not Visibility.PUBLIC:
+        return Sight(member_ids=False, member_count=False, votes=False, is_member=False)
     votes = privacy.votes_shown is VotesShown.ALWAYS or (privacy.votes_shown is VotesShown.AFTER_OWN_VOTE and has_voted)
     return Sight(
         member_ids=privacy.members_shown is MembersShown.ALL,
         member_count=privacy.members_shown is not MembersShown.NONE,
         votes=votes,
-        is_member=role is not None,
+        is_member=role in (Role.ORGANIZER, Role.MEMBER),
     )
 
 

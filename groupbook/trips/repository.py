@@ -277,16 +277,19 @@ def members(session: Session, trip_id: TripId) -> list[Member]:
 
 @dataclass(frozen=True, slots=True)
 class Headcount:
+    """Members present, those of them who are going, and viewers, who are no members."""
+
     present: int
     going: int
+    viewers: int
 
 
 @query
 def headcount(session: Session, trip_id: TripId) -> Headcount:
-    going = func.count().filter(MemberRow.is_going, MemberRow.role != Role.VIEWER.value)
-    query = select(func.count(), going).where(MemberRow.trip_id == trip_id, MemberRow.left_at.is_(None))
-    present, is_going = session.execute(query).one()
-    return Headcount(present, is_going)
+    is_member = MemberRow.role != Role.VIEWER.value
+    counts = (func.count().filter(is_member), func.count().filter(MemberRow.is_going, is_member))
+    query = select(*counts, func.count().filter(~is_member))
+    return Headcount(*session.execute(query.where(MemberRow.trip_id == trip_id, MemberRow.left_at.is_(None))).one())
 
 
 @query
@@ -794,14 +797,16 @@ def _at(column: str) -> str:
 # What `domain.sight_of` says, for the database; tests/trips compares the two over every case.
 _SIGHT = """
   SELECT t.*, me.id AS me_id, me.role AS me_role, me.name AS me_name, me.is_going AS me_going,
-    full_sight OR t.members_shown = 'all' AS show_members,
-    full_sight OR t.members_shown <> 'none' AS show_count,
-    full_sight OR t.votes_shown = 'always' OR (t.votes_shown = 'after_own_vote' AND EXISTS (
+    full_sight,
+    full_sight OR (t.members_shown = 'all' AND NOT is_blind) AS show_members,
+    full_sight OR (t.members_shown <> 'none' AND NOT is_blind) AS show_count,
+    full_sight OR (t.votes_shown = 'always' AND NOT is_blind) OR (t.votes_shown = 'after_own_vote' AND EXISTS (
       SELECT 1 FROM vote own WHERE own.trip_id = t.id AND own.member_id = me.id AND own.round = t.round)) AS show_votes
   FROM trip t
   LEFT JOIN member me ON me.trip_id = t.id AND me.left_at IS NULL
     AND (me.person_id = :person_id OR me.guest_id = :guest_id)
   CROSS JOIN LATERAL (SELECT :is_merchant OR coalesce(me.role = 'organizer', false) AS full_sight) AS sight
+  CROSS JOIN LATERAL (SELECT coalesce(me.role = 'viewer', false) AND t.visibility <> 'public' AS is_blind) AS blind
   WHERE t.id = :trip_id AND (full_sight OR me.role = 'member'
     OR (me.role = 'viewer' AND t.visibility <> 'secret') OR t.visibility = 'public')
 """
@@ -834,13 +839,13 @@ SELECT json_build_object(
     'visibility', visibility, 'members_shown', members_shown, 'votes_shown', votes_shown),
   'you', CASE WHEN me_id IS NOT NULL THEN json_build_object(
     'member_id', {_id("mem", "me_id")}, 'name', me_name, 'role', me_role, 'is_going', me_going) END,
-  'member_count', CASE WHEN show_count THEN (SELECT count(*) FROM present) END,
+  'member_count', CASE WHEN show_count THEN (SELECT count(*) FROM present WHERE role <> 'viewer') END,
   'going_count', CASE WHEN show_count THEN (SELECT count(*) FROM present WHERE is_going AND role <> 'viewer') END,
   'members', CASE WHEN show_members THEN (
     SELECT coalesce(json_agg(json_build_object(
       'id', {_id("mem", "p.id")}, 'name', p.name, 'role', p.role, 'is_going', p.is_going,
       'is_guest', p.guest_id IS NOT NULL, 'joined_at', {_at("p.joined_at")}) ORDER BY p.joined_at, p.id), '[]')
-    FROM present p) END,
+    FROM present p WHERE p.role <> 'viewer' OR full_sight) END,
   'options', (
     SELECT coalesce(json_agg(json_build_object(
       'id', {_id("opt", "o.id")}, 'kind', o.kind, 'label', o.label, 'position', o.position,

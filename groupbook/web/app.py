@@ -54,6 +54,7 @@ from groupbook.web import (
     sessions,
     telling_pages,
     trial_pages,
+    waiting_pages,
 )
 from groupbook.web.deps import WebDeps
 from groupbook.web.middleware import BodyLimit, RequestLog
@@ -152,6 +153,7 @@ def _pages(house: House) -> list[BaseRoute]:
         *trial_pages.routes(house),
         *receipt_pages.routes(_web_deps(house)),
         *telling_pages.routes(_web_deps(house), house.letters),
+        *waiting_pages.routes(_web_deps(house), house.letters),
         *(mailbox_pages.routes(settings.mail_folder) if settings.test_mode and settings.mail_folder else ()),
         *pages.routes(_web_deps(house)),
     ]
@@ -174,6 +176,7 @@ def _web_deps(house: House) -> WebDeps:
         policy=house.policy,
         payment_origins=settings.payment_origins,
         test_mode=settings.test_mode,
+        sends_mail=house.letters.mailer is not None,
     )
 
 

@@ -28,6 +28,7 @@ class WebDeps:
     home_merchant: str = "kestrel"
     payment_origins: tuple[str, ...] = ()
     test_mode: bool = False
+    sends_mail: bool = False
 
     @property
     def public_origin(self) -> str:

@@ -388,6 +388,18 @@ PROBLEMS: Final[Mapping[str, Advice]] = MappingProxyType(
             "A guest takes a place with a secret of their own, by which they ask again should the answer be lost.",
             "Send 128 random bits or more as `nonce`, and keep them until you have the answer.",
         ),
+        "handover_open": Advice(
+            "The place is handed over by a link, or offered to the waiting list, already.",
+            "One way at a time: take it back first (`DELETE /v1/handovers/{id}`).",
+        ),
+        "nobody_waits": Advice(
+            "Nobody in the waiting list could take the place before the deadline; nothing was changed.",
+            "Keep the place, hand it over by a link, or leave.",
+        ),
+        "nothing_to_wait_for": Advice(
+            "The trip has room, so they can join; or it is booked, so no place comes free.",
+            "Join by the invite.",
+        ),
         "already_traveling": Advice(
             "Whoever takes the place is in the party already.", "A place is for somebody who does not travel yet."
         ),

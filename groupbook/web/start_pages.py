@@ -18,6 +18,7 @@ from groupbook.kit.http import STATUS
 from groupbook.kit.i18n import format_day
 from groupbook.kit.ids import MerchantId, OccasionId, OfferId, OptionId, TripId, from_wire, to_wire
 from groupbook.merchants import Merchant
+from groupbook.notices.domain import email_characters_max
 from groupbook.offers.domain import Criteria, Occasion, OccasionNotFound, Offer, OfferNotFound
 from groupbook.people.domain import name_characters_max
 from groupbook.trips import NewOption, StartTrip
@@ -26,6 +27,7 @@ from groupbook.trips.domain import (
     InviteNotFound,
     JoinedVia,
     MembersShown,
+    Role,
     RuleKind,
     Trip,
     TripOption,
@@ -282,12 +284,14 @@ def show_invite(ask: Ask) -> Response:
     caller = ask.caller(address.trip_id)
     if caller is not None and caller.merchant_id == address.merchant_id:
         with ask.deps.database.begin(address.merchant_id) as session:
-            if trips.member_of(session, address.trip_id, caller) is not None:
+            seat = trips.member_of(session, address.trip_id, caller)
+            has_room = trips.may_come_in(session, trips.trip_of(session, address.trip_id))
+            if seat is not None and not (seat.role is Role.VIEWER and has_room):
                 return ask.go(f"/t/{to_wire('trip', address.trip_id)}")
-    return _invite_page(ask, address, for_name or "", caller)
+    return invitation_page(ask, address, for_name or "", caller)
 
 
-def _invite_page(
+def invitation_page(
     ask: Ask,
     address: trips.InviteAddress,
     for_name: str,
@@ -298,7 +302,8 @@ def _invite_page(
     with ask.deps.database.begin(address.merchant_id) as session:
         merchant = merchants.read_merchant(session)
         trip = trips.trip_of(session, address.trip_id)
-        present = trips.members(session, address.trip_id)
+        present = [one for one in trips.members(session, address.trip_id) if one.role is not Role.VIEWER]
+        has_room = trips.may_come_in(session, trip)
         listed = trips.options(session, address.trip_id)
         known = offers.read_offers(session, [option.offer_id for option in listed if option.offer_id])
         is_known = caller is not None and caller.kind == "person" and caller.merchant_id == address.merchant_id
@@ -311,6 +316,7 @@ def _invite_page(
         MemberView(to_wire("mem", member.id), member.name, position=position) for position, member in enumerate(present)
     ]
     is_name = error is not None and error.code in ("name_empty", "name_too_long")
+    is_address = error is not None and error.code == "address_invalid"
     # Whoever holds the token was invited, so they see the plan; a preview in a chat is for everybody and tells nothing.
     invite = InviteView(
         title=trip.title or None,
@@ -322,7 +328,9 @@ def _invite_page(
         options=options,
         action=f"/i/{token}",
         for_name=ask.one("name")[:name_characters_max] or for_name,
-        can_join=trip.frozen_by is None,
+        can_join=has_room,
+        can_wait=not has_room and trip.state is not TripState.BOOKED,
+        is_being_booked=trip.frozen_by is not None,
         state=trip.state.value,
         changes=changes,
     )
@@ -331,7 +339,12 @@ def _invite_page(
         "preview": generic_preview(ask, f"/i/{token}", merchant),
         "networks": ask.networks(merchant, f"/i/{token}"),
         "name_error": phrases.error_text(error, ask.say) if error and is_name else "",
-        "notice": NoticeView(phrases.error_text(error, ask.say), "bad") if error and not is_name else None,
+        "email_value": ask.one("email")[:email_characters_max],
+        "email_error": phrases.error_text(error, ask.say) if error and is_address else "",
+        "asks_address": ask.deps.sends_mail and not is_known,
+        "notice": NoticeView(phrases.error_text(error, ask.say), "bad")
+        if error and not is_name and not is_address
+        else None,
         "visit": visit,
         "state": visits.state_of(visit) if error is None else {},
     }
@@ -373,7 +386,7 @@ def join_invite(ask: Ask) -> Response:
     except (InviteNotFound, trips.domain.InviteExpired, trips.domain.InviteRevoked, trips.domain.TripCanceled):
         raise
     except GroupbookError as error:
-        return _invite_page(ask, address, for_name or "", caller, error)
+        return invitation_page(ask, address, for_name or "", caller, error)
     visits.confirm(ask)
     return ask.go(f"/t/{to_wire('trip', joined.trip_id)}", seat=(joined.trip_id, joined.guest_token))
 

@@ -12,7 +12,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from groupbook.bookings import Handover, LeavePreview, OfferedPlace
+from groupbook.bookings import Handover, LeavePreview, Line, OfferedPlace, OfferedToMe, Release
 from groupbook.kit.errors import NotFound
 from groupbook.kit.ids import HandoverId, MerchantId, TripId
 from groupbook.kit.money import Money
@@ -116,11 +116,19 @@ TRIP = TripView(
 
 
 POLICY = "Whoever leaves after their bank said yes bears the group discount that the others lose by it, at most their own part."
-NO_LINK: dict[str, Any] = {"handover": None, "handover_url": "", "handover_id": "", "zone": "Europe/Paris"}
 WAITING = (
     "This usually takes a few seconds. If the railway does not answer by 20:15, we call the order off. Nobody pays before "
     "the seats are confirmed."
 )
+NO_LINK: dict[str, Any] = {
+    "release": None,
+    "release_id": "",
+    "waiting_count": 0,
+    "handover": None,
+    "handover_url": "",
+    "handover_id": "",
+    "zone": "Europe/Paris",
+}
 # As `card_words` says it, for the samples' amount.
 FATES = {
     "waiting": "Nothing happens to your card yet. If you go on, your bank keeps €39.06 ready, and it is taken only when everybody is in.",
@@ -239,7 +247,16 @@ INVITE = InviteView(
     [("TGV INOUI 6109, 08:12 · Friday 9 July", None), ("OUIGO 7803", None)],
     "/i/x",
 )
-INVITATION = {"preview": PREVIEW, "notice": None, "name_error": "", "networks": NETWORKS, "visit": ""}
+INVITATION = {
+    "preview": PREVIEW,
+    "notice": None,
+    "name_error": "",
+    "email_error": "",
+    "email_value": "",
+    "asks_address": False,
+    "networks": NETWORKS,
+    "visit": "",
+}
 
 PRICED = replace(
     INVITE,
@@ -265,6 +282,21 @@ MOVED = replace(
         "When it was decided it was €173.60 for 4 people. That is €40.70 more now.",
     ),
 )
+
+
+def _waiting(line: Line, **more: Any) -> Sample:
+    context = {
+        "url": "/t/x",
+        "title": line.title,
+        "line": line,
+        "is_viewer": True,
+        "is_over": False,
+        "told_by": "",
+        "waiting_for": "",
+        "notice": None,
+        "zone": ZONE,
+    }
+    return "watching.html", {**context, **more}, Viewer("Chloé", True)
 
 
 def _leaving(step: str, title: str, text: str) -> Sample:
@@ -296,6 +328,8 @@ SAMPLES: dict[str, Callable[[], Sample]] = {
     "invitation": lambda: ("invitation.html", {**INVITATION, "invite": INVITE}, None),
     "invitation-generic": lambda: ("invitation.html", {**INVITATION, "invite": InviteView(None, None, None, "", (), None, (), "/i/x"),
                                                        "name_error": "Please tell us a name."}, None),
+    "invitation-waiting": lambda: ("invitation.html", {**INVITATION, "invite": replace(INVITE, state="booking", can_join=False, can_wait=True, is_being_booked=True), "asks_address": True}, None),
+    "invitation-full": lambda: ("invitation.html", {**INVITATION, "invite": replace(INVITE, can_join=False, can_wait=True)}, Viewer("Emeka")),
     "invitation-booked": lambda: ("invitation.html", {**INVITATION, "invite": replace(INVITE, state="booked")}, None),
     "invitation-logged-in": lambda: ("invitation.html", {**INVITATION, "invite": INVITE}, Viewer("Emeka")),
     "invitation-priced": lambda: ("invitation.html", {**INVITATION, "invite": PRICED}, None),
@@ -353,12 +387,25 @@ SAMPLES: dict[str, Callable[[], Sample]] = {
         "bears_text": "The others would lose €7.36 of the group discount by it. You bear that, as you agreed: €7.36 is taken from your card if they "
                       "go, never more than €39.06, and the rest is released."}, Viewer("Bo", True)),
     "drop-out": lambda: ("dropout.html", {**NO_LINK, "policy_text": POLICY, "bears_text": "", "url": "/t/x", "found": LeavePreview(_euro(3906), 4, _euro(17524), _euro(18260), False, "group", _euro(0), _euro(0))}, Viewer("Bo", True)),
+    "drop-out-waiting": lambda: ("dropout.html", {**NO_LINK, "waiting_count": 3, "policy_text": POLICY, "bears_text": "", "url": "/t/x", "found": LeavePreview(_euro(3906), 4, _euro(17524), _euro(18260), False, "group", _euro(0), _euro(0))}, Viewer("Bo", True)),
+    "drop-out-released": lambda: ("dropout.html", {**NO_LINK, "release": Release(HandoverId(UUID(int=1)), SOON), "release_id": "hdo_1", "waiting_count": 3, "policy_text": POLICY, "bears_text": "", "url": "/t/x", "found": LeavePreview(_euro(3906), 4, _euro(17524), _euro(18260), False, "group", _euro(0), _euro(0))}, Viewer("Bo", True)),
+    "waiting": lambda: _waiting(Line("Marseille with the gang", 2, 3, False, None), told_by="b•••@example.org"),
+    "waiting-next": lambda: _waiting(Line("Marseille with the gang", 1, 1, False, None), waiting_for="b•••@example.org"),
+    "waiting-offered": lambda: _waiting(Line("Marseille with the gang", 1, 3, False, OfferedToMe("x", SOON, _euro(3906)))),
+    "waiting-room": lambda: _waiting(Line("Marseille with the gang", 1, 1, True, None)),
+    "waiting-missed": lambda: _waiting(Line("Marseille with the gang", None, 2, False, None), notice=NoticeView("This place is not free any more.", "bad")),
+    "waiting-over": lambda: _waiting(Line("Marseille with the gang", None, 0, True, None), is_over=True),
+    "place-from-line": lambda: ("place.html", {
+        "place": OfferedPlace(MerchantId(UUID(int=1)), TripId(UUID(int=2)), "Marseille with the gang", "", "Chloé", _euro(3906), SOON, SOON, "leaver", is_from_line=True),
+        "ride": {"label": "Paris → Marseille, 08:12", "on": ON, "legs": OPTIONS[0].legs},
+        "action": "/h/x", "nonce": "x", "policy_text": POLICY, "name_value": "Chloé", "name_error": "", "notice": None, "networks": NETWORKS, "preview": PREVIEW, "zone": ZONE,
+    }, None),
     "hand-over": lambda: ("dropout.html", {
-        "policy_text": POLICY, "bears_text": "", "url": "/t/x", "found": LeavePreview(_euro(3906), 4, _euro(17524), _euro(18260), False, "group", _euro(0), _euro(0)),
+        **NO_LINK, "policy_text": POLICY, "bears_text": "", "url": "/t/x", "found": LeavePreview(_euro(3906), 4, _euro(17524), _euro(18260), False, "group", _euro(0), _euro(0)),
         "handover": Handover(HandoverId(UUID(int=1)), "x", "Chloé", SOON), "handover_url": "http://localhost:8000/h/3kq1Yx8mQyq0rM0s8tqUfw",
         "handover_id": "hdo_1", "zone": ZONE}, Viewer("Bo", True)),
     "place": lambda: ("place.html", {
-        "place": OfferedPlace(MerchantId(UUID(int=1)), TripId(UUID(int=2)), "Marseille with the gang", "Bo", "Chloé", _euro(3906), SOON, SOON, "leaver"),
+        "place": OfferedPlace(MerchantId(UUID(int=1)), TripId(UUID(int=2)), "Marseille with the gang", "Bo", "Chloé", _euro(3906), SOON, SOON, "leaver", is_from_line=False),
         "ride": {"label": "Paris → Marseille, 08:12", "on": ON, "legs": OPTIONS[0].legs},
         "action": "/h/x", "nonce": "x", "policy_text": POLICY, "name_value": "Chloé", "name_error": "", "notice": None, "networks": NETWORKS, "preview": PREVIEW, "zone": ZONE,
     }, None),

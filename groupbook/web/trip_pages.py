@@ -42,6 +42,7 @@ from groupbook.trips.domain import (
     MembersShown,
     NotMember,
     Privacy,
+    Role,
     RuleKind,
     TripNotFound,
     Visibility,
@@ -85,8 +86,15 @@ def seat_of(ask: Ask, trip_id: TripId) -> Caller:
 
 
 def show_trip(ask: Ask) -> Response:
+    """The trip for its members; who has no place in it is shown where they stand."""
     trip_id = trip_id_of(ask)
-    return _show(ask, seat_of(ask, trip_id), trip_id)
+    caller = seat_of(ask, trip_id)
+    if caller.is_traveler:
+        with ask.deps.database.begin(caller.merchant_id) as session:
+            seat = trips.member_of(session, trip_id, caller)
+        if seat is not None and seat.role is Role.VIEWER:
+            return ask.go(f"/t/{to_wire('trip', trip_id)}/waiting")
+    return _show(ask, caller, trip_id)
 
 
 def _show(ask: Ask, caller: Caller, trip_id: TripId, *, error: GroupbookError | None = None) -> Response:
@@ -338,6 +346,8 @@ def show_drop_out(ask: Ask) -> Response:
     try:
         found = bookings.preview_leave(ask.deps.database, caller, booking.id)
         link = bookings.read_handover(ask.deps.database, ask.deps.sealer, caller, booking.id)
+        release = bookings.read_release(ask.deps.database, caller, booking.id)
+        line = bookings.read_line(ask.deps.database, ask.deps.sealer, caller, trip_id)
     except (BookingClosed, NotTraveling) as error:
         return _show(ask, caller, trip_id, error=error)
     context = {
@@ -346,6 +356,9 @@ def show_drop_out(ask: Ask) -> Response:
         "handover_id": to_wire("hdo", link.id) if link is not None else "",
         "policy_text": ways_words.lost_discount_text(found.policy, ask.say),
         "handover": link,
+        "release": release,
+        "release_id": to_wire("hdo", release.id) if release is not None else "",
+        "waiting_count": line.count,
         "handover_url": f"{ask.deps.public_url}/h/{link.token}" if link is not None else "",
         "zone": ask.merchant(caller.merchant_id).timezone,
         "bears_text": ways_words.bears_text(found.bears, found.bears_most, ask.say) if found.bears else "",
@@ -361,6 +374,12 @@ def hand_over(ask: Ask, caller: Caller, trip_id: TripId) -> Response:
     """A link for one friend; the page shows it."""
     booking = _booking(ask, caller, trip_id)
     bookings.hand_over(ask.deps.database, ask.deps.sealer, caller, booking.id, for_name=ask.one("name"))
+    return ask.go(f"/t/{to_wire('trip', trip_id)}/drop-out")
+
+
+def release(ask: Ask, caller: Caller, trip_id: TripId) -> Response:
+    """Offer the place to the waiting list; the page shows until when."""
+    bookings.release_place(ask.deps.database, ask.deps.sealer, caller, _booking(ask, caller, trip_id).id)
     return ask.go(f"/t/{to_wire('trip', trip_id)}/drop-out")
 
 
@@ -456,6 +475,7 @@ ACTS: Final[Mapping[str, Act]] = MappingProxyType(
         "drop-out": drop_out,
         "hand-over": hand_over,
         "keep-place": keep_place,
+        "release": release,
         "give": give,
         "take-back": take_back,
         "split": split,

@@ -418,6 +418,8 @@ class InviteView:
     options: Sequence[tuple[str, PriceView | None]]
     action: str
     can_join: bool = True
+    can_wait: bool = False
+    is_being_booked: bool = False
     for_name: str = ""
     state: str = "open"
     changes: Sequence[str] = ()

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from groupbook import bookings, payments, trips
 from groupbook.bookings import Resumed
-from groupbook.bookings.domain import BookingClosed, BookingState
+from groupbook.bookings.domain import BookingClosed, BookingState, HandoverOver
 from groupbook.house import House
 from groupbook.kit import intents
 from groupbook.kit.errors import InvariantBroken
@@ -391,3 +391,113 @@ def test_two_operators_resume_once(race: MakeRace) -> None:
 def test_without_the_lock_the_second_operator_gets_a_fault(race: MakeRace) -> None:
     _, second = resume_twice(race("ada", "bo", locks=UNLOCKED))
     assert isinstance(second, IntegrityError)
+
+
+# --- a place for the waiting list -------------------------------------------------------------------------------------
+
+
+def line_of(saga: Saga, *names: str) -> None:
+    """A booking that collects, and these in the line."""
+    opened(saga)
+    for name in names:
+        joined = bookings.wait_in_line(saga.database, None, saga.invite_token, name=name)
+        saga._seat(name, joined.guest_token, joined.member.id)
+
+
+def offered_to(saga: Saga, name: str) -> str:
+    found = bookings.read_line(saga.database, saga.house.sealer, saga.friends[name], saga.trip_id).offered
+    assert found is not None
+    return found.token
+
+
+def take_offer(saga: Saga, name: str, token: str) -> Callable[[House], object]:
+    return lambda house: bookings.take_place(house.database, saga.friends[name], token)
+
+
+def release_of(saga: Saga, name: str) -> Callable[[House], object]:
+    booking_id = saga.id
+    return lambda house: bookings.release_place(house.database, house.sealer, saga.friends[name], booking_id)
+
+
+def open_offers(saga: Saga) -> int:
+    return saga.count("SELECT count(*) FROM handover WHERE ended_at IS NULL AND for_member_id IS NOT NULL")
+
+
+def going(saga: Saga) -> list[str]:
+    return sorted(line.name for line in saga.booking().portions)
+
+
+def release_two_at_once(one: Race) -> tuple[object, object]:
+    """Two in the line, and two places for them in the same moment: each is offered one."""
+    line_of(one.saga, "di", "eve")
+    return one.run(release_of(one.saga, "bo"), release_of(one.saga, "cy"))
+
+
+def test_two_places_are_offered_to_two(race: MakeRace) -> None:
+    one = race("ada", "bo", "cy", locks=LOCKED)
+    assert not any(isinstance(outcome, Exception) for outcome in release_two_at_once(one))
+    assert one.saga.count("SELECT count(DISTINCT for_member_id) FROM handover") == 2
+
+
+def test_without_the_lock_one_is_offered_both(race: MakeRace) -> None:
+    one = race("ada", "bo", "cy", locks=UNLOCKED)
+    assert not any(isinstance(outcome, Exception) for outcome in release_two_at_once(one))
+    assert (open_offers(one.saga), one.saga.count("SELECT count(DISTINCT for_member_id) FROM handover")) == (2, 1)
+
+
+def take_and_pass_on(one: Race) -> tuple[object, object]:
+    """Di takes the place in the moment in which the time for it ends and it is passed on to Eve."""
+    saga = one.saga
+    line_of(saga, "di", "eve")
+    release_of(saga, "cy")(saga.house)
+    token = offered_to(saga, "di")
+
+    def pass_on(house: House) -> object:
+        saga.travel(minutes=16)
+        return bookings.pass_places_on(house.database, house.sealer, saga.merchant_id)
+
+    return one.run(take_offer(saga, "di", token), pass_on, at=2)
+
+
+def test_a_place_that_was_taken_is_not_passed_on(race: MakeRace) -> None:
+    one = race("ada", "bo", "cy", locks=LOCKED)
+    taken, passed = take_and_pass_on(one)
+    assert (isinstance(taken, Exception), passed) == (False, 0)
+    assert (going(one.saga), open_offers(one.saga)) == (["ada", "bo", "di"], 0)
+    assert one.saga.facts("place.missed") == 0
+
+
+def test_without_the_lock_a_taken_place_is_passed_on(race: MakeRace) -> None:
+    one = race("ada", "bo", "cy", locks=UNLOCKED)
+    taken, passed = take_and_pass_on(one)
+    assert (isinstance(taken, Exception), passed) == (False, 1), "a place is passed on that was taken"
+    assert going(one.saga) == ["ada", "bo", "di"], "the row of the line, which both change, keeps the worst away"
+
+
+def take_and_keep(one: Race) -> tuple[object, object]:
+    """Cy takes the release back in the moment in which Di takes the place."""
+    saga = one.saga
+    line_of(saga, "di")
+    release = release_of(saga, "cy")(saga.house)
+    assert isinstance(release, bookings.Release)
+    token, id = offered_to(saga, "di"), release.id
+
+    def keep(house: House) -> None:
+        bookings.keep_place(house.database, saga.friends["cy"], id)
+
+    return one.run(take_offer(saga, "di", token), keep, at=2)
+
+
+def test_a_place_that_was_taken_is_not_taken_back(race: MakeRace) -> None:
+    one = race("ada", "bo", "cy", locks=LOCKED)
+    taken, kept = take_and_keep(one)
+    assert (isinstance(taken, Exception), isinstance(kept, HandoverOver)) == (False, True)
+    assert going(one.saga) == ["ada", "bo", "di"]
+    assert one.saga.facts("place.withdrawn") == 0
+
+
+def test_without_the_lock_a_taken_place_is_taken_back(race: MakeRace) -> None:
+    one = race("ada", "bo", "cy", locks=UNLOCKED)
+    taken, kept = take_and_keep(one)
+    assert not any(isinstance(outcome, Exception) for outcome in (taken, kept))
+    assert (going(one.saga), one.saga.facts("place.withdrawn")) == (["ada", "bo", "di"], 1), "and Di is told otherwise"

@@ -74,3 +74,40 @@ def test_the_ways_over_http(client: tuple[Saga, Callable[..., Any]]) -> None:
     assert [line["name"] for line in ask("cy", "GET", booking).json()["portions"]] == ["ada", "Cy"]
     gone = ask(None, "POST", f"{place}/take", {"name": "Di", "nonce": "m" * 22})
     assert (gone.status_code, gone.json()["code"]) == (410, "handover_over")
+
+
+def test_the_waiting_list_over_http(client: tuple[Saga, Callable[..., Any]]) -> None:
+    house, ask = client
+    trip = to_wire("trip", house.trip_id)
+    wait = f"/v1/invites/{house.invite_token}/wait"
+    refused = ask(None, "POST", wait, {"name": "Cy"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "nothing_to_wait_for")
+    opened = ask("ada", "POST", f"/v1/trips/{trip}/bookings", {"window_seconds": 600})
+    house.run_until_quiet()
+    release = f"/v1/bookings/{opened.json()['id']}/release"
+    alone = ask("bo", "POST", release)
+    assert (alone.status_code, alone.json()["code"]) == (409, "nobody_waits")
+    for name in ("cy", "di"):
+        queued = ask(None, "POST", wait, {"name": name})
+        assert (queued.status_code, queued.json()["trip_id"]) == (201, trip)
+        house.tokens[name] = queued.json()["guest_token"]
+    seen = ask("di", "GET", f"/v1/trips/{trip}/waiting").json()
+    assert seen == {"position": 2, "count": 2, "can_come_in": False, "offered": None}
+    assert ask("cy", "GET", f"/v1/trips/{trip}").json()["members"] is None, "who waits is shown nobody"
+    released = ask("bo", "POST", release)
+    assert (released.status_code, ask("bo", "POST", release).json()) == (201, released.json())
+    assert ask("cy", "DELETE", f"/v1/trips/{trip}/waiting").status_code == 204
+    house.run_until_quiet()
+    offered = ask("di", "GET", f"/v1/trips/{trip}/waiting").json()["offered"]
+    assert offered["price"] == {"amount": 5000, "currency": "EUR"}
+    place = f"/v1/places/{offered['token']}"
+    assert (ask(None, "GET", place).json()["by"], ask(None, "GET", place).json()["is_from_line"]) == ("", True)
+    taken = ask("di", "POST", f"{place}/take", {})
+    assert taken.status_code == 201
+    assert [line["name"] for line in ask("di", "GET", f"/v1/bookings/{opened.json()['id']}").json()["portions"]] == [
+        "ada",
+        "di",
+    ]
+    assert ask("bo", "DELETE", f"/v1/handovers/{released.json()['id']}").status_code in (204, 410)
+    assert ask("cy", "POST", f"/v1/trips/{trip}/waiting").status_code == 204
+    assert ask("cy", "GET", f"/v1/trips/{trip}/waiting").json()["position"] == 1

@@ -390,6 +390,49 @@ def test_the_link_in_another_mail_stops_everything_and_turns_it_on_again(world: 
     assert here.subjects("bo@example.org")[-1] == "Your group waits for you – Lights"
 
 
+def test_who_waits_is_told_by_mail_and_takes_the_place_by_its_link(world: MakeWorld) -> None:
+    here = world("ada", "bo", "cy", hours=5)
+    saga = here.saga
+    saga.open()
+    here.work()
+    for name in ("di", "eve"):
+        joined = bookings.wait_in_line(saga.database, None, saga.invite_token, name=name)
+        saga._seat(name, joined.guest_token, joined.member.id)
+        here.join_by_mail(name, f"{name}@example.org")
+    here.join_by_mail("cy", "cy@example.org")
+    bookings.release_place(saga.database, saga.house.sealer, saga.friends["cy"], saga.id)
+    here.work()
+    assert here.subjects("di@example.org")[1:] == ["A place for you – Lights"]
+    assert here.subjects("eve@example.org")[1:] == []
+    letter = here.box.about("di@example.org")[-1]
+    assert "Time until:" in plain(letter)
+    bookings.take_place(saga.database, None, link_in(letter).rpartition("/")[2], nonce="n" * 22)
+    here.work()
+    assert here.subjects("di@example.org")[2:] == ["Pay your part – Lights"]
+    assert here.subjects("cy@example.org")[-1] == "Your place was taken – Lights"
+    saga.travel(hours=6)
+    here.work()
+    assert here.subjects("eve@example.org")[1:] == ["The group has room again – Lights"]
+
+
+def test_an_offer_that_is_over_is_not_sent(world: MakeWorld) -> None:
+    here = world("ada", "bo", "cy", hours=5)
+    saga = here.saga
+    saga.open()
+    here.work()
+    joined = bookings.wait_in_line(saga.database, None, saga.invite_token, name="di")
+    saga._seat("di", joined.guest_token, joined.member.id)
+    here.join_by_mail("di", "di@example.org")
+    link = bookings.release_place(saga.database, saga.house.sealer, saga.friends["cy"], saga.id)
+    for fact in saga.deliverer.due(saga.merchant_id):
+        saga.deliverer.deliver(saga.merchant_id, fact)
+    bookings.keep_place(saga.database, saga.friends["cy"], link.id)
+    notices.sweep(here.deps, saga.merchant_id)
+    assert here.states("place_offered") == {"di": "replaced"}
+    here.work()
+    assert here.subjects("di@example.org")[1:] == ["The place is not free after all – Lights"]
+
+
 def test_a_forged_or_cut_link_does_nothing(world: MakeWorld) -> None:
     here = world("ada", "bo")
     here.join_by_mail("bo", "bo@example.org")

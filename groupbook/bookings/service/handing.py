@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -16,6 +16,7 @@ from groupbook.bookings.domain import (
     BookingClosed,
     BookingState,
     HandoverNotFound,
+    HandoverOpen,
     HandoverOver,
     NonceMissing,
     NotTraveling,
@@ -24,16 +25,18 @@ from groupbook.bookings.domain import (
 from groupbook.bookings.models import BookingRow, HandoverRow
 from groupbook.bookings.service import party
 from groupbook.bookings.service.leaving import member_asking
+from groupbook.bookings.service.offering import add_link, end_link, tell_one, token_of
 from groupbook.bookings.service.progress import progress
 from groupbook.bookings.sharing import LostDiscount
 from groupbook.kit import clock
 from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database, lookup
-from groupbook.kit.ids import BookingId, HandoverId, MemberId, MerchantId, TripId, new_id
+from groupbook.kit.errors import Unauthenticated
+from groupbook.kit.ids import BookingId, HandoverId, MemberId, MerchantId, TripId
 from groupbook.kit.money import Money
 from groupbook.kit.sealing import Sealer
 from groupbook.people.domain import clean_name
-from groupbook.trips.domain import MemberNotFound, Role, invite_digest, mint_invite_token
+from groupbook.trips.domain import MemberNotFound, Role, invite_digest
 
 length_max: Final = timedelta(hours=24)
 token_characters_max: Final = 64
@@ -61,7 +64,7 @@ class PlaceAddress:
 @dataclass(frozen=True)
 class OfferedPlace:
     """What somebody with the link reads before they take the place. `price` is today's share of the place; their own
-    card may make it another.
+    card may make it another. Who takes it from the waiting list is not told whose it was: `by` is empty.
     """
 
     merchant_id: MerchantId
@@ -73,6 +76,7 @@ class OfferedPlace:
     deadline_at: datetime | None
     expires_at: datetime
     lost_discount: LostDiscount
+    is_from_line: bool  # for the next in the waiting list, who has a name already
 
 
 def hand_over(database: Database, sealer: Sealer, caller: Caller, booking_id: BookingId, *, for_name: str) -> Handover:
@@ -82,7 +86,7 @@ def hand_over(database: Database, sealer: Sealer, caller: Caller, booking_id: Bo
 
     Raises:
         BookingNotFound, NotTraveling: no such booking for this caller, or no place in it.
-        BookingClosed: it does not collect any more.
+        BookingClosed: it does not collect any more. HandoverOpen: the place is offered to the waiting list.
         NameEmpty, NameTooLong: the friend's name.
     """
     name = clean_name(for_name)
@@ -95,28 +99,14 @@ def hand_over(database: Database, sealer: Sealer, caller: Caller, booking_id: Bo
         now = clock.now(session)
         for known in repository.open_handovers(session, row.id):
             if known.member_id == member_id:
+                if known.for_member_id is not None:
+                    raise HandoverOpen()
                 if now < known.expires_at:
                     return _shown(known, sealer)
                 known.ended_at = now
                 session.flush()
-        id, token = HandoverId(new_id()), mint_invite_token()
-        link = HandoverRow(
-            merchant_id=row.merchant_id,
-            id=id,
-            booking_id=row.id,
-            member_id=member_id,
-            for_name=name,
-            token_sha256=invite_digest(token),
-            sealed_token=sealer.seal(_place(id), token.encode()),
-            made_at=now,
-            expires_at=min(now + length_max, row.deadline_at) if row.deadline_at is not None else now + length_max,
-            taken_by=None,
-            nonce_sha256=None,
-            ended_at=None,
-        )
-        session.add(link)
-        session.flush()
-        return _shown(link, sealer)
+        until = min(now + length_max, row.deadline_at) if row.deadline_at is not None else now + length_max
+        return _shown(add_link(session, sealer, row, member_id, for_name=name, expires_at=until, now=now), sealer)
 
 
 def read_handover(database: Database, sealer: Sealer, caller: Caller, booking_id: BookingId) -> Handover | None:
@@ -126,13 +116,16 @@ def read_handover(database: Database, sealer: Sealer, caller: Caller, booking_id
         member_id = member_asking(session, row, caller)
         now = clock.now(session)
         for link in repository.open_handovers(session, row.id):
-            if link.member_id == member_id and now < link.expires_at and row.state == BookingState.OPEN.value:
+            is_good = now < link.expires_at and row.state == BookingState.OPEN.value
+            if link.member_id == member_id and link.for_member_id is None and is_good:
                 return _shown(link, sealer)
         return None
 
 
 def keep_place(database: Database, caller: Caller, handover_id: HandoverId) -> None:
-    """Take the link back: its maker's, or the organizer's. A use case; twice is once.
+    """Take the link or the release back: its maker's, or the organizer's. A use case; twice is once.
+
+    Whoever was offered the place keeps theirs in the line.
 
     Raises:
         HandoverNotFound: none of this caller's. HandoverOver: somebody took the place.
@@ -146,7 +139,7 @@ def keep_place(database: Database, caller: Caller, handover_id: HandoverId) -> N
             raise HandoverNotFound()
         if link.taken_by is not None:
             raise HandoverOver()
-        link.ended_at = link.ended_at or clock.now(session)
+        end_link(session, row, link, clock.now(session))
 
 
 def find_place(database: Database, token: str) -> PlaceAddress:
@@ -175,12 +168,13 @@ def open_handover(database: Database, token: str) -> OfferedPlace:
             merchant_id=merchant_id,
             trip_id=TripId(row.trip_id),
             title=trips.trip_of(session, TripId(row.trip_id)).title or None,
-            by=names.get(MemberId(link.member_id), ""),
+            by=names.get(MemberId(link.member_id), "") if link.for_member_id is None else "",
             for_name=link.for_name,
             price=quote.of(link.member_id).pay,
             deadline_at=row.deadline_at,
             expires_at=link.expires_at,
             lost_discount=Policy(**row.policy).lost_discount,
+            is_from_line=link.for_member_id is not None,
         )
 
 
@@ -198,8 +192,8 @@ def take_place(
 
     Raises:
         HandoverNotFound, HandoverOver, BookingClosed: the link is no good (any more).
-        AlreadyTraveling: they are in the party.
         NonceMissing: they would be a guest, and could not ask again should the answer be lost.
+        AlreadyTraveling: they are in the party. Unauthenticated: it is offered to a person, who is not logged in.
         NameEmpty, NameTooLong, TripFull: as for joining a trip.
         OfferNotBookable, PortionTooSmall, CodeNotUsable: the new party cannot be priced; nothing was changed.
     """
@@ -211,11 +205,16 @@ def take_place(
         if (taken := _taken_before(session, trip_id, link, caller, nonce)) is not None:
             return taken
         _require_good(session, row, link)
-        joined = trips.admit(session, trip_id, caller, name=name or link.for_name, by=booking_id)
+        waiter = _waiter(session, trip_id, link, caller)
+        seat = MemberId(link.for_member_id) if link.for_member_id is not None else None
+        joined = trips.admit(session, trip_id, caller, name=name or link.for_name, by=booking_id, seat=seat)
+        if waiter is not None:
+            joined = replace(joined, guest_token=waiter.guest_token)
         members = party.members_in(session, row)
         if joined.member.id in members:
             raise AlreadyTraveling()
         now = clock.now(session)
+        repository.stop_waiting(session, row.trip_id, joined.member.id, now)
         link.taken_by, link.ended_at = joined.member.id, now
         if joined.guest_token is not None:
             if nonce is None:
@@ -228,8 +227,36 @@ def take_place(
         going = [joined.member.id if one == link.member_id else one for one in members]
         party.reallocate(session, row, going, now)
         trips.sit_out(session, trip_id, MemberId(link.member_id), now=now)
+        tell_one(session, row, "place.taken", link.member_id)
+        tell_one(session, row, "place.filled", joined.member.id)
         progress(session, row.id)
         return joined
+
+
+def _waiter(session: Session, trip_id: TripId, link: HandoverRow, caller: Caller | None) -> trips.Joined | None:
+    """Who is next in the line, for a place that is offered to them alone; None for a friend's link.
+
+    The link was sent to them, so it is enough to know it: a guest in another browser is given a fresh key. A person
+    logs in.
+
+    Raises:
+        HandoverOver: somebody else of the trip asks, or they left it. Unauthenticated: a person who is not logged in.
+    """
+    if link.for_member_id is None:
+        return None
+    is_known = caller is not None and caller.merchant_id == link.merchant_id
+    own = trips.member_of(session, trip_id, caller) if caller is not None and is_known else None
+    if own is not None and own.id == link.for_member_id:
+        return trips.Joined(MerchantId(link.merchant_id), trip_id, own, None, is_new=False)
+    if own is not None:
+        raise HandoverOver()
+    try:
+        found = trips.sit_again(session, trip_id, MemberId(link.for_member_id))
+    except MemberNotFound:
+        raise HandoverOver() from None
+    if found.guest_token is None:
+        raise Unauthenticated()
+    return found
 
 
 def _find(database: Database, token: str) -> tuple[MerchantId, BookingId, HandoverId]:
@@ -274,13 +301,7 @@ def _require_good(session: Session, row: BookingRow, link: HandoverRow) -> None:
 
 
 def _shown(link: HandoverRow, sealer: Sealer) -> Handover:
-    id = HandoverId(link.id)
-    return Handover(id, sealer.open(_place(id), link.sealed_token).decode(), link.for_name, link.expires_at)
-
-
-def _place(id: HandoverId) -> str:
-    """Where the token is sealed: a seal copied to another row does not open."""
-    return f"handover:{id.hex}"
+    return Handover(HandoverId(link.id), token_of(link, sealer), link.for_name, link.expires_at)
 
 
 def _require_open(row: BookingRow) -> None:

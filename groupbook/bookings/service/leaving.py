@@ -14,6 +14,7 @@ from groupbook.bookings.domain import BookingClosed, BookingNotFound, BookingSta
 from groupbook.bookings.models import BookingRow, DepartureRow
 from groupbook.bookings.service import party
 from groupbook.bookings.service.effects import NOT_PRICEABLE
+from groupbook.bookings.service.offering import end_links_of
 from groupbook.bookings.service.progress import progress
 from groupbook.bookings.sharing import LostDiscount
 from groupbook.kit import clock
@@ -117,6 +118,7 @@ def _leave(session: Session, row: BookingRow, member_id: MemberId) -> None:
     left = [other for other in members if other != member_id]
     if len(left) == len(members):
         return
+    end_links_of(session, row, member_id, now)
     own = next(portion for portion in party.portions_in(session, row) if portion.traveler == member_id)
     try:
         if left:

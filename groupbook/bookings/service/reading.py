@@ -109,8 +109,9 @@ def viewer(session: Session, row: BookingRow, caller: Caller) -> Member | None:
 
 
 def view(session: Session, row: BookingRow, caller: Caller) -> BookingView:
-    """The booking through this caller's eyes."""
+    """The booking through this caller's eyes. Who only waits or gives reads what is their own, and the total."""
     me = viewer(session, row, caller)
+    watches = me is not None and me.role is Role.VIEWER
     quote = offers.read_quote(session, row.quote_id)
     hold = offers.hold_of(session, row.id)
     order = offers.order_of(session, row.id)
@@ -119,7 +120,8 @@ def view(session: Session, row: BookingRow, caller: Caller) -> BookingView:
     policy, parts = Policy(**row.policy), party.parts_of(session, row)
     extra = parts.extra
     names = _names(session, TripId(row.trip_id), me, portions, requests)
-    seats = order.seats if order and order.seats else hold.seats if hold else ()
+    seats = () if watches else order.seats if order and order.seats else hold.seats if hold else ()
+    lines = _lines(row, quote, [one for one in portions if one.traveler not in extra], me, requests, names)
     return BookingView(
         id=BookingId(row.id),
         trip_id=TripId(row.trip_id),
@@ -127,7 +129,7 @@ def view(session: Session, row: BookingRow, caller: Caller) -> BookingView:
         quote_id=QuoteId(row.quote_id),
         state=BookingState(row.state),
         total=Money(row.total, row.currency),
-        portions=_lines(row, quote, [one for one in portions if one.traveler not in extra], me, requests, names),
+        portions=tuple(one for one in lines if not watches or (me is not None and one.payer == me.id)),
         created_at=row.created_at,
         deadline_at=row.budget_at if row.state == BookingState.RECOVERING.value else row.deadline_at,
         finished_at=row.finished_at,

@@ -33,6 +33,10 @@ class NoticeDeps:
     def trip_link(self, trip_id: TripId) -> str:
         return f"{self.public_url}/t/{to_wire('trip', trip_id)}"
 
+    def place_link(self, token: str) -> str:
+        """A place that is this reader's to take: the link is enough, also in another browser."""
+        return f"{self.public_url}/h/{token}"
+
     def receipt_link(self, trip_id: TripId, booking_id: UUID) -> str:
         return f"{self.trip_link(trip_id)}/receipts/{to_wire('bkg', booking_id)}"
 

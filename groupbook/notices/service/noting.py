@@ -19,7 +19,7 @@ from groupbook.notices.domain import CODE_OF_FACT, REPLACES, Notice, NoticeCode
 from groupbook.notices.service.deps import NUDGE
 from groupbook.trips.domain import Member, Role
 
-_KEPT = ("booking_id", "option_id", "amount", "currency")
+_KEPT = ("booking_id", "option_id", "amount", "currency", "handover_id")
 
 
 def note(session: Session, fact: Fact) -> None:
@@ -78,6 +78,8 @@ def _trip_of(session: Session, fact: Fact) -> TripId | None:
 
 
 def _recipients(session: Session, fact: Fact, code: NoticeCode, trip_id: TripId) -> list[Member]:
+    if fact.name.startswith(("place.", "waiting.")):  # about one member
+        return trips.seats(session, trip_id, [MemberId(UUID(fact.payload["member_id"]))])
     present = trips.members(session, trip_id)
     match code:
         case NoticeCode.PORTION_DECLINED:

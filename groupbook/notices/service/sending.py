@@ -14,7 +14,7 @@ from groupbook.bookings import Awaited
 from groupbook.kit import clock
 from groupbook.kit.errors import OutcomeUnknown, Refused, Unavailable
 from groupbook.kit.i18n import words
-from groupbook.kit.ids import BookingId, MemberId, MerchantId, NoticeId, TripId
+from groupbook.kit.ids import BookingId, HandoverId, MemberId, MerchantId, NoticeId, TripId
 from groupbook.kit.money import Money, total
 from groupbook.notices import reach_repository, reminders, repository
 from groupbook.notices.domain import ONLY_WHILE_OWED, Message, NoticeCode, NoticeState, retry_at, scope_of
@@ -90,6 +90,9 @@ def _claim(session: Session, deps: NoticeDeps, notice_id: NoticeId) -> _Claimed 
         since = waiting.since[member.id]
         if code is NoticeCode.PAY_REMINDER and not _is_awake(session, row, since, waiting.deadline_at, zone):
             return None
+    if code is NoticeCode.PLACE_OFFERED and not bookings.is_offered(session, _handover(row)):
+        _leave(row, NoticeState.REPLACED)
+        return None
     way = chosen_way(session, deps, member, code)
     if way is None:
         is_gone = code is NoticeCode.CONFIRM_ADDRESS
@@ -134,6 +137,10 @@ def _told(
     if code is NoticeCode.CONFIRM_ADDRESS:
         token = confirm_token(deps.sealer, ConfirmLink(house.id, MemberId(member.id), way.mark))
         link = deps.mail_link(f"confirm/{token}")
+    until = waiting.deadline_at if waiting else None
+    if code is NoticeCode.PLACE_OFFERED:
+        link = deps.place_link(bookings.place_token(session, deps.sealer, _handover(row)))
+        until = bookings.is_offered(session, _handover(row))
     stop = StopLink(house.id, way.channel, way.mark, scope_of(code))
     moved = None if waiting else _moved(session, row, member)
     return Told(
@@ -144,11 +151,15 @@ def _told(
         stop_url=deps.mail_link(stop_token(deps.sealer, stop)),
         zone=zone,
         amount=waiting.owed[member.id] if waiting else moved,
-        deadline_at=waiting.deadline_at if waiting else None,
+        deadline_at=until,
         done=waiting.done if waiting else 0,
         count=waiting.count if waiting else 0,
         receipt_url=deps.receipt_link(trip.id, UUID(row.params["booking_id"])) if moved else "",
     )
+
+
+def _handover(row: NoticeRow) -> HandoverId:
+    return HandoverId(UUID(row.params["handover_id"]))
 
 
 def _moved(session: Session, row: NoticeRow, member: Member) -> Money | None:

@@ -24,6 +24,7 @@ from groupbook.trips.domain import (
     JoinedVia,
     Member,
     MemberNotFound,
+    NothingToWaitFor,
     NotMember,
     NotOrganizer,
     OrganizerStays,
@@ -38,6 +39,7 @@ from groupbook.trips.domain import (
     invite_digest,
     may_invite,
     members_max,
+    viewers_max,
 )
 from groupbook.trips.service.seats import require_living, require_thawed, sit_down
 
@@ -130,6 +132,78 @@ def join_by_invite(
         return joined
 
 
+def wait_by_invite(session: Session, address: InviteAddress, caller: Caller | None, *, name: str | None) -> Joined:
+    """A step for bookings: sit down without a place, by an invite through which nobody can join now.
+
+    Who sits in the trip already keeps the seat they have.
+
+    Raises:
+        InviteNotFound, InviteRevoked, InviteExpired, TripCanceled: this way in is closed.
+        NothingToWaitFor: they can join, or all is booked.
+        NameEmpty, NameTooLong, TripFull: too many watch already.
+    """
+    trip = repository.read_trip(session, address.trip_id, lock=True)
+    invite = repository.read_invite(session, address.invite_id)
+    if invite is None:
+        raise InviteNotFound()
+    check_invite(invite, trip.privacy, trip.state, clock.now(session), creator=_creator_of(session, invite))
+    require_full(session, trip)
+    joined = watch(session, trip, caller, name=name or invite.for_name, via=JoinedVia.INVITE)
+    if invite.for_name is not None:
+        if invite.used_by not in (None, joined.member.id):
+            raise InviteRevoked()
+        repository.use_invite(session, invite.id, joined.member.id)
+    return joined
+
+
+def require_full(session: Session, trip: Trip) -> None:
+    """A step. Raises NothingToWaitFor: whoever wants to come can join, or all is booked."""
+    if may_come_in(session, trip) or trip.state is TripState.BOOKED:
+        raise NothingToWaitFor()
+
+
+def may_come_in(session: Session, trip: Trip) -> bool:
+    """Whether somebody more can join now. A step."""
+    return trip.frozen_by is None and repository.headcount(session, trip.id).present < members_max
+
+
+def watch(session: Session, trip: Trip, caller: Caller | None, *, name: str | None, via: JoinedVia) -> Joined:
+    """A step for bookings: sit in the trip without a place in it, as a viewer. The trip is locked.
+
+    Who sits in it already keeps the seat they have.
+
+    Raises:
+        TripCanceled, NameEmpty, NameTooLong. TripFull: too many watch already.
+    """
+    require_living(trip)
+    merchant_id = merchant_of(session)
+    known = _known(caller, merchant_id)
+    seat = repository.member_of_caller(session, trip.id, known, even_left=True) if known else None
+    if seat is not None and seat.is_present:
+        return Joined(merchant_id, trip.id, seat, None, is_new=False)
+    if repository.headcount(session, trip.id).viewers >= viewers_max:
+        raise TripFull(members_max=viewers_max)
+    if seat is None:
+        now = clock.now(session)
+        member, token = _seat(session, trip, known, name, via, is_going=False, now=now, role=Role.VIEWER)
+        return Joined(merchant_id, trip.id, member, token, is_new=True)
+    repository.change_member(session, seat.id, left_at=None, is_going=False, role=Role.VIEWER.value)
+    return Joined(merchant_id, trip.id, _present(session, trip.id, seat.id), None, is_new=True)
+
+
+def come_in(session: Session, trip_id: TripId, caller: Caller) -> Joined:
+    """A step for bookings: a viewer joins the group, which has room again.
+
+    Raises:
+        TripNotFound: they have no seat. TripFull, RosterFrozen, TripCanceled.
+    """
+    trip = repository.read_trip(session, trip_id, lock=True)
+    seat = repository.member_of_caller(session, trip_id, caller)
+    if seat is None:
+        raise TripNotFound()
+    return _join(session, trip, caller, None, seat.joined_via, clock.now(session))
+
+
 def _creator_of(session: Session, invite: Invite) -> Member | None:
     """Who made the invite, as long as they sit in the trip."""
     return repository.read_member(session, invite.trip_id, invite.created_by) if invite.created_by else None
@@ -168,10 +242,18 @@ def join_by_share(
     return _join(session, trip, caller, name, JoinedVia.SHARE, clock.now(session))
 
 
-def admit(session: Session, trip_id: TripId, caller: Caller | None, *, name: str | None, by: BookingId) -> Joined:
+def admit(
+    session: Session,
+    trip_id: TripId,
+    caller: Caller | None,
+    *,
+    name: str | None,
+    by: BookingId,
+    seat: MemberId | None = None,
+) -> Joined:
     """A step for bookings: somebody takes a place in the party that `by` froze, and is going from now on.
 
-    Who is in the trip already keeps the seat they have.
+    Who is in the trip already keeps the seat they have; `seat`: it is known which.
 
     Raises:
         RosterFrozen: another booking holds the roster. TripCanceled, TripFull, NameEmpty, NameTooLong.
@@ -180,7 +262,8 @@ def admit(session: Session, trip_id: TripId, caller: Caller | None, *, name: str
     if trip.frozen_by not in (None, by):
         raise RosterFrozen()
     now = clock.now(session)
-    joined = _join(session, trip, caller, name, JoinedVia.INVITE, now, is_admitted=True)
+    known = repository.read_member(session, trip_id, seat) if seat is not None else None
+    joined = _join(session, trip, caller, name, JoinedVia.INVITE, now, is_admitted=True, seat=known)
     if joined.member.is_going:
         return joined
     repository.change_member(session, joined.member.id, is_going=True)
@@ -214,28 +297,37 @@ def _join(
     now: datetime,
     *,
     is_admitted: bool = False,
+    seat: Member | None = None,
 ) -> Joined:
     require_living(trip)
     merchant_id = merchant_of(session)
-    # A session of another merchant is nobody here: the same human is another person at each merchant.
-    known = caller if caller is not None and caller.merchant_id == merchant_id and caller.is_traveler else None
-    seat = repository.member_of_caller(session, trip.id, known, even_left=True) if known else None
-    if seat is not None and seat.is_present:
+    known = _known(caller, merchant_id)
+    if seat is None and known is not None:
+        seat = repository.member_of_caller(session, trip.id, known, even_left=True)
+    if seat is not None and seat.is_present and seat.role is not Role.VIEWER:
         return Joined(merchant_id, trip.id, seat, None, is_new=False)
     if not is_admitted:
         require_thawed(trip)
     before = repository.headcount(session, trip.id)
-    if before.present >= members_max:
+    # Whoever handed their place over stays in the trip, so a full one has room for who takes it.
+    if before.present >= (2 * members_max if is_admitted else members_max):
         raise TripFull(members_max=members_max)
     is_going = trip.state in GATHERING_STATES
     if seat is not None:
-        repository.change_member(session, seat.id, left_at=None, is_going=is_going)
+        role = Role.MEMBER if seat.role is Role.VIEWER else seat.role
+        repository.change_member(session, seat.id, left_at=None, is_going=is_going, role=role.value)
         member, token = _present(session, trip.id, seat.id), None
     else:
         member, token = _seat(session, trip, known, name, via, is_going=is_going, now=now)
-    heads = repository.Headcount(before.present + 1, before.going + is_going)
+    heads = replace(before, present=before.present + 1, going=before.going + is_going)
     _tell_joined(session, trip.id, member, heads, via, now)
     return Joined(merchant_id, trip.id, member, token, is_new=True)
+
+
+def _known(caller: Caller | None, merchant_id: MerchantId) -> Caller | None:
+    """A session of another merchant is nobody here: the same human is another person at each merchant."""
+    is_here = caller is not None and caller.merchant_id == merchant_id and caller.is_traveler
+    return caller if is_here else None
 
 
 def _seat(
@@ -247,6 +339,7 @@ def _seat(
     *,
     is_going: bool,
     now: datetime,
+    role: Role = Role.MEMBER,
 ) -> tuple[Member, str | None]:
     person_id = guest_id = token = None
     if caller is not None and caller.kind == "person" and caller.subject is not None:
@@ -259,7 +352,7 @@ def _seat(
         id=MemberId(new_id()),
         trip_id=trip.id,
         name=shown,
-        role=Role.MEMBER,
+        role=role,
         is_going=is_going,
         joined_via=via,
         joined_at=now,
@@ -464,7 +557,8 @@ def remove_member(database: Database, caller: Caller, trip_id: TripId, member_id
 def _remove(session: Session, trip: Trip, member: Member, by: Member, now: datetime) -> None:
     if member.role is Role.ORGANIZER:
         raise OrganizerStays()
-    require_thawed(trip)
+    if member.role is not Role.VIEWER:
+        require_thawed(trip)
     repository.change_member(session, member.id, left_at=now, is_going=False)
     heads = repository.headcount(session, trip.id)
     payload = {

@@ -474,6 +474,8 @@ def add_comment(database: Database, caller: Caller, trip_id: TripId, body: str) 
     with database.begin(caller.merchant_id) as session:
         seat = sit_down(session, trip_id, caller)
         require_living(seat.trip)
+        if seat.member.role is Role.VIEWER:
+            raise NotMember()
         if repository.comment_count(session, trip_id) >= comments_max:
             raise TooManyComments(comments_max=comments_max)
         comment = repository.insert_comment(session, trip_id, seat.member.id, cleaned, seat.now)
@@ -501,10 +503,8 @@ def list_comments(
 ) -> list[repository.Comment]:
     """The discussion, newest first: for members only, never for the merchant or strangers."""
     with database.begin(caller.merchant_id) as session:
-        trip = repository.read_trip(session, trip_id)
+        repository.read_trip(session, trip_id)
         member = repository.member_of_caller(session, trip_id, caller)
-        if member is None:
-            raise TripNotFound()
-        if member.role is Role.VIEWER and trip.privacy.visibility == "secret":
+        if member is None or member.role is Role.VIEWER:
             raise TripNotFound()
         return repository.comments_page(session, trip_id, after=after, limit=limit + 1)

@@ -19,6 +19,7 @@ from groupbook.trips.domain import (
     NotMember,
     Proposal,
     PublicTrip,
+    Role,
     Sight,
     Trip,
     TripEvent,
@@ -80,7 +81,7 @@ def member_of(session: Session, trip_id: TripId, caller: Caller) -> Member | Non
 
 
 def members(session: Session, trip_id: TripId) -> list[Member]:
-    """A step: everybody present, in order of joining."""
+    """A step: everybody present, viewers too, in order of joining."""
     return repository.members(session, trip_id)
 
 
@@ -126,7 +127,7 @@ def public_view(session: Session, trip_id: TripId) -> PublicTrip | None:
     can_join = trip.frozen_by is None and trip.state in GATHERING_STATES
     if trip.privacy.visibility is not Visibility.PUBLIC:
         return PublicTrip(trip_id, is_generic=True, is_indexable=False, can_join=can_join)
-    present = repository.members(session, trip_id)
+    present = [one for one in repository.members(session, trip_id) if one.role is not Role.VIEWER]
     listed = repository.options(session, trip_id)
     decided = next((option for option in listed if option.id == trip.decided_option_id), None)
     names = tuple(member.name for member in present if member.name)

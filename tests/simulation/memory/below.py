@@ -161,7 +161,8 @@ def _members(session: MemorySession, trip_id: TripId) -> list[Member]:
 def _headcount(session: MemorySession, trip_id: TripId) -> trips.Headcount:
     present = [values for values in _seats(session, trip_id) if values["left_at"] is None]
     going = [values for values in present if values["is_going"] and values["role"] != Role.VIEWER.value]
-    return trips.Headcount(len(present), len(going))
+    viewers = sum(values["role"] == Role.VIEWER.value for values in present)
+    return trips.Headcount(len(present) - viewers, len(going), viewers)
 
 
 @trips.insert_member.register(MemorySession)

@@ -1,0 +1,101 @@
+"""The waiting list, for who stands in it: queuing by an invitation, one's position, the place that is free."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from groupbook import bookings, merchants, notices, people, trips
+from groupbook.kit.errors import GroupbookError
+from groupbook.kit.http import STATUS
+from groupbook.kit.ids import TripId, to_wire
+from groupbook.notices import NoticeDeps, TooManyAddresses
+from groupbook.notices.domain import check_email
+from groupbook.trips.domain import Role, TripNotFound, TripState
+from groupbook.web import phrases
+from groupbook.web.asking import Ask, page
+from groupbook.web.deps import WebDeps
+from groupbook.web.render import Viewer
+from groupbook.web.start_pages import invitation_page
+from groupbook.web.trip_pages import seat_of, trip_id_of
+from groupbook.web.views import NoticeView
+
+
+def routes(deps: WebDeps, letters: NoticeDeps) -> list[Route]:
+    """The pages, by address."""
+    return [
+        Route("/i/{token}/wait", page(partial(wait, letters), deps), methods=["POST"]),
+        Route("/t/{trip_id}/waiting", page(partial(show_line, letters), deps), methods=["GET"]),
+        *(Route(f"/t/{{trip_id}}/{name}", page(partial(act, letters, name), deps), methods=["POST"]) for name in _ACTS),
+    ]
+
+
+def wait(letters: NoticeDeps, ask: Ask) -> Response:
+    """Queue by an invitation. A guest says where news of a free place may go, if this house sends mails."""
+    token = ask.request.path_params["token"]
+    address, for_name = trips.open_invite(ask.deps.database, token)
+    caller = ask.caller(address.trip_id)
+    if caller is None:
+        ask.require_own_page()
+    email = ask.one("email")
+    try:
+        is_person = caller is not None and caller.kind == "person" and caller.merchant_id == address.merchant_id
+        if email or (letters.mailer is not None and not is_person):
+            email = check_email(email)
+        joined = bookings.wait_in_line(ask.deps.database, caller, token, name=ask.one("name") or None)
+    except GroupbookError as error:
+        return invitation_page(ask, address, for_name or "", caller, error)
+    asker = people.authenticate(ask.deps.database, joined.guest_token) if joined.guest_token else caller
+    if email and asker is not None:
+        zone = ask.one("timezone") or None
+        try:
+            notices.give_address(letters, asker, joined.trip_id, email, locale=ask.say.locale, timezone=zone)
+        except TooManyAddresses:
+            pass  # they wait all the same; the page says that nothing reaches them yet
+    return ask.go(f"/t/{to_wire('trip', joined.trip_id)}/waiting", seat=(joined.trip_id, joined.guest_token))
+
+
+def show_line(letters: NoticeDeps, ask: Ask, *, error: GroupbookError | None = None) -> Response:
+    trip_id = trip_id_of(ask)
+    caller = seat_of(ask, trip_id)
+    line = bookings.read_line(ask.deps.database, ask.deps.sealer, caller, trip_id)
+    reach = notices.read_reach(letters, caller, trip_id)
+    with ask.deps.database.begin(caller.merchant_id) as session:
+        me, trip = trips.member_of(session, trip_id, caller), trips.trip_of(session, trip_id)
+        merchant = merchants.read_merchant(session)
+    if me is None:
+        raise TripNotFound()
+    network = ask.deps.networks.get(reach.channel or "")
+    context = {
+        "url": f"/t/{to_wire('trip', trip_id)}",
+        "title": line.title,
+        "line": line,
+        "is_viewer": me.role is Role.VIEWER,
+        "is_over": trip.state is TripState.BOOKED,
+        "told_by": network.title if network else reach.shown or reach.channel or "",
+        "waiting_for": reach.waiting_for,
+        "notice": NoticeView(phrases.error_text(error, ask.say), "bad") if error else None,
+        "zone": merchant.timezone,
+    }
+    status = STATUS[error.kind] if error else 200
+    viewer = Viewer(me.name, is_guest=caller.kind == "guest")
+    return ask.show("watching.html", context, status=status, merchant=merchant, viewer=viewer)
+
+
+_ACTS = {"wait": bookings.wait_again, "stop-waiting": bookings.stop_waiting, "come-in": bookings.come_in}
+
+
+def act(letters: NoticeDeps, name: str, ask: Ask) -> Response:
+    """Queue again, leave the line, or join the group; then the page as it is afterwards."""
+    trip_id: TripId = trip_id_of(ask)
+    caller = seat_of(ask, trip_id)
+    try:
+        _ACTS[name](ask.deps.database, caller, trip_id)
+    except TripNotFound:
+        raise
+    except GroupbookError as error:
+        return show_line(letters, ask, error=error)
+    path = f"/t/{to_wire('trip', trip_id)}"
+    return ask.go(path if name == "come-in" else f"{path}/waiting")
