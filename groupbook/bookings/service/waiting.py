@@ -280,7 +280,8 @@ def on_booking_over(session: Session, fact: Fact) -> None:
     """
     row, now = repository.lock(session, fact.subject), clock.now(session)
     for link in repository.open_handovers(session, row.id):
-        link.ended_at = now
+        if link.for_member_id is not None:
+            link.ended_at = now
     is_booked = fact.name == "booking.confirmed"
     for one in repository.waiting(session, row.trip_id):
         if is_booked:
