@@ -18,7 +18,7 @@ from groupbook.kit.ids import AttemptId, RefundId, new_id
 from groupbook.kit.money import Money
 from groupbook.payments import Report
 from groupbook.payments.domain import RefundState
-from groupbook.payments.ports import Movement, Observed, PaymentRef, Seen
+from groupbook.payments.ports import Movement, Observed, PaymentRef, ProviderEvent, Seen
 from groupbook.payments.reconciliation import DifferenceNotBookable, day_window, due_days
 from integrations.payments.twin import Twin
 from tests.payments.conftest import SEALER, House, build_house
@@ -69,6 +69,16 @@ class Books:
     def refund(self, name: str, minor: int) -> RefundId:
         with self.house.database.begin(self.house.merchant_id) as session:
             id = payments.refund_portion(session, self.house.portions[name], eur(minor), reason="member_canceled")
+        self.house.quiet()
+        return id
+
+    def refund_that_comes_back(self, name: str, minor: int) -> RefundId:
+        """The payer's card is gone; the provider says so."""
+        id = self.refund(name, minor)
+        self.house.twin.settle_refund(id, RefundState.FAILED)
+        event = ProviderEvent(f"evt_{id.hex}", "refund.failed", False, "re_1", refund_id=id)
+        with self.house.database.begin(self.house.merchant_id) as session:
+            payments.handle_event(session, "twin", event, b"{}")
         self.house.quiet()
         return id
 
@@ -163,6 +173,41 @@ def test_a_refund_made_outside_is_taken_into_the_books_by_hand(books: Books) -> 
     assert books.told() == [("difference", "refund_outside"), ("resolved", "refund_outside")]
     with books.house.database.begin(books.house.merchant_id) as session:
         assert [row.refund_ref for row in session.execute(text("SELECT refund_ref FROM refund"))] == [refund_ref]
+
+
+def test_a_refund_that_failed_and_was_made_outside_is_made_good(books: Books) -> None:
+    """Ada's 10.00 came back; the merchant gives them at the provider by hand. What is left is 23.34, and it moves."""
+    house = books.house
+    failed = books.refund_that_comes_back("ada", 1000)
+    assert house.view("ada").refund_failed is True
+    house.twin.refund_outside(house.attempt("ada"), eur(1000))
+    (stored,) = books.compare().differences
+    with house.database.begin(house.merchant_id) as session:
+        made = payments.book_refund_outside(session, stored.id)
+    assert (house.view("ada").refund_failed, house.view("ada").refunded) == (False, eur(1000))
+    with house.database.begin(house.merchant_id) as session:
+        assert payments.retry_refund(session, failed) == made, "it was asked for again, by hand"
+        payments.unwind_all(session, house.reference, reason="booking_canceled", now=clock.now(session))
+    house.quiet()
+    assert [minor for _, minor in house.twin.refunds] == [1000, 2334, 3333]
+    assert house.states == {"ada": "refunded", "bo": "refunded"}
+    assert (house.statement.refunded, house.statement.is_conserved) == (eur(6667), True)
+    assert books.found() == []
+
+
+def test_what_was_given_back_outside_is_not_given_back_again(books: Books) -> None:
+    """Ada's 10.00 came back; the merchant gives her all of the 33.34 by hand. Nothing is left to give."""
+    house = books.house
+    books.refund_that_comes_back("ada", 1000)
+    house.twin.refund_outside(house.attempt("ada"), eur(3334))
+    (stored,) = books.compare().differences
+    with house.database.begin(house.merchant_id) as session:
+        payments.book_refund_outside(session, stored.id)
+        payments.unwind_all(session, house.reference, reason="booking_canceled", now=clock.now(session))
+    house.quiet()
+    assert [minor for _, minor in house.twin.refunds] == [1000, 3333]
+    assert (house.states, house.view("ada").refund_failed) == ({"ada": "refunded", "bo": "refunded"}, False)
+    assert house.statement.is_conserved
 
 
 def test_more_than_was_paid_is_not_booked(books: Books) -> None:

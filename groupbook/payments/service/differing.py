@@ -14,7 +14,7 @@ from groupbook.kit.clock import system_now
 from groupbook.kit.ids import DifferenceId, RefundId, new_id
 from groupbook.payments import books_repository, moving, repository, returning
 from groupbook.payments.domain import RefundState
-from groupbook.payments.models import DifferenceRow, RefundRow
+from groupbook.payments.models import DifferenceRow, PortionRow, RefundRow
 from groupbook.payments.ports import RefundAnswer
 from groupbook.payments.reconciliation import (
     Difference,
@@ -67,7 +67,8 @@ def comparisons(session: Session, *, limit: int = 14) -> list[RunView]:
 def book_refund_outside(session: Session, difference_id: DifferenceId) -> RefundId:
     """Take a refund that was made in the provider's own dashboard into the books, as a refund of ours. A step.
 
-    The provider's word about amount and name is taken as the comparison saw it; the difference resolves at once.
+    The provider's word about amount and name is taken as the comparison saw it; the difference resolves at once. A
+    refund of ours that had come back, and that this one stands for, is made good by it.
 
     Raises:
         DifferenceNotFound: no such difference at this merchant.
@@ -83,7 +84,8 @@ def book_refund_outside(session: Session, difference_id: DifferenceId) -> Refund
     is_unasked = books_repository.is_unasked(session, row.attempt_id) if row.attempt_id else False
     if row.currency != portion.currency or (not is_unasked and row.observed > portion.captured - portion.refunded):
         raise DifferenceNotBookable(amount=row.observed, left=portion.captured - portion.refunded)
-    now = moving.Moment.of(session).now
+    moment = moving.Moment.of(session)
+    came_back = _made_good(session, portion, row.observed, is_unasked=is_unasked)
     refund = RefundRow(
         merchant_id=portion.merchant_id,
         id=new_id(),
@@ -95,16 +97,29 @@ def book_refund_outside(session: Session, difference_id: DifferenceId) -> Refund
         reason="made_outside",
         is_unasked=is_unasked,
         refund_ref=row.provider_ref,
-        asked_at=now,
-        changed_at=now,
+        retry_of=came_back.id if came_back is not None else None,
+        asked_at=moment.now,
+        changed_at=moment.now,
     )
     session.add(refund)
     session.flush()
+    if came_back is not None:
+        returning.set_state(session, portion, came_back, RefundState.RETRIED, moment)
     difference = books_repository.stored(row).difference
     answer = RefundAnswer(row.provider_ref, RefundState.SUCCEEDED, difference.observed)
     returning.record_refund(session, RefundId(refund.id), answer)
     resolve_difference(session, row, system_now(session))
     return RefundId(refund.id)
+
+
+def _made_good(session: Session, portion: PortionRow, amount: int, *, is_unasked: bool) -> RefundRow | None:
+    """The failed refund that one of `amount` stands for: of the same amount, or of more than is kept after it."""
+    kept = portion.captured - portion.refunded - amount
+    for one in repository.refunds_of(session, portion.id):
+        is_failed = one.state == RefundState.FAILED and one.is_unasked == is_unasked
+        if is_failed and (one.amount == amount or (not is_unasked and one.amount > kept)):
+            return one
+    return None
 
 
 def raise_difference(session: Session, day: date, difference: Difference, at: datetime) -> bool:

@@ -134,13 +134,16 @@ def _require_undisputed(portion: PortionRow) -> None:
 
 
 def _refundable(session: Session, portion: PortionRow) -> Money:
-    """What was taken and nobody has asked back yet. A failed refund keeps its part: it is retried or settled."""
+    """What was taken and nobody has asked back yet. A failed refund keeps its part: it is retried or settled.
+
+    What the merchant gave back at the provider by hand may be a part that a failed one keeps: then nothing is left.
+    """
     asked = sum(
         row.amount
         for row in repository.refunds_of(session, portion.id)
         if not row.is_unasked and row.state != RefundState.RETRIED
     )
-    return Money(portion.captured - asked, portion.currency)
+    return Money(max(0, portion.captured - asked), portion.currency)
 
 
 def _refund(session: Session, portion: PortionRow, amount: Money, reason: str) -> RefundId:
