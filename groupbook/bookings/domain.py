@@ -467,6 +467,7 @@ class PortionLine:
     refunded: Money | None = None
     authorizes_at: datetime | None = None
     is_asked_again: bool = False
+    refund_failed: bool = False
     kind: PortionKind = "own"
     contribution_id: ContributionId | None = None
 

@@ -206,6 +206,7 @@ def _payer(
         is_payable=line.is_payable_by_me,
         is_yours=is_yours,
         is_kept_only=line.authorizes_at is not None,
+        must_confirm=_must_confirm(line),
         card_text=_card_text(line, booking, payer_name, zone, say, is_yours=is_yours),
         can_take_back=is_paid_for
         and line.is_mine
@@ -214,6 +215,10 @@ def _payer(
         and line.state in PAYABLE,
         can_hand_back=is_paid_for and is_yours and booking.state in COLLECTING and line.state in PAYABLE,
     )
+
+
+def _must_confirm(line: PortionLine) -> bool:
+    return line.state is PortionState.DECLINED and line.decline_reason == "authentication_required"
 
 
 def _card_text(line: PortionLine, booking: Booking, payer: str, zone: str, say: Words, *, is_yours: bool) -> str:
@@ -229,6 +234,8 @@ def _card_text(line: PortionLine, booking: Booking, payer: str, zone: str, say: 
             authorizes_at=line.authorizes_at,
             is_asked_again=line.is_asked_again,
             has_quorum=booking.payer_quorum is not None,
+            must_confirm=_must_confirm(line),
+            refund_failed=line.refund_failed,
             zone=zone,
         )
         return card_text(facts, say)

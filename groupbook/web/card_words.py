@@ -13,10 +13,21 @@ from typing import Final
 from groupbook.bookings import BookingState
 from groupbook.kit.i18n import Words, format_instant, format_money
 from groupbook.kit.money import Money
-from groupbook.payments.domain import PortionState
+from groupbook.payments.domain import PAYABLE, PortionState
 
 # Everybody is in; the merchant is asked, and no card moves before its answer.
 _DECIDING: Final = frozenset({BookingState.FREEZING, BookingState.CONFIRMING, BookingState.TOMBSTONING})
+# It comes to nothing: nobody is asked for anything any more.
+_OVER: Final = frozenset(
+    {
+        BookingState.VOIDING,
+        BookingState.ABORTED,
+        BookingState.UNWINDING,
+        BookingState.REFUNDING,
+        BookingState.REFUNDED,
+    }
+)
+_NOT_TAKEN: Final = PAYABLE | {PortionState.SHORT}
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,8 @@ class CardFacts:
     authorizes_at: datetime | None = None
     is_asked_again: bool = False
     has_quorum: bool = False  # enough payers may go without the rest
+    must_confirm: bool = False  # the bank declined because it wants to ask its customer, who was away
+    refund_failed: bool = False  # what was to go back did not arrive
     zone: str = "UTC"
 
     @property
@@ -48,6 +61,14 @@ def card_text(facts: CardFacts, say: Words) -> str:
         return say("A person is checking this booking. Until they have, nothing more happens to your card.")
     if facts.booking is BookingState.PLACING:
         return say("Nothing happens to your card yet: first the seats are kept.")
+    if facts.refund_failed:
+        return say(
+            "%(paid)s was taken from your card. What was to go back to it came back to us from your bank. A person is "
+            "finding another way, and you need do nothing.",
+            paid=_money(facts.captured or facts.amount, say),
+        )
+    if facts.booking in _OVER and facts.state in _NOT_TAKEN:
+        return say("Nothing was taken from your card, and nothing will be.")
     if facts.booking in _DECIDING and facts.state is PortionState.AUTHORIZED:
         return say(
             "Your bank keeps %(most)s ready while the seats are being confirmed. It is taken only after that, "
@@ -64,10 +85,11 @@ def sentences(facts: CardFacts, say: Words) -> dict[PortionState, str]:
     return {
         s.OPEN: _open(facts, say, amount, most),
         s.AUTHORIZING: say(
-            "The payment page was opened. As long as your bank has not said yes there, nothing is kept and nothing is "
-            "taken."
+            "Your payment is under way. As long as your bank has not said yes, nothing is kept and nothing is taken."
         ),
-        s.DECLINED: say("Your bank said no. Nothing was taken, and nothing is kept."),
+        s.DECLINED: say("Your bank wants you to confirm this yourself. Nothing was taken, and nothing is kept.")
+        if facts.must_confirm
+        else say("Your bank said no. Nothing was taken, and nothing is kept."),
         s.EXPIRED: say(
             "Your bank does not keep the money any more: banks do so for some days only. Nothing was taken. "
             "Please authorize it again."

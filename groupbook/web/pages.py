@@ -83,6 +83,13 @@ def routes(deps: WebDeps) -> list[BaseRoute]:
     found += [
         Route(f"/t/{{trip_id}}/{name}", page(trip_pages.do(act), deps), methods=["POST"]) for name, act in acts.items()
     ]
+    # Whoever reloads the answer to an act, or comes back to it, is shown what it was about.
+    pages = {route.path for route in found if isinstance(route, Route) and "GET" in (route.methods or ())}
+    found += [
+        Route(path, page(trip_pages.after_act, deps), methods=["GET"])
+        for path in (f"/t/{{trip_id}}/{name}" for name in acts)
+        if path not in pages
+    ]
     if deps.test_mode:
         found += [Route("/styleguide", styleguide), Route("/styleguide/{name}", styleguide)]
     found.append(Mount("/static", Static(directory=STATIC), name="static"))

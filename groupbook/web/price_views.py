@@ -114,6 +114,8 @@ def _decided_offer(document: Mapping[str, Any]) -> str | None:
 def _reckoning(found: trips.Reckoning, booking: Booking | None, say: Words) -> str:
     """Against the last quote of this offer, if a booking was tried before; else against the decision."""
     if booking is not None:
+        if booking.reason == "price_changed" and found.total == booking.total:
+            return ""  # the merchant named another price than the offer still has; it is asked for next time
         people = len(booking.portions)
         return price_words.reckoning_text(found.total, booking.total, people, is_quote=True, say=say)
     if (found.total, found.people) == (found.total_then, found.people_then):

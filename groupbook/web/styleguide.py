@@ -132,7 +132,7 @@ NO_LINK: dict[str, Any] = {
 # As `card_words` says it, for the samples' amount.
 FATES = {
     "waiting": "Nothing happens to your card yet. If you go on, your bank keeps €39.06 ready, and it is taken only when everybody is in.",
-    "opening": "The payment page was opened. As long as your bank has not said yes there, nothing is kept and nothing is taken.",
+    "opening": "Your payment is under way. As long as your bank has not said yes, nothing is kept and nothing is taken.",
     "declined": "Your bank said no. Nothing was taken, and nothing is kept.",
     "saved": "Your card is kept with the payment provider, and no money is. Your bank is asked for €39.06 on 27 June 2027 at 20:00, "
              "or as soon as everybody is in.",
@@ -354,6 +354,9 @@ SAMPLES: dict[str, Callable[[], Sample]] = {
         _payer(BO, *OPEN, is_payable=True), _payer(ANA, *IN), _payer(CHLOE, *NO, asks_for_help=True, amount=_euro(4820)), _payer(EMEKA, *OPEN), _payer(LEILA, *IN)))),
     "paying-declined": lambda: _trip("paying", replace(PAYING, booking=_booking(
         _payer(BO, *NO, is_payable=True), _payer(ANA, *IN), _payer(CHLOE, *IN), _payer(EMEKA, *IN, paid_by="Ana"), _payer(LEILA, *IN)))),
+    "paying-confirm": lambda: _trip("paying", replace(PAYING, booking=_booking(
+        _payer(BO, *NO, is_payable=True, must_confirm=True, card_text="Your bank wants you to confirm this yourself. Nothing was taken, and nothing is kept."),
+        _payer(ANA, *IN)))),
     "paying-asked": lambda: _trip("paying", replace(PAYING, booking=_booking(_payer(BO, *NO, is_payable=True), _payer(ANA, *IN), ask_ids=("prq_1",)))),
     "paying-quorum": lambda: _trip("paying", replace(PAYING, booking=_booking(
         _payer(BO, *OPEN, is_payable=True, cap=_euro(4340), card_text=CAPPED), _payer(ANA, *IN), _payer(CHLOE, *OPEN), _payer(EMEKA, *IN), quorum=3))),

@@ -170,6 +170,10 @@ def do(act: Act) -> Callable[[Ask], Response]:
     return run
 
 
+def after_act(ask: Ask) -> Response:
+    return ask.go(f"/t/{to_wire('trip', trip_id_of(ask))}")
+
+
 def vote(ask: Ask, caller: Caller, trip_id: TripId) -> None:
     choice = ask.word("choice", VoteChoice)
     trips.cast_vote(ask.deps.database, caller, trip_id, OptionId(from_wire("opt", ask.one("option"))), choice)

@@ -215,6 +215,7 @@ class PayerView:
     cap: Money | None = None  # the most they agree to, where that is more than the amount
     is_yours: bool = False  # the reader pays it
     is_kept_only: bool = False  # the page keeps a card; no bank is asked yet
+    must_confirm: bool = False  # their bank wants to ask them: the same card will do
     card_text: str = ""
     can_take_back: bool = False
     can_hand_back: bool = False

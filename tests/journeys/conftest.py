@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.journeys import crowd as stages
-from tests.journeys.crowd import Stage
+from tests.journeys.crowd import PHONE, Stage, Trio
 from tests.journeys.story import Story
 from tests.support.demo import RunningDemo, running_demo
 
@@ -52,3 +52,12 @@ def stage(browser: Browser, state_folder: Callable[[], Path]) -> Iterator[Stage]
     shots = os.environ.get("GROUPBOOK_TEST_SHOTS")
     with stages.running(state_folder(), browser, Path(shots) if shots else None) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def trio(stage: Stage) -> Iterator[Trio]:
+    """Three browsers for many bookings: at a desk, on a phone, in French."""
+    friends = stage.friend(), stage.friend(viewport=PHONE), stage.friend(locale="fr-FR")
+    yield friends
+    for friend in friends:
+        friend.context.close()

@@ -5,9 +5,11 @@ The stage is a `rig`: web, worker, beat, payment sandbox, agency, and a database
 
 from __future__ import annotations
 
+import json
 import re
+import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,21 +20,27 @@ from sqlalchemy import text
 from groupbook import bookings, merchants, offers, payments, trips
 from groupbook.bookings import BookingView
 from groupbook.kit.callers import Caller
-from groupbook.kit.ids import MerchantId, TripId, to_wire
+from groupbook.kit.i18n import Words, words
+from groupbook.kit.ids import MemberId, MerchantId, TripId, to_wire
 from groupbook.merchants.domain import Capabilities
 from groupbook.offers.domain import Offer
 from groupbook.trips import StartTrip
 from groupbook.trips.service.plan import NewOption
 from tests.support import parties
 from tests.support import rig as rigs
-from tests.support.parties import provider
-from tests.support.rig import Rig, wait_until
+from tests.support.rig import Rig
 
 PHONE = ViewportSize(width=390, height=844)
 DESK = ViewportSize(width=1280, height=900)
 PATIENCE = 60_000
 GOOD, CHALLENGED, DECLINED = "4242424242424242", "4000002500003155", "4000000000000002"
-PAY = re.compile("^(Authorize|Autoriser|Keep my card for|Try another card|Go on to the payment page|Pay again)")
+KEEPS = Capabilities(holds=True, hold_seconds_max=3600)
+LATE = Capabilities(holds=False)  # then groups have days to pay, and cards wait
+TRIO = ("Ana", "Bo", "Chloé")
+PAY = re.compile(
+    "^(Authorize|Autoriser|Keep my card for|Enregistrer ma carte|Try another card|Essayer une autre carte|"
+    "Go on to the payment page)"
+)
 
 
 def euro(cents: int, locale: str = "en") -> str:
@@ -51,14 +59,32 @@ class Stage:
     browser: Browser
     shots: Path | None = None
 
-    @contextmanager
-    def without_places(self) -> Iterator[None]:
-        """The agency keeps no places meanwhile: groups have days to pay, and cards wait."""
-        self._capabilities(Capabilities(holds=False))
-        yield
-        self._capabilities(Capabilities(holds=True, hold_seconds_max=3600))
+    def at_the_provider(self, kind: str) -> list[dict[str, Any]]:
+        """What the sandbox has in its books. Asked beside its interface, whose faults are for groupbook alone."""
+        books = self.rig.state.parent / "sandbox" / "payments.sqlite3"
+        with closing(sqlite3.connect(f"file:{books}?mode=ro", uri=True)) as connection:
+            rows = connection.execute("SELECT body FROM object WHERE kind = ? ORDER BY seq", (kind,)).fetchall()
+        return [json.loads(body) for (body,) in rows]
 
-    def _capabilities(self, capabilities: Capabilities) -> None:
+    def calls_to_come(self) -> int:
+        """How many calls will still meet what is switched on."""
+        books = self.rig.state.parent / "sandbox" / "payments.sqlite3"
+        with closing(sqlite3.connect(f"file:{books}?mode=ro", uri=True)) as connection:
+            found = connection.execute("SELECT times FROM fault").fetchall()
+        with self.rig.agency.store.read() as connection:
+            found += [(row["times"],) for row in connection.execute("SELECT times FROM provocation").fetchall()]
+        return sum(times for (times,) in found)
+
+    @contextmanager
+    def selling(self, capabilities: Capabilities) -> Iterator[None]:
+        """What the agency can do meanwhile."""
+        self._can(capabilities)
+        try:
+            yield
+        finally:
+            self._can(KEEPS)
+
+    def _can(self, capabilities: Capabilities) -> None:
         with self.rig.house.database.begin(self.merchant_id) as session:
             merchants.change_capabilities(session, capabilities)
 
@@ -75,7 +101,7 @@ class Stage:
     def friend(self, *, locale: str = "en-GB", viewport: ViewportSize = DESK) -> Friend:
         context = self.browser.new_context(viewport=viewport, locale=locale, reduced_motion="reduce")
         context.set_default_timeout(PATIENCE)
-        return Friend(context, context.new_page(), self.rig.web_url)
+        return Friend(context, context.new_page(), self.rig.web_url, words(locale.partition("-")[0]))
 
 
 @contextmanager
@@ -92,6 +118,7 @@ class Friend:
     context: BrowserContext
     page: Page
     web: str
+    say: Words
     name: str = ""
     errors: list[str] = field(default_factory=list)
 
@@ -173,6 +200,9 @@ class Friend:
             self.page.screenshot(path=folder / f"{name}.png", full_page=True)
 
 
+Trio = tuple[Friend, Friend, Friend]
+
+
 @dataclass
 class Crowd:
     """A decided trip and those in it; the first one organizes."""
@@ -180,6 +210,7 @@ class Crowd:
     stage: Stage
     trip_id: TripId
     tokens: Mapping[str, str]
+    members: Mapping[str, MemberId]
     offer: Offer
     invite: str
     organizer: Caller
@@ -199,40 +230,85 @@ class Crowd:
         with self.stage.rig.house.database.begin(self.stage.merchant_id) as session:
             return list(session.scalars(text(asked), {"trip": self.trip_id} | params))
 
-    def until(self, *states: str) -> None:
+    def seats(self, friends: Trio) -> None:
+        """These friends, in the order of names, look at the trip."""
+        for name, friend in zip(self.tokens, friends, strict=True):
+            friend.errors.clear()
+            friend.sit(name, self.trip_id, self.tokens[name])
+
+    @property
+    def state(self) -> str:
         asked = "SELECT state FROM booking WHERE trip_id = :trip ORDER BY created_at DESC LIMIT 1"
-        wait_until(lambda: self.column(asked)[0] in states, lambda: f"{self.column(asked)} is not in {states}")
+        return str(next(iter(self.column(asked)), "none"))
+
+    def cancel(self) -> None:
+        """The organizer calls a booking off that stands."""
+        bookings.cancel_booking(self.stage.rig.house.database, self.organizer, self.booking.id)
+
+    def gives_back(self, name: str) -> None:
+        """This friend does not travel after all, though it is booked."""
+        seat = parties.caller_of(self.stage.rig, self.tokens[name])
+        change = bookings.Change("cancel", self.members[name])
+        bookings.amend_booking(self.stage.rig.house.database, seat, self.booking.id, change)
+
+    def lies(self, name: str, said: str, say: Words) -> Iterator[str]:
+        """What this payer's page claims and nobody else knows of. The page was read before the others are."""
+        mine, everybody = self.payments_of(name), self.payments_of(*self.members)
+        taken = {row["amount_received"] for row in mine}
+        kept = {row["amount"] for row in mine if row.get("latest_charge")}
+        back = {row["amount"] for row in self.refunds_of(mine)}
+        known = {
+            "%(paid)s was taken from your card.": taken,
+            "Your bank keeps %(amount)s ready. It is taken only when everybody is in; otherwise it is released.": kept,
+            "Your bank keeps %(most)s ready while the seats are being confirmed. It is taken only after that, or "
+            "released.": kept,
+            "%(amount)s goes back to your card. Banks show this within ten days.": back,
+        }
+        text = " ".join(said.split())
+        for sentence, amounts in known.items():
+            told = _MONEY.join(re.escape(part) for part in re.split(r"%\(\w+\)s", say(sentence)))
+            for claimed in re.findall(told, text):
+                if claimed not in {euro(amount, say.locale) for amount in amounts}:
+                    yield f"{sentence} {claimed}"
+        if say("Nobody was charged") in text and sum(row["amount_received"] for row in everybody):
+            yield "Nobody was charged"
 
     def books(self) -> dict[str, Any]:
         """What provider, agency and ledger say about the latest booking, in cents. Reads everything there is."""
-        booking = self.booking
+        id = self.booking.id
         with self.stage.rig.house.database.begin(self.stage.merchant_id) as session:
-            statement = payments.statement(session, booking.id)
-        attempts = {to_wire("att", id) for id in self.column(_ATTEMPTS, id=booking.id)}
+            statement = payments.statement(session, id) if payments.portions_of(session, id) else None
         orders = [
-            to_wire("ord", id)
-            for id in self.column("SELECT id FROM merchant_order WHERE reference = :id", id=booking.id)
+            to_wire("ord", one) for one in self.column("SELECT id FROM merchant_order WHERE reference = :id", id=id)
         ]
-        holds = [to_wire("hld", id) for id in self.column("SELECT id FROM hold WHERE reference = :id", id=booking.id)]
-        ours = [
-            row for row in everything(self.stage.rig, "payment_intents") if row["metadata"]["attempt_id"] in attempts
-        ]
-        back = [
-            row for row in everything(self.stage.rig, "refunds") if row["payment_intent"] in {one["id"] for one in ours}
-        ]
+        holds = [to_wire("hld", one) for one in self.column("SELECT id FROM hold WHERE reference = :id", id=id)]
+        ours = self.payments_of(*self.members)
         taken = sum(row["amount_received"] for row in ours)
+        back = sum(row["amount"] for row in self.refunds_of(ours) if row["status"] != "failed")
         with self.stage.rig.agency.store.read() as connection:
             sales = connection.execute("SELECT our_ref, total FROM sale WHERE state = 'confirmed'").fetchall()
         return {
-            "provider": taken
-            - sum(row["amount"] for row in back if row["metadata"] and row["status"] in ("succeeded", "pending")),
+            "provider": taken - back,
             "still authorized": [row["id"] for row in ours if row["status"] == "requires_capture"],
             "agency": sum(row["total"] for row in sales if row["our_ref"] in orders),
             "places kept": self.stage.rig.agency.states("hold", holds).count("live"),
-            "ledger": statement.net.minor,
-            "authorized in the ledger": statement.authorized.minor,
-            "the ledger conserves": statement.is_conserved,
+            "ledger": statement.net.minor if statement else 0,
+            "authorized in the ledger": statement.authorized.minor if statement else 0,
+            "the ledger conserves": statement is None or statement.is_conserved,
         }
+
+    def payments_of(self, *names: str) -> list[dict[str, Any]]:
+        """What the provider has of these payers in this trip."""
+        payers = [self.members[name] for name in names]
+        ids = {
+            to_wire("att", id) for id in self.column("SELECT id FROM attempt WHERE payer = ANY(:payers)", payers=payers)
+        }
+        return [row for row in self.stage.at_the_provider("payment_intent") if row["metadata"].get("attempt_id") in ids]
+
+    def refunds_of(self, paid: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Ours, however they went; the provider's own, of an authorization that was let go, give nothing back."""
+        ids = {row["id"] for row in paid}
+        return [row for row in self.stage.at_the_provider("refund") if row["payment_intent"] in ids and row["metadata"]]
 
 
 def settled(cents: int) -> dict[str, Any]:
@@ -255,26 +331,15 @@ def gather(stage: Stage, names: tuple[str, ...], title: str) -> Crowd:
     desk = Caller(kind="merchant", merchant_id=stage.merchant_id, subject=stage.merchant_id)
     asked = StartTrip(title=title, organizer_name=names[0], options=[NewOption(offer_id=offer.id)])
     started = trips.start_trip(house.database, house.sealer, desk, asked)
-    tokens = {names[0]: started.guest_token or ""}
+    tokens, members = {names[0]: started.guest_token or ""}, {names[0]: started.member.id}
     for name in names[1:]:
-        tokens[name] = trips.join_by_invite(house.database, None, started.invite_token, name=name).guest_token or ""
+        seat = trips.join_by_invite(house.database, None, started.invite_token, name=name)
+        tokens[name], members[name] = seat.guest_token or "", seat.member.id
     organizer = parties.caller_of(stage.rig, tokens[names[0]])
     with house.database.begin(stage.merchant_id) as session:
         (option,) = trips.options(session, started.trip_id)
     trips.decide(house.database, organizer, started.trip_id, option.id)
-    return Crowd(stage, started.trip_id, tokens, offer, started.invite_token, organizer)
+    return Crowd(stage, started.trip_id, tokens, members, offer, started.invite_token, organizer)
 
 
-_ATTEMPTS = "SELECT attempt.id FROM attempt JOIN portion ON portion.id = portion_id WHERE reference = :id"
-
-
-def everything(rig: Rig, kind: str) -> list[dict[str, Any]]:
-    """All that the provider has of a kind, page by page."""
-    rows: list[dict[str, Any]] = []
-    more: dict[str, str] = {}
-    while True:
-        page = provider(rig, kind, limit="100", **more)
-        rows += page["data"]
-        if not page["has_more"]:
-            return rows
-        more = {"starting_after": rows[-1]["id"]}
+_MONEY = r"(€[\d,]+\.\d\d|\d[\d ]*,\d\d €)"

@@ -1,4 +1,4 @@
-"""Eight people pay for one booking, in every way there is; and what the pages say when everything goes wrong."""
+"""Eight people pay for one booking, in every way there is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,22 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 
-from tests.journeys.crowd import CHALLENGED, DECLINED, DESK, GOOD, PHONE, Crowd, Friend, Stage, euro, gather, settled
+from tests.journeys.crowd import (
+    CHALLENGED,
+    DECLINED,
+    DESK,
+    GOOD,
+    LATE,
+    PHONE,
+    TRIO,
+    Crowd,
+    Friend,
+    Stage,
+    Trio,
+    euro,
+    gather,
+    settled,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -208,12 +223,12 @@ def all_have_tickets(crowd: Crowd, at: dict[str, Friend]) -> None:
     assert crowd.books() == settled(10 * fare)
 
 
-def test_a_late_deadline_keeps_the_cards_first(stage: Stage, trio: tuple[Friend, Friend, Friend]) -> None:
+def test_a_late_deadline_keeps_the_cards_first(stage: Stage, trio: Trio) -> None:
     """Ten days to pay: a card is kept, no money is; the banks are asked when the last one is in."""
     ana, bo, chloe = trio
-    with stage.without_places():
+    with stage.selling(LATE):
         crowd = gather(stage, TRIO, "Some day soon")
-        be_seated(crowd, trio)
+        crowd.seats(trio)
         fare = crowd.fare
         ana.page.get_by_label("Time for everybody to pay").select_option(label="10 days")
         ana.press("Hold the seats and ask everybody to pay")
@@ -234,24 +249,3 @@ def test_a_late_deadline_keeps_the_cards_first(stage: Stage, trio: tuple[Friend,
         bo.sees(f"{euro(fare)} was taken from your card.")
         assert crowd.books() == settled(3 * fare)
     assert [friend.errors for friend in trio] == [[], [], []]
-
-
-# --- when everything goes wrong ---------------------------------------------------------------------------------------
-
-
-TRIO = ("Ana", "Bo", "Chloé")
-
-
-@pytest.fixture(scope="module")
-def trio(stage: Stage) -> Iterator[tuple[Friend, Friend, Friend]]:
-    """Three browsers for many bookings: at a desk, on a phone, in French."""
-    friends = stage.friend(), stage.friend(viewport=PHONE), stage.friend(locale="fr-FR")
-    yield friends
-    for friend in friends:
-        friend.context.close()
-
-
-def be_seated(crowd: Crowd, trio: tuple[Friend, Friend, Friend]) -> None:
-    for name, friend in zip(TRIO, trio, strict=True):
-        friend.errors.clear()
-        friend.sit(name, crowd.trip_id, crowd.tokens[name])

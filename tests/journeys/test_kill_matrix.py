@@ -22,9 +22,8 @@ from sqlalchemy.orm import Session
 from groupbook import payments
 from groupbook.bookings import BookingState
 from groupbook.kit.ids import BookingId, to_wire
-from tests.journeys.crowd import everything
 from tests.support import rig as rigs
-from tests.support.parties import FRIENDS, Party, decided, keep_cards
+from tests.support.parties import FRIENDS, Party, decided, keep_cards, provider
 from tests.support.rig import Rig, wait_until
 
 hands = 12
@@ -294,6 +293,17 @@ def unanswered(party: Party) -> int:
     )
     (count,) = party.column(asked, id=party.booking_id)
     return int(count)
+
+
+def everything(rig: Rig, kind: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    more: dict[str, str] = {}
+    while True:
+        page = provider(rig, kind, limit="100", **more)
+        rows += page["data"]
+        if not page["has_more"]:
+            return rows
+        more = {"starting_after": rows[-1]["id"]}
 
 
 def by(rows: list[dict[str, Any]], key: Callable[[dict[str, Any]], str]) -> Rows:

@@ -62,3 +62,22 @@ def test_what_was_taken_and_what_went_back_are_told_apart() -> None:
 def test_nothing_moves_while_a_person_looks() -> None:
     texts = {card_text(replace(FACTS, booking=BookingState.PARKED, state=one), words("en")) for one in PortionState}
     assert texts == {"A person is checking this booking. Until they have, nothing more happens to your card."}
+
+
+@pytest.mark.parametrize("booking", [BookingState.VOIDING, BookingState.ABORTED, BookingState.REFUNDED])
+def test_nobody_is_asked_for_anything_when_it_is_over(booking: BookingState) -> None:
+    for state in (PortionState.OPEN, PortionState.AUTHORIZING, PortionState.SHORT):
+        text = card_text(replace(FACTS, booking=booking, state=state, is_asked_again=True), words("en"))
+        assert text == "Nothing was taken from your card, and nothing will be."
+
+
+def test_a_refund_that_came_back_is_told() -> None:
+    facts = replace(FACTS, booking=BookingState.REFUNDED, state=PortionState.CAPTURED, refund_failed=True)
+    assert card_text(facts, words("en")).startswith(
+        "€33.34 was taken from your card. What was to go back to it came back"
+    )
+
+
+def test_a_bank_that_wants_its_customer_said_no_such_thing_as_no() -> None:
+    text = card_text(replace(FACTS, state=PortionState.DECLINED, must_confirm=True), words("en"))
+    assert text == "Your bank wants you to confirm this yourself. Nothing was taken, and nothing is kept."

@@ -43,6 +43,14 @@ def test_the_page_says_what_happens_to_my_card_at_every_step(site: Site) -> None
     assert "€50.00 was taken from your card." in text_of(at["Bo"].get(trip).text)
 
 
+def test_whoever_reloads_the_answer_to_an_act_is_shown_the_trip(site: Site) -> None:
+    trip, at = group(site, "Ana", "Bo")
+    for act in ("pay", "book", "cover", "hand-over"):
+        answer = at["Bo"].get(f"{trip}/{act}", follow_redirects=False)
+        assert (answer.status_code, answer.headers["location"]) == (303, trip)
+    assert at["Bo"].get(f"{trip}/drop-out", follow_redirects=False).status_code == 200, "a page of its own"
+
+
 def test_fewer_may_go_and_everybody_reads_at_most(site: Site) -> None:
     trip, at = group(site, "Ana", "Bo", "Cy", payer_quorum="2")
     page = text_of(at["Cy"].get(trip).text)

@@ -307,4 +307,5 @@ def _line(
         refunded=portion.refunded if portion and sees_amount else None,
         authorizes_at=portion.authorizes_at if portion else None,
         is_asked_again=portion is not None and portion.is_asked_again,
+        refund_failed=portion is not None and portion.refund_failed and is_payer,
     )

@@ -46,6 +46,7 @@
     const isElsewhere = move || arrived.pathname !== here.split("?")[0];
     if (isElsewhere && !framed && answer.redirected) history.pushState(null, "", path);
     if (isElsewhere && answer.ok) here = path;
+    for (const notice of document.querySelectorAll("[data-notice]")) notice.dataset.seen = -noticeMs; // another act is told
     swap(page, isElsewhere);
     return answer.ok;
   }
@@ -73,7 +74,7 @@
       const before = tallies();
       // Idiomorph leaves the active element's inside alone: right for a field, wrong for the whole page that has focus.
       const ignoreActiveValue = /^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement?.tagName);
-      Idiomorph.morph(main(), next, { ignoreActiveValue, restoreFocus: true, callbacks: { beforeNodeMorphed: mayMorph } });
+      Idiomorph.morph(main(), next, { ignoreActiveValue, restoreFocus: true, callbacks: { beforeNodeMorphed: mayMorph, beforeNodeRemoved: mayGo } });
       flash(before);
     }
     settle();
@@ -83,6 +84,13 @@
     if (old.nodeName === "FORM" && old.dataset.dirty) return false; // somebody is typing in it
     if (old.nodeName === "DETAILS") fresh.open = old.open;
     return true;
+  }
+
+  /* News of the others must not wipe away what one has just been told. */
+  const noticeMs = 10_000;
+  function mayGo(old) {
+    const notice = old.nodeType === Node.ELEMENT_NODE && old.matches(".gb-banner") && old.querySelector("[data-notice]");
+    return !notice || !(performance.now() - notice.dataset.seen < noticeMs);
   }
 
   const tallies = () => new Map([...document.querySelectorAll(".gb-option")].map((o) => [o.id, o.querySelector(".gb-tally")?.textContent]));
@@ -104,7 +112,7 @@
     for (const field of document.querySelectorAll("[data-zone]")) field.value = Intl.DateTimeFormat().resolvedOptions().timeZone || "";
     const notice = main().querySelector("[data-notice]");
     if (notice && !notice.dataset.seen) {
-      notice.dataset.seen = "1";
+      notice.dataset.seen = performance.now();
       notice.focus();
       notice.scrollIntoView({ block: "nearest" });
     }
@@ -364,12 +372,16 @@
     let answer, text;
     try {
       answer = await ask(path);
-      text = await answer.clone().text();
+      text = await answer.text();
     } catch {
       return offline(!navigator.onLine);
     }
     if (path !== here || holding || acting) return refreshSoon();
-    if (new URL(answer.url).pathname !== path.split("?")[0]) return show(answer, { move: true }); // it is elsewhere now
+    const arrived = new URL(answer.url);
+    if (answer.redirected) {
+      here = arrived.pathname + arrived.search; // an act's own address leads to what it was about
+      if (!framed) history.replaceState(null, "", here);
+    }
     swap(new DOMParser().parseFromString(text, "text/html"), false);
     announce();
   }
