@@ -11,6 +11,7 @@ person no channel reaches, still finds the notice in the page. An address is wri
     notices_for(session, member_id); mark_seen(session, member_id); forget(session, member_ids)      steps
     read_reach, give_address, drop_address, wish(deps, caller, trip_id, …)      by the member
     read_stop, stop, read_confirm, confirm(database, sealer, token, …)          by a link in a message, without a login
+    read_seat, ask_seat_link, read_entry, enter(database, sealer, token)        a guest on another device
     read_reminders, change_reminders(database, …)        the merchant's schedule
     forget_addresses(session)                            beat: what nobody needs any more
     sentence(words, code, trip=title)                    what the page shows
@@ -26,19 +27,24 @@ from groupbook.notices.domain import (
     NoticeCode,
     NoticeState,
     Scope,
+    SeatLinkOver,
     TooManyAddresses,
+    TooManySeatLinks,
 )
 from groupbook.notices.reminders import ReminderSettings, RemindersInvalid
 from groupbook.notices.sentences import sentence, short
 from groupbook.notices.service import (
     NUDGE,
+    GuestSeat,
     NoticeDeps,
     Reach,
     Stopped,
     Wishes,
+    ask_seat_link,
     change_reminders,
     confirm,
     drop_address,
+    enter,
     forget,
     forget_addresses,
     give_address,
@@ -46,8 +52,10 @@ from groupbook.notices.service import (
     note,
     notices_for,
     read_confirm,
+    read_entry,
     read_reach,
     read_reminders,
+    read_seat,
     read_stop,
     remind,
     send,
@@ -61,6 +69,7 @@ __all__ = [
     "NUDGE",
     "Address",
     "AddressInvalid",
+    "GuestSeat",
     "MailLinkUnknown",
     "Message",
     "Notice",
@@ -71,12 +80,16 @@ __all__ = [
     "ReminderSettings",
     "RemindersInvalid",
     "Scope",
+    "SeatLinkOver",
     "Stopped",
     "TooManyAddresses",
+    "TooManySeatLinks",
     "Wishes",
+    "ask_seat_link",
     "change_reminders",
     "confirm",
     "drop_address",
+    "enter",
     "forget",
     "forget_addresses",
     "give_address",
@@ -84,8 +97,10 @@ __all__ = [
     "note",
     "notices_for",
     "read_confirm",
+    "read_entry",
     "read_reach",
     "read_reminders",
+    "read_seat",
     "read_stop",
     "remind",
     "send",

@@ -15,13 +15,16 @@ place.taken         who released it  place_taken
 place.filled        who took it      please_pay
 waiting.over        who waits        waiting_over      (waiting.needless likewise: the group has room again)
 (an address given)  who gave it          confirm_address   (only by mail, and only to that address)
+(a link asked for)  that guest           seat_link         (only by mail, and only to the address they confirmed)
+(that link used)    that guest           seat_opened
 
 Errors of this room (kit.errors draws the tree they hang in):
 
     GroupbookError
     ├── Invalid            address_invalid, reminders_invalid
     ├── NotFound           mail_link_unknown
-    └── TooMany            too_many_addresses
+    ├── Gone               seat_link_over
+    └── TooMany            too_many_addresses, too_many_seat_links
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
-from groupbook.kit.errors import Invalid, NotFound, TooMany
+from groupbook.kit.errors import Gone, Invalid, NotFound, TooMany
 from groupbook.kit.ids import MemberId, NoticeId, TripId
 
 attempts_max: Final = 6
@@ -61,8 +64,12 @@ class NoticeCode(StrEnum):
     WAITING_OVER = "waiting_over"
     WAITING_NEEDLESS = "waiting_needless"
     CONFIRM_ADDRESS = "confirm_address"
+    SEAT_LINK = "seat_link"
+    SEAT_OPENED = "seat_opened"
 
 
+# What is in a mailbox only: a page does not show it.
+ONLY_BY_MAIL: Final = frozenset({NoticeCode.CONFIRM_ADDRESS, NoticeCode.SEAT_LINK})
 # Only who still owes something is told these, when they are written and again when they are sent.
 ONLY_WHILE_OWED: Final = frozenset({NoticeCode.PLEASE_PAY, NoticeCode.PAY_REMINDER, NoticeCode.PORTION_DECLINED})
 
@@ -121,6 +128,8 @@ REPLACES: Final[Mapping[NoticeCode, frozenset[NoticeCode]]] = MappingProxyType(
         NoticeCode.WAITING_OVER: _IN_THE_LINE,
         NoticeCode.WAITING_NEEDLESS: _IN_THE_LINE,
         NoticeCode.CONFIRM_ADDRESS: frozenset({NoticeCode.CONFIRM_ADDRESS}),
+        NoticeCode.SEAT_LINK: frozenset({NoticeCode.SEAT_LINK}),
+        NoticeCode.SEAT_OPENED: frozenset({NoticeCode.SEAT_OPENED}),
     }
 )
 
@@ -192,6 +201,8 @@ email_characters_max: Final = 254
 addresses_per_day_max: Final = 5
 addresses_per_trip_max: Final = 60  # in a day: a question to everybody in the largest trip
 confirm_days: Final = 7
+seat_links_per_day_max: Final = 5
+seat_link_seconds: Final = 30 * 60
 address_days: Final = 90
 # The atoms of RFC 5321 without quoted forms, to ASCII domains: what every mail server takes, and no header breaks on.
 _EMAIL: Final = re.compile(
@@ -216,6 +227,18 @@ class MailLinkUnknown(NotFound):
     """A link from a mail that was not made by us, was cut on the way, or is too old."""
 
     code = "mail_link_unknown"
+
+
+class SeatLinkOver(Gone):
+    """Used, older than half an hour, for an address that is another now, or for a seat that is nobody's any more."""
+
+    code = "seat_link_over"
+
+
+class TooManySeatLinks(TooMany):
+    """A seat asks for a link too often in a day."""
+
+    code = "too_many_seat_links"
 
 
 def check_email(text: str) -> str:

@@ -28,7 +28,7 @@ class NoticesDeps:
     database: Database
 
 
-# What pages show: all but the question whether an address is somebody's, which goes to that address only.
+# What pages show: all but ONLY_BY_MAIL.
 ShownCode = Literal[
     "trip_decided",
     "please_pay",
@@ -46,6 +46,7 @@ ShownCode = Literal[
     "place_taken",
     "waiting_over",
     "waiting_needless",
+    "seat_opened",
 ]
 
 

@@ -90,6 +90,13 @@ def _more(words: Words, told: Told) -> list[str]:
             return [_("You owe nothing any more. If your bank kept money ready, it is released within a few days.")]
         case NoticeCode.CONFIRM_ADDRESS:
             return [_("Until you do, nothing else is sent here. If it was not you, do nothing.")]
+        case NoticeCode.SEAT_LINK:
+            return [
+                _("The link is good once, for half an hour, and for you alone: do not pass this mail on."),
+                _("If it was not you, do nothing."),
+            ]
+        case NoticeCode.SEAT_OPENED:
+            return [_("If it was not you, delete your address in the trip: then no such link is sent any more.")]
         case _:
             return []
 
@@ -124,6 +131,8 @@ def _button(words: Words, code: NoticeCode) -> str:
             return _("Look at the place")
         case NoticeCode.CONFIRM_ADDRESS:
             return _("Yes, this is my address")
+        case NoticeCode.SEAT_LINK:
+            return _("Open the trip here")
         case _:
             return _("Open the trip")
 

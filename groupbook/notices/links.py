@@ -1,7 +1,8 @@
 """Links in messages that work without a login: signed, bound to what they are for. Pure but for the key.
 
 A token is a letter for its kind, ids, a mark of the address, and sixteen bytes that only our key makes. It holds no
-address, tells nobody anything, and may be used again: what it does is the same the second time.
+address and tells nobody anything. It may be used again, what it does is the same the second time; but for the one that
+opens a seat, which is good once and for half an hour.
 """
 
 from __future__ import annotations
@@ -33,12 +34,20 @@ class StopLink:
 
 
 @dataclass(frozen=True, slots=True)
-class ConfirmLink:
-    """Says that the address a member gave is theirs."""
+class AddressLink:
+    """A member and the address they gave: the question whether it is theirs, or the way back to their seat."""
 
     merchant_id: MerchantId
     member_id: MemberId
     mark: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EntryLink:
+    """Opens a seat, once: which one, and whether it was used, is in the row with this id."""
+
+    merchant_id: MerchantId
+    id: UUID
 
 
 def address_mark(sealer: Sealer, merchant_id: UUID, channel: str, address: Address) -> bytes:
@@ -51,8 +60,17 @@ def stop_token(sealer: Sealer, link: StopLink) -> str:
     return _signed(sealer, _STOP[link.scope] + link.merchant_id.bytes + link.mark + link.channel.encode())
 
 
-def confirm_token(sealer: Sealer, link: ConfirmLink) -> str:
+def confirm_token(sealer: Sealer, link: AddressLink) -> str:
     return _signed(sealer, b"c" + link.merchant_id.bytes + link.mark + link.member_id.bytes)
+
+
+def seat_token(sealer: Sealer, link: AddressLink) -> str:
+    """In every letter to a guest. It opens nothing: it has a link that does sent to that address."""
+    return _signed(sealer, b"s" + link.merchant_id.bytes + link.mark + link.member_id.bytes)
+
+
+def entry_token(sealer: Sealer, link: EntryLink) -> str:
+    return _signed(sealer, b"e" + link.merchant_id.bytes + link.id.bytes)
 
 
 def read_stop_token(sealer: Sealer, token: str) -> StopLink:
@@ -65,13 +83,30 @@ def read_stop_token(sealer: Sealer, token: str) -> StopLink:
     return StopLink(MerchantId(UUID(bytes=body[1:17])), rest[_mark_bytes:].decode(), rest[:_mark_bytes], scope)
 
 
-def read_confirm_token(sealer: Sealer, token: str) -> ConfirmLink:
+def read_confirm_token(sealer: Sealer, token: str) -> AddressLink:
+    """Raises MailLinkUnknown."""
+    return _address_link(sealer, token, b"c")
+
+
+def read_seat_token(sealer: Sealer, token: str) -> AddressLink:
+    """Raises MailLinkUnknown."""
+    return _address_link(sealer, token, b"s")
+
+
+def read_entry_token(sealer: Sealer, token: str) -> EntryLink:
     """Raises MailLinkUnknown."""
     body = _opened(sealer, token)
-    if body[:1] != b"c":
+    if body[:1] != b"e":
+        raise MailLinkUnknown()
+    return EntryLink(MerchantId(UUID(bytes=body[1:17])), UUID(bytes=body[17:]))
+
+
+def _address_link(sealer: Sealer, token: str, kind: bytes) -> AddressLink:
+    body = _opened(sealer, token)
+    if body[:1] != kind:
         raise MailLinkUnknown()
     rest = body[17:]
-    return ConfirmLink(MerchantId(UUID(bytes=body[1:17])), MemberId(UUID(bytes=rest[_mark_bytes:])), rest[:_mark_bytes])
+    return AddressLink(MerchantId(UUID(bytes=body[1:17])), MemberId(UUID(bytes=rest[_mark_bytes:])), rest[:_mark_bytes])
 
 
 def _signed(sealer: Sealer, body: bytes) -> str:

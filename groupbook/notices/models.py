@@ -65,6 +65,18 @@ class AddressTryRow(TenantRow, Base):
     tried_at: Mapped[datetime]
 
 
+class SeatLinkRow(TenantRow, Base):
+    """A link that opens a guest's seat on another device, once; sent to the address with this mark and nowhere else."""
+
+    __tablename__ = "seat_link"
+    __table_args__ = (Index("ix_seat_link_member_id", "merchant_id", "member_id"),)
+
+    member_id: Mapped[UUID]
+    address_mark: Mapped[bytes] = mapped_column(LargeBinary)
+    asked_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+
+
 class OptOutRow(TenantRow, Base):
     """What somebody does not want at one address, and whether the address exists. Known by its mark only."""
 

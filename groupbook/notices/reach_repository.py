@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, or_, select
+from sqlalchemy import delete, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from groupbook.kit.database import merchant_of
 from groupbook.kit.ids import MemberId, new_id
 from groupbook.notices.domain import address_days, confirm_days
-from groupbook.notices.models import AddressTryRow, NoticeRow, OptOutRow, ReachRow, ReminderSettingsRow
+from groupbook.notices.models import AddressTryRow, NoticeRow, OptOutRow, ReachRow, ReminderSettingsRow, SeatLinkRow
 
 
 def reach_of(session: Session, member_id: UUID, *, lock: bool = False) -> ReachRow | None:
@@ -40,6 +40,11 @@ def delete_reach(session: Session, member_ids: Collection[UUID]) -> None:
     """What was tried stays counted until it is two days old: who forgets an address may not try five more."""
     mine = merchant_of(session)
     session.execute(delete(ReachRow).where(ReachRow.merchant_id == mine, ReachRow.member_id.in_(member_ids)))
+
+
+def delete_seat_links(session: Session, member_ids: Collection[UUID]) -> None:
+    mine = merchant_of(session)
+    session.execute(delete(SeatLinkRow).where(SeatLinkRow.merchant_id == mine, SeatLinkRow.member_id.in_(member_ids)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,35 @@ def add_try(session: Session, member_id: UUID, trip_id: UUID, mark: bytes, now: 
     session.flush()
 
 
+def add_seat_link(session: Session, member_id: UUID, mark: bytes, now: datetime) -> UUID:
+    id = new_id()
+    session.add(
+        SeatLinkRow(
+            merchant_id=merchant_of(session), id=id, member_id=member_id, address_mark=mark, asked_at=now, used_at=None
+        )
+    )
+    session.flush()
+    return id
+
+
+def seat_link(session: Session, id: UUID) -> SeatLinkRow | None:
+    return session.get(SeatLinkRow, (merchant_of(session), id), populate_existing=True)
+
+
+def use_seat_link(session: Session, id: UUID, now: datetime) -> bool:
+    """Whether this was the first use: of two at once, one."""
+    used = update(SeatLinkRow).where(
+        SeatLinkRow.merchant_id == merchant_of(session), SeatLinkRow.id == id, SeatLinkRow.used_at.is_(None)
+    )
+    return session.execute(used.values(used_at=now).returning(SeatLinkRow.id)).one_or_none() is not None
+
+
+def seat_links_since(session: Session, member_id: UUID, since: datetime) -> int:
+    query = select(func.count()).select_from(SeatLinkRow)
+    mine = SeatLinkRow.merchant_id == merchant_of(session)
+    return session.scalar(query.where(mine, SeatLinkRow.member_id == member_id, SeatLinkRow.asked_at > since)) or 0
+
+
 def opt_out(session: Session, channel: str, mark: bytes) -> OptOutRow | None:
     query = select(OptOutRow).where(
         OptOutRow.merchant_id == merchant_of(session), OptOutRow.channel == channel, OptOutRow.address_mark == mark
@@ -111,6 +145,9 @@ def forget_old(session: Session, now: datetime) -> int:
     )
     session.execute(
         delete(AddressTryRow).where(AddressTryRow.merchant_id == mine, AddressTryRow.tried_at < now - timedelta(days=2))
+    )
+    session.execute(
+        delete(SeatLinkRow).where(SeatLinkRow.merchant_id == mine, SeatLinkRow.asked_at < now - timedelta(days=2))
     )
     return len(gone.all())
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from groupbook.kit.database import merchant_of
 from groupbook.kit.ids import MemberId, NoticeId, TripId, new_id
-from groupbook.notices.domain import Notice, NoticeCode, NoticeState
+from groupbook.notices.domain import ONLY_BY_MAIL, Notice, NoticeCode, NoticeState
 from groupbook.notices.models import NoticeRow
 
 _VISIBLE = (NoticeState.PENDING, NoticeState.SENT, NoticeState.SHOWN, NoticeState.FAILED)
@@ -135,7 +135,7 @@ def visible(session: Session, member_id: MemberId, *, limit: int) -> list[Notice
             NoticeRow.merchant_id == merchant_of(session),
             NoticeRow.member_id == member_id,
             NoticeRow.state.in_(_VISIBLE),
-            NoticeRow.code != NoticeCode.CONFIRM_ADDRESS,
+            NoticeRow.code.not_in(ONLY_BY_MAIL),
         )
         .order_by(NoticeRow.id.desc())
         .limit(limit)

@@ -47,6 +47,10 @@ def sentence(words: Words, code: NoticeCode, *, trip: str) -> str:
             return _("%(trip)s was not booked. The group has room again: come in.", trip=trip)
         case NoticeCode.CONFIRM_ADDRESS:
             return _("Somebody, probably you, wants news of a trip sent here.")
+        case NoticeCode.SEAT_LINK:
+            return _("Somebody, probably you, wants to open your place in %(trip)s on another device.", trip=trip)
+        case NoticeCode.SEAT_OPENED:
+            return _("Your place in %(trip)s was opened on another device, with a link from your mailbox.", trip=trip)
 
 
 def short(words: Words, code: NoticeCode) -> str:
@@ -87,3 +91,7 @@ def short(words: Words, code: NoticeCode) -> str:
             return _("The group has room again")
         case NoticeCode.CONFIRM_ADDRESS:
             return _("Is this your address?")
+        case NoticeCode.SEAT_LINK:
+            return _("Your link to the trip")
+        case NoticeCode.SEAT_OPENED:
+            return _("Opened on another device")

@@ -203,6 +203,7 @@ def error_text(error: GroupbookError, say: Words) -> str:
         "code_not_usable": _code_text(error, say),
         "code_invalid": say("You have entered as many codes as we keep. Remove one first."),
         "address_invalid": say("This is no e-mail address that we can write to."),
+        "too_many_seat_links": say("That was tried too often today. Try again tomorrow."),
         "too_many_addresses": say("That was tried too often today. Try again tomorrow."),
         "age_invalid": say("Please give your age in years, between 0 and 120."),
         "share_not_allowed": say("The organizer does not allow sharing."),
@@ -254,6 +255,11 @@ def trouble(error: GroupbookError, say: Words) -> Trouble:
             say("This place is not free any more"),
             say("Somebody took it, it was taken back, or its time is over. Ask your friend."),
             "start",
+        ),
+        "seat_link_over": Trouble(
+            "clock",
+            say("This link is over"),
+            say("It is good once and for half an hour. Open the newest mail of this trip and ask for another."),
         ),
         "mail_link_unknown": Trouble(
             "search", say("This link is not complete"), say("Open it once more from the newest mail.")

@@ -433,6 +433,14 @@ PROBLEMS: Final[Mapping[str, Advice]] = MappingProxyType(
             "Too many addresses were tried today: by a member, this one by anybody, in a trip or at a merchant.",
             "Try again tomorrow.",
         ),
+        "seat_link_over": Advice(
+            "The link was used, is older than half an hour, or its seat or address is another now.",
+            "Ask for another one by the button in the newest letter.",
+        ),
+        "too_many_seat_links": Advice(
+            "So many links a day are sent to one guest's mailbox; `params.per_day_max` says how many.",
+            "Use the newest one, or try again tomorrow.",
+        ),
         "mail_link_unknown": Advice(
             "The link was not made by us, was cut on its way, or is too old.", "Open it from the newest mail."
         ),

@@ -17,8 +17,17 @@ from groupbook import notices, trips
 from groupbook.kit.errors import GroupbookError
 from groupbook.kit.http import STATUS
 from groupbook.kit.i18n import Words
-from groupbook.kit.ids import TripId, to_wire
-from groupbook.notices import AddressInvalid, NoticeDeps, Scope, Stopped, TooManyAddresses, Wishes
+from groupbook.kit.ids import MemberId, TripId, to_wire
+from groupbook.notices import (
+    AddressInvalid,
+    GuestSeat,
+    NoticeDeps,
+    Scope,
+    Stopped,
+    TooManyAddresses,
+    TooManySeatLinks,
+    Wishes,
+)
 from groupbook.web import phrases
 from groupbook.web.asking import Ask, page
 from groupbook.web.deps import WebDeps
@@ -40,6 +49,10 @@ def routes(deps: WebDeps, letters: NoticeDeps) -> list[Route]:
         at("/t/{trip_id}/reminders", "POST", change_reach),
         at("/mail/confirm/{token}", "GET", show_confirm),
         at("/mail/confirm/{token}", "POST", confirm),
+        at("/mail/seat/{token}", "GET", show_seat),
+        at("/mail/seat/{token}", "POST", ask_seat_link),
+        at("/mail/enter/{token}", "GET", show_entry),
+        at("/mail/enter/{token}", "POST", enter),
         at("/mail/{token}", "GET", show_stop),
         at("/mail/{token}", "POST", stop),
     ]
@@ -168,3 +181,61 @@ def _confirm_page(ask: Ask, found: tuple[object, TripId, bool]) -> Response:
     merchant, trip_id, is_confirmed = found
     context = {"is_confirmed": is_confirmed, "url": f"/t/{to_wire('trip', trip_id)}"}
     return ask.show("mail_confirm.html", context, merchant=merchant)
+
+
+# --- a guest on another device ----------------------------------------------------------------------------------------
+
+
+def show_seat(letters: NoticeDeps, ask: Ask) -> Response:
+    """Behind the button of every letter to a guest: on to the trip where this browser has their key, else the offer to
+    send a link.
+    """
+    found = notices.read_seat(letters.database, letters.sealer, ask.request.path_params["token"])
+    if _sitting(ask, found) == found.member_id:
+        return ask.go(f"/t/{to_wire('trip', found.trip_id)}")
+    return _seat_page(ask, found, "ask")
+
+
+def ask_seat_link(letters: NoticeDeps, ask: Ask) -> Response:
+    token = ask.request.path_params["token"]
+    ask.require_own_page()
+    try:
+        return _seat_page(ask, notices.ask_seat_link(letters.database, letters.sealer, token), "asked")
+    except TooManySeatLinks as error:
+        found = notices.read_seat(letters.database, letters.sealer, token)
+        return _seat_page(ask, found, "ask", error=error)
+
+
+def show_entry(letters: NoticeDeps, ask: Ask) -> Response:
+    """What the link opens, with the button that does it."""
+    return _seat_page(
+        ask, notices.read_entry(letters.database, letters.sealer, ask.request.path_params["token"]), "enter"
+    )
+
+
+def enter(letters: NoticeDeps, ask: Ask) -> Response:
+    """Only from our own page: nobody else's puts a seat into this browser."""
+    ask.require_own_page()
+    found, key = notices.enter(letters.database, letters.sealer, ask.request.path_params["token"])
+    return ask.go(f"/t/{to_wire('trip', found.trip_id)}", seat=(found.trip_id, key))
+
+
+def _seat_page(ask: Ask, found: GuestSeat, stage: str, *, error: GroupbookError | None = None) -> Response:
+    other = _sitting(ask, found)
+    context = {
+        "stage": stage,
+        "seat": found,
+        "is_somebody_else": other is not None and other != found.member_id,
+        "error": phrases.error_text(error, ask.say) if error else "",
+    }
+    return ask.show("mail_seat.html", context, status=STATUS[error.kind] if error else 200, merchant=found.merchant)
+
+
+def _sitting(ask: Ask, found: GuestSeat) -> MemberId | None:
+    """Who this browser is in that trip."""
+    caller = ask.caller(found.trip_id)
+    if caller is None or caller.merchant_id != found.merchant.id:
+        return None
+    with ask.deps.database.begin(found.merchant.id) as session:
+        member = trips.member_of(session, found.trip_id, caller)
+    return member.id if member else None

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
-from groupbook import bookings, discounts, merchants, notices
+from groupbook import bookings, discounts, merchants, notices, people
 from groupbook.kit import clock
 from groupbook.kit.ids import to_wire
 from groupbook.merchants.domain import Capabilities
@@ -28,7 +28,17 @@ from groupbook.notices.domain import (
     check_email,
     masked,
 )
-from groupbook.notices.links import StopLink, address_mark, read_stop_token, stop_token
+from groupbook.notices.links import (
+    AddressLink,
+    EntryLink,
+    StopLink,
+    address_mark,
+    entry_token,
+    read_entry_token,
+    read_stop_token,
+    seat_token,
+    stop_token,
+)
 from groupbook.notices.ports import Messenger
 from groupbook.trips.domain import mint_invite_token
 from groupbook.web.app import build_app
@@ -163,7 +173,7 @@ def test_a_reminder_says_amount_deadline_and_how_far_the_group_is(world: MakeWor
     assert "50,00\N{NO-BREAK SPACE}€" in told
     assert "1 sur 2 y sont." in told
     assert "(Tokyo)" in told
-    assert f"{ORIGIN}/t/{to_wire('trip', here.saga.trip_id)}" in told
+    assert f"{ORIGIN}/mail/seat/" in told
     assert stop_link(mail) in told
     html = mail.get_body(("html",))
     assert html is not None
@@ -462,6 +472,168 @@ def test_a_no_is_not_carried_around(world: MakeWorld) -> None:
     here.work()
     assert here.states("please_pay") == {"ada": "shown", "bo": "shown"}
     assert (bot.sent, len(here.box.mails)) == ({}, 1)
+
+
+# --- a guest on another device ----------------------------------------------------------------------------------------
+
+
+def seat_link(here: World, name: str = "bo") -> str:
+    """What is behind the button of a letter to a guest with an address."""
+    here.join_by_mail(name, f"{name}@example.org")
+    here.saga.open()
+    here.work()
+    return link_in(here.box.about(f"{name}@example.org")[-1])
+
+
+def asked_for(here: World, link: str, name: str = "bo") -> str:
+    """The guest presses the button on their phone; the link that comes."""
+    with reader(here, Origin=ORIGIN) as phone:
+        assert phone.post(link).status_code == 200
+    notices.sweep(here.deps, here.saga.merchant_id)
+    return link_in(here.box.about(f"{name}@example.org")[-1])
+
+
+def refused(here: World, entry: str, status: int, code: str, **headers: str) -> None:
+    """Neither looking nor pressing opens anything."""
+    used = here.saga.count("SELECT count(*) FROM seat_link WHERE used_at IS NOT NULL")
+    keys = here.saga.count("SELECT count(*) FROM session")
+    with reader(here, **{"Origin": ORIGIN, **headers}) as phone:
+        assert phone.post(entry).status_code == status, code
+        assert [name for name in phone.cookies if name.startswith("gb_seat")] == []
+    assert here.saga.count("SELECT count(*) FROM seat_link WHERE used_at IS NOT NULL") == used
+    assert here.saga.count("SELECT count(*) FROM session") == keys
+
+
+def test_a_guest_opens_their_seat_on_another_device_once(world: MakeWorld) -> None:
+    here = world("ada", "bo")
+    saga, link = here.saga, seat_link(here)
+    trip = f"/t/{to_wire('trip', saga.trip_id)}"
+    assert link.startswith(f"{ORIGIN}/mail/seat/")
+    with reader(here, Origin=ORIGIN) as phone:
+        assert phone.get(trip).status_code == 401, "the letter alone opens nothing"
+        shown = phone.get(link)  # a scanner, then the reader
+        assert (shown.status_code, "b•••@example.org" in shown.text) == (200, True)
+        assert saga.count("SELECT count(*) FROM seat_link") == 0
+        assert "b•••@example.org" in phone.post(link).text
+        notices.sweep(here.deps, saga.merchant_id)
+        entry = link_in(here.box.about("bo@example.org")[-1])
+        assert entry.startswith(f"{ORIGIN}/mail/enter/")
+        for _ in range(2):
+            assert "You go on as bo in this browser" in phone.get(entry).text
+        opened = phone.post(f"{entry}?return_to=https://evil.example", follow_redirects=False)
+        assert (opened.status_code, opened.headers["location"]) == (303, trip)
+        assert phone.get(trip).status_code == 200
+        assert phone.get(link, follow_redirects=False).headers["location"] == trip, "the key is here now"
+        key = phone.cookies[f"gb_seat_{saga.trip_id.hex}"]
+    on_phone, at_home = people.authenticate(saga.database, key), people.authenticate(saga.database, saga.tokens["bo"])
+    assert on_phone is not None
+    assert at_home is not None
+    assert on_phone.subject == at_home.subject
+    refused(here, entry, 410, "replayed")
+    notices.sweep(here.deps, saga.merchant_id)
+    assert here.states("seat_opened") == {"bo": "sent"}
+    assert here.subjects("bo@example.org")[-2:] == [
+        "Your link to the trip – Lights",
+        "Opened on another device – Lights",
+    ]
+    with saga.database.begin(saga.merchant_id) as session:
+        told = [one.code for one in notices.notices_for(session, saga.members["bo"])]
+    assert (told[0], "seat_link" in told) == ("seat_opened", False)
+
+
+def test_a_link_to_a_seat_is_for_half_an_hour(world: MakeWorld) -> None:
+    here = world("ada", "bo")
+    entry = asked_for(here, seat_link(here))
+    here.saga.execute("UPDATE seat_link SET asked_at = asked_at - interval '30 minutes'")
+    refused(here, entry, 410, "seat_link_over")
+
+
+def test_a_link_that_waited_too_long_is_not_sent(world: MakeWorld) -> None:
+    here = world("ada", "bo")
+    link = seat_link(here)
+    with reader(here, Origin=ORIGIN) as phone:
+        phone.post(link)
+    here.saga.execute("UPDATE seat_link SET asked_at = asked_at - interval '30 minutes'")
+    notices.sweep(here.deps, here.saga.merchant_id)
+    assert here.states("seat_link") == {"bo": "replaced"}
+
+
+def test_guessed_forged_and_foreign_links_open_nothing(world: MakeWorld) -> None:
+    here = world("ada", "bo")
+    saga, link = here.saga, seat_link(here)
+    entry = asked_for(here, link)
+    token, sealer = entry.rpartition("/")[2], here.deps.sealer
+    id = read_entry_token(sealer, token).id
+    other = merchants.create_merchant(saga.database, slug="heron", name="Heron", livemode=False).id
+    foreign = entry_token(sealer, EntryLink(other, id))
+    unknown = entry_token(sealer, EntryLink(saga.merchant_id, uuid4()))
+    for wrong, status in (
+        (foreign, 410),
+        (unknown, 410),
+        (token[:-2], 404),
+        (("A" if token[0] != "A" else "B") + token[1:], 404),
+        (link.rpartition("/")[2], 404),
+        ("e" * len(token), 404),
+        ("x", 404),
+    ):
+        refused(here, f"{ORIGIN}/mail/enter/{wrong}", status, wrong)
+    with reader(here, Origin=ORIGIN) as phone:
+        assert phone.post(f"{ORIGIN}/mail/seat/{token}").status_code == 404
+    refused(here, entry, 403, "foreign_origin", Origin="https://evil.example")
+
+
+def test_a_link_is_sent_to_the_address_its_owner_confirmed_and_to_no_other(world: MakeWorld) -> None:
+    here = world("ada", "bo")
+    saga, link = here.saga, seat_link(here)
+    entry = asked_for(here, link)
+    here.give("bo", "eve@example.org")
+    refused(here, entry, 410, "another address")
+    mark = address_mark(here.deps.sealer, saga.merchant_id, "email", Address("", "", "", "eve@example.org"))
+    unconfirmed = seat_token(here.deps.sealer, AddressLink(saga.merchant_id, saga.members["bo"], mark))
+    with reader(here, Origin=ORIGIN) as phone:
+        for wrong in (link, f"{ORIGIN}/mail/seat/{unconfirmed}"):
+            assert (phone.get(wrong).status_code, phone.post(wrong).status_code) == (404, 404)
+    assert here.subjects("eve@example.org") == [QUESTION]
+
+
+def test_a_seat_asks_for_five_links_a_day(world: MakeWorld) -> None:
+    here = world("ada", "bo")
+    link = seat_link(here)
+    with reader(here, Origin=ORIGIN) as phone:
+        for _ in range(5):
+            assert phone.post(link).status_code == 200
+        sixth = phone.post(link)
+        assert (sixth.status_code, "Try again tomorrow" in sixth.text) == (429, True)
+    assert here.saga.count("SELECT count(*) FROM seat_link") == 5
+    assert here.saga.count("SELECT count(*) FROM notice WHERE code = 'seat_link'") == 5
+
+
+def test_who_handed_their_place_over_opens_their_own_seat_and_not_the_new_one(world: MakeWorld) -> None:
+    here = world("ada", "bo")
+    saga, link = here.saga, seat_link(here)
+    entry = asked_for(here, link)
+    place = bookings.hand_over(saga.database, saga.house.sealer, saga.friends["bo"], saga.id, for_name="Di")
+    taken = bookings.take_place(saga.database, None, place.token, nonce=mint_invite_token())
+    saga._seat("Di", taken.guest_token, taken.member.id)
+    found, key = notices.enter(saga.database, here.deps.sealer, entry.rpartition("/")[2])
+    caller = people.authenticate(saga.database, key)
+    assert caller is not None
+    assert (found.member_id, caller.subject) == (saga.members["bo"], saga.friends["bo"].subject)
+    assert [line.traveler for line in saga.booking().portions if line.traveler == saga.members["bo"]] == []
+
+
+def test_who_left_or_logs_in_opens_no_seat_by_mail(world: MakeWorld) -> None:
+    here = world("ada", "bo", "cy")
+    saga, link = here.saga, seat_link(here)
+    entry = asked_for(here, link)
+    saga.adopt("bo", saga.person("bo@network.example"))
+    refused(here, entry, 410, "a person logs in")
+    here.join_by_mail("cy", "cy@example.org")
+    mark = address_mark(here.deps.sealer, saga.merchant_id, "email", Address("", "", "", "cy@example.org"))
+    cy = seat_token(here.deps.sealer, AddressLink(saga.merchant_id, saga.members["cy"], mark))
+    other = asked_for(here, f"{ORIGIN}/mail/seat/{cy}", "cy")
+    saga.execute(f"UPDATE member SET left_at = now() WHERE id = '{saga.members['cy']}'")
+    refused(here, other, 410, "left")
 
 
 # --- addresses --------------------------------------------------------------------------------------------------------

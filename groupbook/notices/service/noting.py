@@ -133,3 +133,4 @@ def forget(session: Session, member_ids: Sequence[MemberId]) -> None:
     """Erasure: remove what these members were told and the addresses they gave. A no they said stays. A step."""
     repository.delete_of(session, member_ids)
     reach_repository.delete_reach(session, member_ids)
+    reach_repository.delete_seat_links(session, member_ids)

@@ -32,7 +32,7 @@ from groupbook.notices.domain import (
     confirm_days,
     masked,
 )
-from groupbook.notices.links import ConfirmLink, StopLink, address_mark, read_confirm_token, read_stop_token
+from groupbook.notices.links import AddressLink, StopLink, address_mark, read_confirm_token, read_stop_token
 from groupbook.notices.models import ReachRow
 from groupbook.notices.service.deps import EMAIL, NoticeDeps
 from groupbook.notices.service.noting import write
@@ -245,7 +245,7 @@ def confirm(database: Database, sealer: Sealer, token: str) -> tuple[Merchant, T
 
 
 def _confirm(session: Session, sealer: Sealer, token: str, *, is_yes: bool) -> tuple[Merchant, TripId, bool]:
-    link: ConfirmLink = read_confirm_token(sealer, token)
+    link: AddressLink = read_confirm_token(sealer, token)
     row = reach_repository.reach_of(session, link.member_id, lock=True)
     now = clock.system_now(session)
     if (

@@ -17,11 +17,20 @@ from groupbook.kit.i18n import words
 from groupbook.kit.ids import BookingId, HandoverId, MemberId, MerchantId, NoticeId, TripId
 from groupbook.kit.money import Money, total
 from groupbook.notices import reach_repository, reminders, repository
-from groupbook.notices.domain import ONLY_WHILE_OWED, Message, NoticeCode, NoticeState, retry_at, scope_of
+from groupbook.notices.domain import (
+    ONLY_BY_MAIL,
+    ONLY_WHILE_OWED,
+    Message,
+    NoticeCode,
+    NoticeState,
+    retry_at,
+    scope_of,
+)
 from groupbook.notices.letters import Told, message_of
-from groupbook.notices.links import ConfirmLink, StopLink, confirm_token, stop_token
+from groupbook.notices.links import AddressLink, EntryLink, StopLink, confirm_token, entry_token, seat_token, stop_token
 from groupbook.notices.models import NoticeRow
-from groupbook.notices.service.deps import NoticeDeps
+from groupbook.notices.service.deps import EMAIL, NoticeDeps
+from groupbook.notices.service.entering import is_good, is_guest
 from groupbook.notices.service.ways import Way, chosen_way, language_and_zone
 from groupbook.trips.domain import Member
 
@@ -93,10 +102,12 @@ def _claim(session: Session, deps: NoticeDeps, notice_id: NoticeId) -> _Claimed 
     if code is NoticeCode.PLACE_OFFERED and not bookings.is_offered(session, _handover(row)):
         _leave(row, NoticeState.REPLACED)
         return None
+    if code is NoticeCode.SEAT_LINK and not is_good(session, deps.sealer, UUID(row.params["link_id"])):
+        _leave(row, NoticeState.REPLACED)
+        return None
     way = chosen_way(session, deps, member, code)
     if way is None:
-        is_gone = code is NoticeCode.CONFIRM_ADDRESS
-        _leave(row, NoticeState.REPLACED if is_gone else NoticeState.SHOWN)
+        _leave(row, NoticeState.REPLACED if code in ONLY_BY_MAIL else NoticeState.SHOWN)
         return None
     row.channel = way.channel
     told = _told(session, deps, row, member, way, waiting, zone)
@@ -134,9 +145,14 @@ def _told(
     house, code = merchants.read_merchant(session), NoticeCode(row.code)
     trip = trips.trip_of(session, TripId(row.trip_id))
     link = deps.trip_link(trip.id)
+    address = AddressLink(house.id, MemberId(member.id), way.mark)
     if code is NoticeCode.CONFIRM_ADDRESS:
-        token = confirm_token(deps.sealer, ConfirmLink(house.id, MemberId(member.id), way.mark))
-        link = deps.mail_link(f"confirm/{token}")
+        link = deps.mail_link(f"confirm/{confirm_token(deps.sealer, address)}")
+    elif code is NoticeCode.SEAT_LINK:
+        token = entry_token(deps.sealer, EntryLink(house.id, UUID(row.params["link_id"])))
+        link = deps.mail_link(f"enter/{token}")
+    elif way.channel == EMAIL and is_guest(member):
+        link = deps.mail_link(f"seat/{seat_token(deps.sealer, address)}")
     until = waiting.deadline_at if waiting else None
     if code is NoticeCode.PLACE_OFFERED:
         link = deps.place_link(bookings.place_token(session, deps.sealer, _handover(row)))

@@ -35,9 +35,7 @@ class Way:
 
 def ways_to(session: Session, deps: NoticeDeps, member: Member) -> Iterator[Way]:
     """Every way to this member, the one they chose first, then the oldest account. Opt-outs are not asked here."""
-    reach = reach_repository.reach_of(session, member.id)
-    if reach is not None and reach.email is not None and reach.confirmed_at is not None:
-        yield from _ways(session, deps, Address("", "", "", reach.email))
+    yield from confirmed_way(session, deps, member)
     if member.person_id is None:
         return
     for contact in people.contacts_of(session, [PersonId(member.person_id)]).get(member.person_id, []):
@@ -52,6 +50,8 @@ def chosen_way(session: Session, deps: NoticeDeps, member: Member, code: NoticeC
     """
     if code is NoticeCode.CONFIRM_ADDRESS:
         ways = unconfirmed_way(session, deps, member)
+    elif code is NoticeCode.SEAT_LINK:
+        ways = confirmed_way(session, deps, member)
     else:
         ways = ways_to(session, deps, member)
     for way in ways:
@@ -63,6 +63,13 @@ def chosen_way(session: Session, deps: NoticeDeps, member: Member, code: NoticeC
         is_no = said.all_at is not None or (said.reminders_at is not None and scope_of(code) is Scope.REMINDERS)
         return None if is_no else way
     return None
+
+
+def confirmed_way(session: Session, deps: NoticeDeps, member: Member) -> Iterator[Way]:
+    """To the address that its owner said yes to."""
+    reach = reach_repository.reach_of(session, member.id)
+    if reach is not None and reach.email is not None and reach.confirmed_at is not None:
+        yield from _ways(session, deps, Address("", "", "", reach.email))
 
 
 def unconfirmed_way(session: Session, deps: NoticeDeps, member: Member) -> Iterator[Way]:

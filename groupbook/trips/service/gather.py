@@ -277,8 +277,8 @@ def admit(
 
 
 def sit_again(session: Session, trip_id: TripId, member_id: MemberId) -> Joined:
-    """A step for bookings, once it is known that whoever asks took this seat: the seat they have, with a fresh key for
-    a guest. What they were given before stays good.
+    """A step for upper rooms, once it is known that whoever asks has this seat: the same seat, with a fresh key for a
+    guest. What they were given before stays good.
 
     Raises:
         MemberNotFound: they left.
