@@ -99,13 +99,8 @@ def connect_account(
         raise typer.BadParameter("an account looks like acct_…")
     with _at_work(False) as (house, say):
         settings = house.settings
-        configuration = {
-            "secret_key": settings.stripe_secret_key.get_secret_value(),
-            "api_base": settings.stripe_api_base,
-            "account": account,
-            "fee_basis_points": fee_basis_points,
-        }
-        if not configuration["secret_key"]:
+        configuration = {"account": account, "fee_basis_points": fee_basis_points}
+        if not settings.stripe_secret_key.get_secret_value():
             raise typer.BadParameter("GROUPBOOK_STRIPE_SECRET_KEY is empty: the platform's key belongs there")
         house.outside.providers["stripe"](configuration, livemode=live)  # what cannot work is not stored
         with house.database.begin(_merchant(house, merchant, live).id) as session:

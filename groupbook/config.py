@@ -27,6 +27,19 @@ class Settings(BaseSettings):
     stripe_api_base: str = STRIPE_API_BASE
     stripe_secret_key: SecretStr = SecretStr("")
     stripe_webhook_secret: SecretStr = SecretStr("")
+    stripe_connect_client_id: str = Field(
+        default="", description="ca_…: merchants may connect their account on Stripe instead of pasting a key"
+    )
+    stripe_connect_base: str = "https://connect.stripe.com"
+    stripe_connect_webhook_secret: SecretStr = Field(
+        default=SecretStr(""), description="of the platform's endpoint /in/stripe for messages of connected accounts"
+    )
+    stripe_connect_webhook_secret_previous: SecretStr = Field(
+        default=SecretStr(""), description="the one before it, while it is being rolled"
+    )
+    stripe_connect_fee_basis_points: int = Field(
+        default=0, ge=0, lt=10_000, description="the operator's part of each charge, in hundredths of a percent"
+    )
     demo_network_url: str = ""
     demo_network_client_id: str = "groupbook"
     demo_network_client_secret: SecretStr = SecretStr("")
@@ -97,6 +110,12 @@ class Settings(BaseSettings):
         """Where e-mails are kept instead of sent; None when they are sent, or not written at all."""
         parts = urlsplit(self.smtp_url.get_secret_value())
         return Path(unquote(parts.path)) if parts.scheme == "file" and parts.path else None
+
+    @cached_property
+    def connect_origin(self) -> str:
+        """Where a merchant is asked whether our platform may act for its account."""
+        parts = urlsplit(self.stripe_connect_base)
+        return f"{parts.scheme}://{parts.netloc}"
 
     @cached_property
     def payment_origins(self) -> tuple[str, ...]:

@@ -21,8 +21,8 @@ def outside(settings: Settings) -> Outside:
         networks={
             name: network for name, make in registry.SOCIAL_NETWORKS.items() if (network := make(settings)) is not None
         },
-        providers=registry.PAYMENT_PROVIDERS,
-        setups=registry.PAYMENT_SETUPS,
+        providers={name: make(settings) for name, make in registry.PAYMENT_PROVIDERS.items()},
+        setups={name: make(settings) for name, make in registry.PAYMENT_SETUPS.items()},
         merchants=registry.MERCHANT_ADAPTERS,
         messengers=[
             messenger for connect in registry.MESSENGERS.values() if (messenger := connect(settings)) is not None

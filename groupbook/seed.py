@@ -9,11 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from groupbook import discounts, merchants
+from sqlalchemy.orm import Session
+
+from groupbook import discounts, merchants, payments
 from groupbook.house import House
 from groupbook.kit import clock
 from groupbook.kit.ids import MerchantId
-from groupbook.merchants.domain import Capabilities, EmbedOriginExists, MerchantNotFound, StaffExists
+from groupbook.kit.sealing import Sealer
+from groupbook.merchants.domain import (
+    Capabilities,
+    ConnectionNotFound,
+    EmbedOriginExists,
+    MerchantNotFound,
+    StaffExists,
+)
 
 hold_seconds_max = 3 * 3600  # the demo agency is patient: two hours to pay, and room to confirm
 
@@ -58,15 +67,26 @@ def seed_demo(house: House, plan: DemoPlan) -> MerchantId:
             adapter="http",
             configuration=plan.adapter_configuration,
         )
-        merchants.connect(
-            session,
-            house.sealer,
-            kind="payment_provider",
-            adapter="stripe",
-            configuration=plan.provider_configuration,
-        )
+        _connect_account(session, house.sealer, plan.provider_configuration)
     _once(house, merchant_id, plan)
     return merchant_id
+
+
+def _connect_account(session: Session, sealer: Sealer, configuration: Mapping[str, Any]) -> None:
+    """The demo's own payment account, where none is in use; what somebody connected at the dashboard stays.
+
+    Over the demo's own one only addresses are mended, and the messages of an address that was made since keep theirs.
+    """
+    try:
+        known = merchants.read_connection(session, sealer, "payment_provider").configuration
+    except ConnectionNotFound:
+        known = {}
+    if known and known.get("secret_key") != configuration["secret_key"]:
+        return
+    fresh = dict(configuration)
+    if known.get("endpoint_ref"):
+        del fresh["webhook_secret"]
+    payments.connect_account(session, sealer, adapter="stripe", configuration=fresh)
 
 
 def _once(house: House, merchant_id: MerchantId, plan: DemoPlan) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from functools import partial
 
 from pydantic import SecretStr
 
@@ -75,12 +76,29 @@ MERCHANT_ADAPTERS: dict[str, AdapterFactory] = {
     "http": http_merchant,
 }
 
-# Each merchant's own connection (keys, webhook secrets) configures its provider.
-PAYMENT_PROVIDERS: dict[str, ProviderFactory] = {
-    "stripe": stripe.connect,
+
+def _platform(settings: Settings) -> stripe.Platform | None:
+    """The operator's own platform, where there is one."""
+    key = settings.stripe_secret_key.get_secret_value()
+    if not key:
+        return None
+    secrets = (settings.stripe_connect_webhook_secret, settings.stripe_connect_webhook_secret_previous)
+    return stripe.Platform(
+        secret_key=key,
+        client_id=settings.stripe_connect_client_id,
+        webhook_secrets=tuple(one.get_secret_value() for one in secrets if one.get_secret_value()),
+        fee_basis_points=settings.stripe_connect_fee_basis_points,
+        api_base=settings.stripe_api_base,
+        connect_base=settings.stripe_connect_base,
+    )
+
+
+# Each merchant's own connection (keys, webhook secrets, or its account on our platform) configures its provider.
+PAYMENT_PROVIDERS: dict[str, Callable[[Settings], ProviderFactory]] = {
+    "stripe": lambda settings: partial(stripe.connect, platform=_platform(settings)),
 }
 
 # How a merchant's account is looked at before it is connected.
-PAYMENT_SETUPS: dict[str, Onboarding] = {
-    "stripe": stripe.ONBOARDING,
+PAYMENT_SETUPS: dict[str, Callable[[Settings], Onboarding]] = {
+    "stripe": lambda settings: stripe.onboarding(_platform(settings)),
 }

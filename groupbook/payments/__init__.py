@@ -8,11 +8,14 @@ Knows nothing of trips or bookings: callers pass an opaque `reference`, read bac
     voided, captured, capture_failed, asked_again, covered, refunded, refund_failed, disputed, dispute_won,
     dispute_lost; payment.discrepant
     (subject: the portion; payload: reference, portion, state, and reason or amount where there is one)
+    payment_account.withdrawn
+    (subject: the merchant; payload: account; its holder ended what our platform may do)
 """
 
 from groupbook.payments.calls import intent_handlers
 from groupbook.payments.connecting import (
     ConnectedAccount,
+    LinkProblem,
     PaymentsUnderWay,
     SetupNotAgain,
     SetupNotFound,
@@ -71,6 +74,7 @@ from groupbook.payments.service import (
     attempts_of,
     authorize_saved,
     begin_attempt,
+    begin_link,
     begin_new_secret,
     begin_setup,
     book_refund_outside,
@@ -82,6 +86,7 @@ from groupbook.payments.service import (
     cover_shortfall,
     differences,
     earliest_capture_before,
+    finish_link,
     handle_event,
     handle_events,
     last_setup,
@@ -155,6 +160,7 @@ __all__ = [
     "JournalKind",
     "KeyRejected",
     "LikePortions",
+    "LinkProblem",
     "NotYourPortion",
     "PartsDoNotSum",
     "PaymentPage",
@@ -194,6 +200,7 @@ __all__ = [
     "attempts_of",
     "authorize_saved",
     "begin_attempt",
+    "begin_link",
     "begin_new_secret",
     "begin_setup",
     "book_refund_outside",
@@ -208,6 +215,7 @@ __all__ = [
     "differences",
     "earliest_capture_before",
     "fall",
+    "finish_link",
     "handle_event",
     "handle_events",
     "intent_handlers",

@@ -14,7 +14,7 @@ from groupbook.payments.handlers import (
     Providers,
     Refund,
 )
-from groupbook.payments.setup_handler import SetUp
+from groupbook.payments.setup_handler import LookAtAccount, SetUp
 
 
 def intent_handlers(providers: Providers) -> dict[str, IntentHandler]:
@@ -28,4 +28,5 @@ def intent_handlers(providers: Providers) -> dict[str, IntentHandler]:
         moving.REFUND: Refund(providers),
         moving.OBSERVE_REFUND: ObserveRefund(providers),
         moving.SET_UP: SetUp(providers),
+        moving.LOOK_AT_ACCOUNT: LookAtAccount(providers),
     }

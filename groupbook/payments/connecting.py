@@ -1,6 +1,7 @@
 """Connecting a merchant's own account at a provider: the steps, in their order, and what follows from each. Pure.
 
     account -> one step per permission -> endpoint -> authorization -> (connected) -> tidy
+    exchange -> account -> authorization -> (connected)      for an account that lets our platform act for it
 
 Every permission is looked at, so that the merchant reads all that is missing at once. A provider that takes no address
 for its messages does not hinder: the sweep reads what nobody told. Live accounts make no test authorization.
@@ -20,11 +21,14 @@ from groupbook.kit.ids import SetupId
 from groupbook.kit.money import Money, exponent
 from groupbook.payments.amounts import least_payable, payable_step
 
+EXCHANGE: Final = "exchange"
 ACCOUNT: Final = "account"
 ENDPOINT: Final = "endpoint"
 AUTHORIZATION: Final = "authorization"
 TIDY: Final = "tidy"
 _MAY: Final = "may:"
+# How long somebody may take at the provider before they come back: time enough to open an account there
+link_seconds: Final = 3600
 # How long an old signing secret counts beside a new one (docs.stripe.com/webhooks: rolled secrets overlap 24 h at most)
 secret_overlap_seconds: Final = 24 * 3600
 # What a configuration knows about the account's messages to us
@@ -46,6 +50,19 @@ class PaymentsUnderWay(Conflict):
     """Another account is in use, or one that may be another, and payments can only be settled where they were made."""
 
     code = "payments_under_way"
+
+
+class LinkProblem(StrEnum):
+    """Why somebody who came back from the provider is not connected.
+
+    `over`: it was used already, or took too long. `foreign`: it was begun by somebody else, or in another session.
+    `denied`: they said no there. `broken`: the provider says that we asked wrongly.
+    """
+
+    OVER = "over"
+    FOREIGN = "foreign"
+    DENIED = "denied"
+    BROKEN = "broken"
 
 
 class SetupState(StrEnum):
@@ -101,11 +118,18 @@ class ConnectedAccount:
     has_messages: bool
     connected_at: datetime | None
     previous_secret_until: datetime | None
+    fee_basis_points: int
+    withdrawn_at: datetime | None  # its holder ended what the platform may do
 
 
 def plan(permissions: Sequence[str]) -> tuple[str, ...]:
     """The steps of a whole setup."""
     return (ACCOUNT, *(f"{_MAY}{code}" for code in permissions), ENDPOINT, AUTHORIZATION)
+
+
+def plan_of_link() -> tuple[str, ...]:
+    """The steps when the provider vouches for the account: our own key may do everything there, messages come to us."""
+    return (EXCHANGE, ACCOUNT, AUTHORIZATION)
 
 
 def plan_of_new_secret() -> tuple[str, ...]:
@@ -161,6 +185,8 @@ def with_secrets(fresh: Mapping[str, Any], connected: Mapping[str, Any], *, now:
     A new signing secret counts beside the old one for a day; without a new one the old one stays, as its endpoint does.
     """
     stored = dict(fresh)
+    if bool(fresh.get("secret_key")) is not bool(connected.get("secret_key")):
+        return stored  # from a key to the platform, or back: their messages come another way
     old = connected.get("webhook_secret")
     if old and not stored.get("webhook_secret"):
         return stored | {name: connected[name] for name in _MESSAGES if name in connected}

@@ -257,6 +257,28 @@ class SetupRow(TenantRow, Base):
     changed_at: Mapped[datetime]
 
 
+class LinkRow(TenantRow, Base):
+    """Somebody of the merchant was sent to the provider, to let our platform act for their account. Gone once used."""
+
+    __tablename__ = "payment_link"
+    __table_args__ = (Index("uq_payment_link_state", "merchant_id", "state_sha256", unique=True),)
+
+    state_sha256: Mapped[bytes] = mapped_column(LargeBinary)
+    staff_session_id: Mapped[UUID]
+    expires_at: Mapped[datetime]
+
+
+class LinkedAccountRow(Base):
+    """Whose the messages of an account on our platform are. At most one a merchant, as it has one account in use."""
+
+    __tablename__ = "payment_linked_account"
+    __table_args__ = (PrimaryKeyConstraint("merchant_id"),)
+
+    merchant_id: Mapped[UUID]
+    adapter: Mapped[str] = mapped_column(Text)
+    account: Mapped[str] = mapped_column(Text)
+
+
 class EventCursorRow(Base):
     """Up to when the messages of a merchant's provider were read from its own list, and when that was last tried."""
 

@@ -33,6 +33,7 @@ CAPTURE: Final = "payment.capture"
 REFUND: Final = "payment.refund"
 OBSERVE_REFUND: Final = "payment.observe_refund"
 SET_UP: Final = "payment.set_up"
+LOOK_AT_ACCOUNT: Final = "payment.look_at_account"
 
 # A closing that the provider could not make yet is tried again after a tenth of the time it has had, within these.
 close_again_seconds_min: Final = 15

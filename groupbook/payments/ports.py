@@ -170,6 +170,7 @@ class ProviderEvent:
     refund_id: RefundId | None = None
     account: str | None = None
     created_at: datetime | None = None
+    ends_access: bool = False  # it says that we may not act for `account` any more
 
 
 class EventRejected(Malformed):
@@ -338,11 +339,20 @@ class ProviderSetup(Protocol):
 
     permissions: tuple[Permission, ...]
 
+    def exchange(self, code: str, *, key: str, timeout_seconds: float) -> str:
+        """The account whose holder lets our platform act for it, by the code that their yes came back with.
+
+        A code is worth one exchange: a lost answer is not found again, and asking again ends what the first one made.
+
+        Raises:
+            Refused: `not_found`, the code is unknown, used or too old.
+        """
+
     def read_account(self, *, timeout_seconds: float) -> ProviderAccount:
         """The account; what the key may not see of it is None.
 
         Raises:
-            Refused: `credentials_rejected`, the key is no key of this provider.
+            Refused: `credentials_rejected`, the key is no key of this provider, or may not act for this account.
         """
 
     def may(self, permission: Permission, *, key: str, timeout_seconds: float) -> bool:
@@ -393,18 +403,47 @@ class MethodOffer:
     answer: Literal["offered", "cannot_reserve", "other_terms"]
 
 
+class Platform(Protocol):
+    """The operator's own account at a provider, which merchants may let act for theirs.
+
+    `can_ask`: their holders can be sent to the provider to be asked. `hears`: messages of connected accounts reach us.
+    `fee_basis_points`: the operator's part of what is taken, in hundredths of a percent.
+    """
+
+    @property
+    def livemode(self) -> bool: ...
+    @property
+    def can_ask(self) -> bool: ...
+    @property
+    def hears(self) -> bool: ...
+    @property
+    def fee_basis_points(self) -> int: ...
+
+    def authorize_url(self, *, state: str, redirect_uri: str) -> str:
+        """Where an account's holder is asked; they come back to `redirect_uri` with `state` and a code, or an error."""
+
+    def read_event(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> ProviderEvent:
+        """As `PaymentProvider.read_event`, for a message of any connected account: its `account` is always said.
+
+        Raises:
+            EventRejected: not to be believed; `reason` says why.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Onboarding:
     """How accounts of one provider are connected. Entries of `integrations.registry.PAYMENT_SETUPS`.
 
     Args:
         keys_page: where a merchant makes a key, by the address of the provider's interface and the mode.
+        platform: the operator's own, where there is one.
     """
 
     look: SetupFactory
     permissions: tuple[Permission, ...]
     keys_page: Callable[[str, bool], str]
     methods: tuple[MethodOffer, ...] = ()
+    platform: Platform | None = None
 
 
 class ProviderFactory(Protocol):

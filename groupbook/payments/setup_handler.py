@@ -12,7 +12,16 @@ from groupbook.kit.errors import Refused
 from groupbook.kit.ids import AttemptId
 from groupbook.kit.intents import Intent
 from groupbook.payments import connecting, setup_repository
-from groupbook.payments.connecting import ACCOUNT, AUTHORIZATION, ENDPOINT, TIDY, SetupState, StepDone, trial_amount
+from groupbook.payments.connecting import (
+    ACCOUNT,
+    AUTHORIZATION,
+    ENDPOINT,
+    EXCHANGE,
+    TIDY,
+    SetupState,
+    StepDone,
+    trial_amount,
+)
 from groupbook.payments.handlers import Providers
 from groupbook.payments.models import AttemptRow, SetupRow
 from groupbook.payments.ports import PaymentRef, Permission, ProviderSetup, Seen
@@ -49,7 +58,7 @@ class SetUp:
             if step == TIDY:
                 connected = merchants.read_connection(session, self._providers.sealer, "payment_provider")
                 configuration = dict(connected.configuration)
-            elif row.sealed_configuration is None or row.state != SetupState.RUNNING:
+            elif row.sealed_configuration is None or row.state != SetupState.RUNNING or _is_done(row, step):
                 raise Refused("wrong_state", what="superseded")
             else:
                 configuration = setting_up.open_configuration(self._providers.sealer, row)
@@ -70,6 +79,9 @@ class SetUp:
         merchant: merchants.Merchant,
     ) -> Answer:
         seconds = self._timeout_seconds
+        if step == EXCHANGE:
+            account = look.exchange(configuration["code"], key=key, timeout_seconds=seconds)
+            return Answer(StepDone(step, "ok", {"ref": account}), {"account": account, "code": None})
         if step == ACCOUNT:
             return self._account(look, row, configuration, merchant)
         if step == ENDPOINT:
@@ -149,6 +161,44 @@ class SetUp:
         outcome: connecting.Outcome = "warning" if step in _NOT_IN_THE_WAY and len(row.plan) > 1 else "failed"
         said = {"reason": refusal.reason, "what": refusal.params.get("what"), "code": refusal.params.get("code")}
         setting_up.record_step(session, self._providers.sealer, row, StepDone(step, outcome, said), {})
+
+
+class LookAtAccount:
+    """Whether the platform may still act for a merchant's account: a message said no, or a call of ours was refused."""
+
+    def __init__(self, providers: Providers) -> None:
+        self._providers = providers
+
+    def call(self, intent: Intent) -> bool:
+        with self._providers.database.begin(intent.merchant_id) as session:
+            merchant = merchants.read_merchant(session)
+            connection = setting_up.connection_in_use(session, self._providers.sealer)
+        if connection is None or connection.configuration.get("account") != intent.payload["account"]:
+            raise Refused("wrong_state", what="superseded")
+        onboarding = self._providers.setups[connection.adapter]
+        look = onboarding.look(connection.configuration, livemode=merchant.livemode)
+        try:
+            look.read_account(timeout_seconds=self._providers.timeout_seconds)
+        except Refused as refusal:
+            if refusal.reason != "credentials_rejected":
+                raise
+            return False
+        finally:
+            look.close()
+        return True
+
+    def observe(self, intent: Intent) -> None:
+        return None
+
+    def record(self, session: Session, intent: Intent, answer: bool) -> None:
+        setting_up.note_access(session, self._providers.sealer, str(intent.payload["account"]), is_there=answer)
+
+    def record_refusal(self, session: Session, intent: Intent, refusal: Refused) -> None:
+        return None
+
+
+def _is_done(row: SetupRow, step: str) -> bool:
+    return any(one.step == step for one in setting_up.done_of(row))
 
 
 def _permission(look: ProviderSetup, step: str) -> Permission:

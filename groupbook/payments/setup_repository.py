@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import or_, select
+from sqlalchemy import delete, func, or_, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from groupbook.kit.database import merchant_of
-from groupbook.kit.ids import SetupId, new_id
+from groupbook.kit.ids import MerchantId, SetupId, new_id
 from groupbook.kit.models import IntentRow
 from groupbook.payments.connecting import SetupNotFound
 from groupbook.payments.domain import ATTEMPT_OVER, REFUND_OVER, RefundState
-from groupbook.payments.models import AttemptRow, RefundRow, SetupRow
+from groupbook.payments.models import AttemptRow, LinkedAccountRow, LinkRow, RefundRow, SetupRow
 
 
 def insert_setup(session: Session, **values: Any) -> SetupRow:
@@ -64,3 +66,43 @@ def is_asked_again(session: Session, setup_id: UUID) -> bool:
         IntentRow.subject == setup_id, IntentRow.state.in_(("due", "unknown")), IntentRow.attempts > 0
     )
     return session.scalar(tried.limit(1)) is not None
+
+
+def insert_link(session: Session, *, state_sha256: bytes, staff_session_id: UUID, expires_at: datetime) -> None:
+    session.add(
+        LinkRow(
+            merchant_id=merchant_of(session),
+            id=new_id(),
+            state_sha256=state_sha256,
+            staff_session_id=staff_session_id,
+            expires_at=expires_at,
+        )
+    )
+
+
+def delete_links_before(session: Session, at: datetime) -> None:
+    session.execute(delete(LinkRow).where(LinkRow.expires_at <= at))
+
+
+def take_link(session: Session, state_sha256: bytes) -> tuple[UUID, datetime] | None:
+    """Whose it was and until when it counts; it is gone with this, whatever they came back with."""
+    query = delete(LinkRow).where(LinkRow.state_sha256 == state_sha256)
+    row = session.execute(query.returning(LinkRow.staff_session_id, LinkRow.expires_at)).one_or_none()
+    return None if row is None else (row[0], row[1])
+
+
+def save_linked_account(session: Session, adapter: str, account: str | None) -> None:
+    """From now on messages of this account are this merchant's; None: of no account of ours."""
+    mine = LinkedAccountRow.merchant_id == merchant_of(session)
+    if account is None:
+        session.execute(delete(LinkedAccountRow).where(mine))
+        return
+    values = {"adapter": adapter, "account": account}
+    query = insert(LinkedAccountRow).values(merchant_id=merchant_of(session), **values)
+    session.execute(query.on_conflict_do_update(index_elements=["merchant_id"], set_=values))
+
+
+def merchants_of_linked_account(session: Session, adapter: str, account: str) -> list[MerchantId]:
+    """Before a merchant is known: through the one function that may look."""
+    found = session.scalars(select(func.merchants_of_linked_account(adapter, account)))
+    return [MerchantId(merchant_id) for merchant_id in found]

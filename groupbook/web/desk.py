@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -80,7 +80,14 @@ class DeskPages:
             return step(session)
 
     def _render(
-        self, request: Request, desk: Desk, page: str, context: Mapping[str, Any], *, status: int = 200
+        self,
+        request: Request,
+        desk: Desk,
+        page: str,
+        context: Mapping[str, Any],
+        *,
+        status: int = 200,
+        form_targets: Iterable[str] = (),
     ) -> Response:
         return render(
             request,
@@ -89,6 +96,7 @@ class DeskPages:
             status=status,
             merchant=desk.merchant,
             viewer=Viewer(desk.name),
+            form_targets=form_targets,
         )
 
     def _trouble(self, request: Request, desk: Desk, error: GroupbookError) -> Response:

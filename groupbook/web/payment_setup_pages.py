@@ -1,10 +1,11 @@
-"""The dashboard's page about the payment account: paste a key, watch it being checked, read what is missing."""
+"""The dashboard's page about the payment account: connected at Stripe or by a key, checked, and what is missing."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 from sqlalchemy.orm import Session
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -14,12 +15,22 @@ from groupbook.house import House
 from groupbook.kit.errors import NotFound
 from groupbook.kit.i18n import Words
 from groupbook.kit.ids import SetupId, from_wire, to_wire
-from groupbook.payments import KeyRejected, Permission, SetupNotAgain, SetupState, SetupView
-from groupbook.web.desk import Desk, DeskPages, Form, read_form
-from groupbook.web.payment_setup_words import key_problem, level_words, need_words, said_words, step_words
+from groupbook.payments import KeyRejected, LinkProblem, Permission, SetupNotAgain, SetupState, SetupView
+from groupbook.payments.ports import Platform
+from groupbook.web.desk import Desk, DeskPages, Form, field_characters_max, read_form
+from groupbook.web.payment_setup_words import (
+    fee_words,
+    key_problem,
+    level_words,
+    link_problem,
+    need_words,
+    said_words,
+    step_words,
+)
 from groupbook.web.render import words_of
 
 PAYMENTS: Final = "/dashboard/payments"
+CONNECTED: Final = f"{PAYMENTS}/connected"  # where the provider sends people back to
 ADAPTER: Final = "stripe"
 
 
@@ -27,7 +38,10 @@ class PaymentSetupPages(DeskPages):
     """The page, on one house."""
 
     def routes(self) -> list[Route]:
-        return [Route(PAYMENTS, self._page(self.show), methods=["GET", "POST"])]
+        return [
+            Route(PAYMENTS, self._page(self.show), methods=["GET", "POST"]),
+            Route(CONNECTED, self._page(self.come_back), methods=["GET"]),
+        ]
 
     async def show(self, request: Request, desk: Desk) -> Response:
         """The account in use, the try under way or the last one, and the form for a key. A key is never shown."""
@@ -35,6 +49,8 @@ class PaymentSetupPages(DeskPages):
         error = ""
         if request.method == "POST":
             form = await read_form(request)
+            if form["act"] == "link":
+                return RedirectResponse(await self._step(desk, lambda session: self._link(session, desk)), 303)
             try:
                 await self._step(desk, lambda session: self._act(session, form, desk))
                 return RedirectResponse(PAYMENTS, 303)
@@ -42,8 +58,59 @@ class PaymentSetupPages(DeskPages):
                 error = key_problem(rejected.params.get("reason"), say)
             except SetupNotAgain:
                 error = say("The key of that try is not kept any more. Paste it once more.")
+        return await self._shown(request, desk, error=error, status=422 if error else 200)
+
+    async def come_back(self, request: Request, desk: Desk) -> Response:
+        """From the provider, with its holder's yes or no. A reload finds the `state` used up, and changes nothing."""
+        given = request.query_params
+        found = await self._step(desk, lambda session: self._finish(session, desk, given))
+        if not isinstance(found, LinkProblem):
+            return RedirectResponse(PAYMENTS, 303)
+        status = {LinkProblem.OVER: 410, LinkProblem.FOREIGN: 403}.get(found, 200)
+        return await self._shown(request, desk, not_linked=link_problem(found, words_of(request)), status=status)
+
+    async def _shown(
+        self, request: Request, desk: Desk, *, error: str = "", not_linked: str = "", status: int = 200
+    ) -> Response:
+        say = words_of(request)
         context = await self._step(desk, lambda session: self._read(session, desk, say))
-        return self._render(request, desk, "payments", {**context, "error": error}, status=422 if error else 200)
+        asked_at = self._house.settings.connect_origin
+        return self._render(
+            request,
+            desk,
+            "payments",
+            {**context, "error": error, "not_linked": not_linked},
+            status=status,
+            form_targets=[asked_at] if context["platform"] else [],
+        )
+
+    def _platform(self, desk: Desk) -> Platform | None:
+        """The operator's, where this merchant can be asked: test accounts at a test platform, live at a live one."""
+        platform = self._house.outside.setups[ADAPTER].platform
+        is_theirs = platform is not None and platform.can_ask and platform.livemode is desk.merchant.livemode
+        return platform if is_theirs else None
+
+    def _link(self, session: Session, desk: Desk) -> str:
+        platform, session_id = self._platform(desk), desk.caller.session_id
+        if platform is None or session_id is None:
+            raise NotFound()
+        redirect_uri = f"{self._house.settings.public_url}{CONNECTED}"
+        return payments.begin_link(session, platform, staff_session_id=session_id, redirect_uri=redirect_uri)
+
+    def _finish(self, session: Session, desk: Desk, given: QueryParams) -> SetupId | LinkProblem:
+        platform, session_id = self._platform(desk), desk.caller.session_id
+        if platform is None or session_id is None:
+            raise NotFound()
+        return payments.finish_link(
+            session,
+            self._house.sealer,
+            platform,
+            adapter=ADAPTER,
+            state=given.get("state", "")[:field_characters_max],
+            code=given.get("code", "")[:field_characters_max],
+            error=given.get("error", "")[:field_characters_max],
+            staff_session_id=session_id,
+        )
 
     def _act(self, session: Session, form: Form, desk: Desk) -> None:
         url = f"{self._house.settings.public_url}/in/{ADAPTER}/{to_wire('mch', desk.merchant.id)}"
@@ -73,8 +140,15 @@ class PaymentSetupPages(DeskPages):
         setup = payments.last_setup(session)
         onboarding = self._house.outside.setups[ADAPTER]
         permissions = onboarding.permissions
+        account = payments.connected_account(session, self._house.sealer)
+        platform = self._platform(desk)
+        hears = onboarding.platform is not None and onboarding.platform.hears
         return {
-            "account": payments.connected_account(session, self._house.sealer),
+            "account": account,
+            "has_messages": account is not None and (hears if account.is_platform else account.has_messages),
+            "account_fee": fee_words(account.fee_basis_points, say) if account is not None else "",
+            "platform": platform,
+            "platform_fee": fee_words(platform.fee_basis_points, say) if platform is not None else "",
             "setup": None if setup is None else self._setup(setup, permissions, desk, say),
             "permissions": [_row(one, say) for one in permissions],
             "keys_page": onboarding.keys_page(self._house.settings.stripe_api_base, desk.merchant.livemode),
@@ -107,9 +181,9 @@ class PaymentSetupPages(DeskPages):
             "is_failed": setup.state is SetupState.FAILED,
             "is_connected": setup.state is SetupState.CONNECTED,
             "key_hint": setup.key_hint,
-            "first": [one for one in steps if one["step"] == "account"],
+            "first": [one for one in steps if one["step"] in ("exchange", "account")],
             "checks": checks,
-            "rest": [one for one in steps if one["step"] != "account"],
+            "rest": [one for one in steps if one["step"] not in ("exchange", "account")],
             "missing": missing,
             "made": len(setup.done),
             "total": len(setup.plan),

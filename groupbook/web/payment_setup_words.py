@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from groupbook.kit.i18n import Words, format_instant, format_money
+from groupbook.kit.i18n import Words, format_instant, format_money, format_number
 from groupbook.kit.money import Money
-from groupbook.payments import Permission, StepDone
+from groupbook.payments import LinkProblem, Permission, StepDone
 
 
 def key_problem(reason: object, say: Words) -> str:
@@ -20,9 +20,33 @@ def key_problem(reason: object, say: Words) -> str:
     }.get(str(reason), say("A key begins with rk_test_, sk_test_, rk_live_ or sk_live_. Paste all of it."))
 
 
+def link_problem(problem: LinkProblem, say: Words) -> str:
+    """Why coming back from Stripe connected nothing, and what to do."""
+    return {
+        LinkProblem.OVER: say(
+            "This try is over: it was used already, or took longer than an hour. If your account is not shown below, "
+            "press Connect with Stripe again."
+        ),
+        LinkProblem.FOREIGN: say(
+            "This try was begun by somebody else, or before you logged in anew. For your safety nothing was connected. "
+            "Press Connect with Stripe to begin your own."
+        ),
+        LinkProblem.DENIED: say("You said no on Stripe's page. Nothing was connected, and nothing has changed."),
+        LinkProblem.BROKEN: say(
+            "Stripe did not let us ask you: the operator has to mend their connection to Stripe. A key works meanwhile."
+        ),
+    }[problem]
+
+
+def fee_words(basis_points: int, say: Words) -> str:
+    """The operator's part of a charge: `1.25 %`; empty where there is none."""
+    return f"{format_number(basis_points / 100, say.locale)}\N{NO-BREAK SPACE}%" if basis_points else ""
+
+
 def step_words(step: str, say: Words) -> str:
     """What a step does. The permissions have rows of their own."""
     return {
+        "exchange": say("Stripe confirms your yes"),
         "account": say("Your account answers"),
         "endpoint": say("Messages are sent to us, signed"),
         "authorization": say("A test payment is reserved and released"),
@@ -58,6 +82,8 @@ def said_words(done: StepDone, say: Words, timezone: str) -> str:
         )
     if done.step == "endpoint":
         return str(said.get("url", ""))
+    if done.step == "exchange":
+        return str(said.get("ref", ""))
     if done.step == "authorization" and done.outcome == "skipped":
         return say("Live mode knows no test cards: your first real payment will tell.")
     if done.step == "authorization":
@@ -80,6 +106,10 @@ def _trouble(done: StepDone, say: Words) -> str:
         )
     if what == "may_not_charge":
         return say("Stripe does not let this account take payments yet. Finish its activation in Stripe's dashboard.")
+    if done.step == "exchange" and said.get("reason") == "not_found":
+        return say("Stripe's confirmation counts once and for five minutes only. Press Connect with Stripe again.")
+    if said.get("reason") == "credentials_rejected" and code == "account_invalid":
+        return say("Your account does not let us act for it any more. Press Connect with Stripe again.")
     if said.get("reason") == "credentials_rejected":
         return say("Stripe does not accept this key. It may have been revoked, rolled, or copied in part.")
     if done.step == "endpoint":

@@ -215,6 +215,9 @@ def demo_servers(state: Path, at: Addresses, known: Secrets) -> Iterator[Child]:
         at.payments,
         webhook_url=f"{at.web}/in/stripe/{MERCHANT}",
         webhook_secret=known.stripe_webhook_secret,
+        connect_webhook_url=f"{at.web}/in/stripe",
+        connect_webhook_secret=known.stripe_webhook_secret,
+        redirect_uri=f"{at.web}/dashboard/payments/connected",
         api_key=known.stripe_secret_key,
     )
 
@@ -256,6 +259,10 @@ def settings(state: Path, known: Secrets, at: Addresses, database: str) -> dict[
         "GROUPBOOK_STRIPE_API_BASE": at.payments,
         "GROUPBOOK_STRIPE_SECRET_KEY": known.stripe_secret_key,
         "GROUPBOOK_STRIPE_WEBHOOK_SECRET": known.stripe_webhook_secret,
+        "GROUPBOOK_STRIPE_CONNECT_BASE": at.payments,
+        "GROUPBOOK_STRIPE_CONNECT_CLIENT_ID": "ca_sandbox",
+        "GROUPBOOK_STRIPE_CONNECT_FEE_BASIS_POINTS": "150",
+        "GROUPBOOK_STRIPE_CONNECT_WEBHOOK_SECRET": known.stripe_webhook_secret,
         "GROUPBOOK_DEMO_NETWORK_URL": at.network,
         "GROUPBOOK_DEMO_NETWORK_CLIENT_SECRET": known.network_client_secret,
         "GROUPBOOK_DEMO_NETWORK_LAUNCH_SECRET": known.network_launch_secret,

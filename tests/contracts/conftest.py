@@ -1,6 +1,7 @@
 """Every provider the payment contract runs on: the twin, and the Stripe adapter against the sandbox.
 
-The sandbox twice: told from inside, and from outside through its pages, as Stripe itself is with a test key.
+The sandbox told from inside, for a key's own account and for one that lets the operator's platform act for it; and from
+outside through its pages, as Stripe itself is with a test key.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from integrations.payments.stripe import connect
+from integrations.demo.payments.store import ACCOUNT
+from integrations.payments.stripe import Platform, connect
 from integrations.payments.twin import Twin
 from tests.support.payment_benches import Bench, StripeBench, TwinBench
-from tests.support.payments import API_KEY, WEBHOOK_SECRET, RunningSandbox, running
+from tests.support.payments import API_KEY, WEBHOOK_SECRET, RunningSandbox, connected_account, running
 from tests.support.stripe_bench import Payer, RemoteBench
 
 
@@ -29,6 +31,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox
     params=[
         "twin",
         "stripe",
+        "stripe_connected",
         pytest.param("stripe_from_outside", marks=pytest.mark.browser),
         pytest.param("stripe_itself", marks=[pytest.mark.browser, pytest.mark.stripe]),
     ]
@@ -49,8 +52,15 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         remote.provider.close()
         return
     sandbox = request.getfixturevalue("sandbox")
-    configuration = {"secret_key": API_KEY, "webhook_secret": WEBHOOK_SECRET, "api_base": sandbox.url}
-    provider = connect(configuration, livemode=False)
-    yield StripeBench(provider, sandbox)
+    if request.param == "stripe":
+        account = None
+        configuration = {"secret_key": API_KEY, "webhook_secret": WEBHOOK_SECRET, "api_base": sandbox.url}
+    else:
+        account = connected_account(sandbox)
+        configuration = {"account": account, "fee_basis_points": 150, "webhook_secret": WEBHOOK_SECRET}
+    platform = Platform(API_KEY, api_base=sandbox.url, connect_base=sandbox.url)
+    provider = connect(configuration, livemode=False, platform=platform)
+    with sandbox.sandbox.store.acting_for(account or ACCOUNT):
+        yield StripeBench(provider, sandbox)
     sandbox.sandbox.store.clear_faults()
     provider.close()

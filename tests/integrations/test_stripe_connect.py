@@ -143,6 +143,7 @@ def test_the_operator_connects_an_account_of_the_platform(database_url: str) -> 
     assert (account.account_ref, account.is_platform, account.has_messages) == ("acct_shop", True, False)
     assert CliRunner().invoke(app, [*words[:-1], "10000"], env=environment).exit_code == 1
     # Said again with another fee: what is known of its messages stays.
+    assert "secret_key" not in kept(saga)  # the operator's key is a setting, and in no merchant's row
     known = kept(saga) | {"webhook_secret": "whsec_1", "endpoint_ref": "we_1", "account_name": "Shop"}
     with saga.database.begin(saga.merchant_id) as session:
         merchants.connect(session, saga.house.sealer, kind="payment_provider", adapter="stripe", configuration=known)

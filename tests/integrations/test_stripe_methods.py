@@ -12,7 +12,7 @@ from groupbook.kit.ids import AttemptId, new_id
 from groupbook.kit.money import Money
 from groupbook.payments.domain import Card
 from groupbook.payments.ports import PaymentOrder, PaymentRef, Seen
-from integrations.payments.stripe import ONBOARDING, connect
+from integrations.payments.stripe import connect, onboarding
 from tests.support.payments import API_KEY, RunningSandbox, running
 
 SECONDS = 5.0
@@ -83,7 +83,7 @@ def test_our_pages_offer_cards_wallets_and_link_and_read_all_of_them(
 
 
 def test_every_method_has_an_answer_and_what_cannot_reserve_is_not_offered() -> None:
-    answers = {one.name: one.answer for one in ONBOARDING.methods}
+    answers = {one.name: one.answer for one in onboarding().methods}
     assert {name for name, answer in answers.items() if answer == "offered"} == {
         "Visa, Mastercard, American Express …",
         "Apple Pay",

@@ -18,6 +18,7 @@ from groupbook.kit.errors import GroupbookError, OutcomeUnknown, Refused, Unavai
 from groupbook.payments.ports import REFUSALS
 from integrations.payments.stripe import client as adapter
 from integrations.payments.stripe.client import Line
+from integrations.payments.stripe.configuration import Configuration
 from integrations.payments.stripe.outcomes import CODES, OUTCOMES, NeverSent
 
 PACKAGE = Path(adapter.__file__).parent
@@ -41,7 +42,7 @@ def test_every_error_class_of_the_sdk_has_a_named_outcome() -> None:
 
 def line(answer: Callable[[httpx2.Request], httpx2.Response]) -> Line:
     client = httpx2.Client(transport=httpx2.MockTransport(answer))
-    return Line("sk_test_x", api_base="https://stripe.invalid", account=None, client=client)
+    return Line(Configuration("sk_test_x", api_base="https://stripe.invalid"), client)
 
 
 def asked(answer: Callable[[httpx2.Request], httpx2.Response]) -> GroupbookError:
@@ -132,7 +133,8 @@ def _chain(node: ast.expr) -> list[str]:
 
 
 def _method(path: list[str]) -> Any:
-    found: Any = stripe.StripeClient("sk_test_x").v1
+    client = stripe.StripeClient("sk_test_x")
+    found: Any = client if path[:1] == ["oauth"] else client.v1
     for name in path:
         found = getattr(found, name, None)
     return found
@@ -145,10 +147,10 @@ def sdk_calls() -> Iterator[tuple[str, str, bool, bool]]:
             if not isinstance(node, ast.Call):
                 continue
             chain = _chain(node.func)
-            root = next((name for name in ("_v1", "v1") if name in chain), None)
+            root = next((name for name in ("_v1", "v1", "oauth") if name in chain), None)
             if root is None:
                 continue
-            names = chain[chain.index(root) + 1 :]
+            names = chain[chain.index(root) + (root != "oauth") :]
             method = _method(names)
             if method is None:
                 continue
@@ -166,6 +168,7 @@ def test_no_call_that_changes_something_goes_without_a_key() -> None:
         "checkout.sessions.expire",
         "payment_intents.cancel",
         "payment_intents.capture",
+        "oauth.token",
         "payment_intents.create",
         "payment_methods.detach",
         "refunds.create",

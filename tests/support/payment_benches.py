@@ -131,7 +131,9 @@ class StripeBench:
 
     def remove_card(self, ref: PaymentRef, saved_ref: str) -> None:
         _, method = saved_ref.split("/")
-        assert self.sandbox.api("POST", f"/v1/payment_methods/{method}/detach").status_code == 200
+        account = self.sandbox.sandbox.store.account
+        answer = self.sandbox.api("POST", f"/v1/payment_methods/{method}/detach", Stripe_Account=account)
+        assert answer.status_code == 200
 
     def dispute(self, ref: PaymentRef, decided: DisputeState | None = None) -> None:
         assert ref.payment_ref is not None

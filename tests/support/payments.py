@@ -66,6 +66,14 @@ class RunningSandbox:
             return client.get(page_url, params=params)
 
 
+def connected_account(sandbox: RunningSandbox) -> str:
+    """An account of the sandbox whose holder has said yes to the platform, and the platform redeemed it."""
+    connect = sandbox.sandbox.engine.connect
+    code = connect.grant(connect.open_account("Harbor Tours")["id"], scope="read_write", redirect_uri="")
+    with sandbox.sandbox.store.transaction():
+        return str(connect.token({"grant_type": "authorization_code", "code": code})["stripe_user_id"])
+
+
 @contextmanager
 def running(folder: Path, **configuration: Any) -> Iterator[RunningSandbox]:
     """A sandbox of its own on a free loopback port, in this process."""

@@ -67,24 +67,26 @@ class Saga:
         self.merchant_twin = TwinMerchant(now=self.now)
         self.provider = Twin(clock=self.now)
         self.sender = KeptSender()
+        given = Settings(
+            database_url=database_url,
+            secret_key="a secret of the tests, long enough",
+            retry_seconds_min=0.0,
+            retry_seconds_max=0.0,
+            calls_at_once=1,
+            provider_endpoint_requests_per_second=1_000_000,  # a twin counts nothing
+            provider_account_requests_per_second=1_000_000,
+            **settings,
+        )
+        connected = {name: make(given) for name, make in registry.PAYMENT_PROVIDERS.items()}
         self.house: House = house.build(
-            Settings(
-                database_url=database_url,
-                secret_key="a secret of the tests, long enough",
-                retry_seconds_min=0.0,
-                retry_seconds_max=0.0,
-                calls_at_once=1,
-                provider_endpoint_requests_per_second=1_000_000,  # a twin counts nothing
-                provider_account_requests_per_second=1_000_000,
-                **settings,
-            ),
+            given,
             Outside(
                 networks={},
-                providers={"twin": self._provider, **registry.PAYMENT_PROVIDERS},
+                providers={"twin": self._provider, **connected},
                 merchants={"twin": lambda _configuration: self.merchant_twin},
                 messengers=messengers,
                 sender=sender or self.sender,
-                setups=registry.PAYMENT_SETUPS,
+                setups={name: make(given) for name, make in registry.PAYMENT_SETUPS.items()},
             ),
         )
         self.database = self.house.database

@@ -35,10 +35,12 @@ from groupbook.payments.service.refunding import (
     unwind_all,
 )
 from groupbook.payments.service.setting_up import (
+    begin_link,
     begin_new_secret,
     begin_setup,
     connect_account,
     connected_account,
+    finish_link,
     last_setup,
     try_setup_again,
 )
@@ -52,6 +54,7 @@ __all__ = [
     "attempts_of",
     "authorize_saved",
     "begin_attempt",
+    "begin_link",
     "begin_new_secret",
     "begin_setup",
     "book_refund_outside",
@@ -63,6 +66,7 @@ __all__ = [
     "cover_shortfall",
     "differences",
     "earliest_capture_before",
+    "finish_link",
     "handle_event",
     "handle_events",
     "last_setup",

@@ -13,13 +13,15 @@ from groupbook.kit.ids import MerchantId
 from groupbook.payments import books_repository
 from groupbook.payments.handlers import Providers
 from groupbook.payments.ports import ProviderEvent
-from groupbook.payments.service.listening import SOURCE, handle_events
+from groupbook.payments.service.listening import SOURCE, handle_events, look_at_account
+from groupbook.payments.service.setting_up import connection_in_use
 
 log = structlog.get_logger(__name__)
 
 # A provider keeps its list for 30 days (docs.stripe.com/api/events); who was away for longer has the daily comparison.
 kept_seconds: Final = 29 * 86_400
 overlap_seconds: Final = 600  # a message may enter the list a little later than its own date
+FORBIDDEN: Final = 403
 window_seconds: Final = 6 * 3600  # read and written at a time
 
 
@@ -50,6 +52,8 @@ def read_missed_events(providers: Providers, merchant_id: MerchantId, *, every_s
             found = provider.list_events(start, end, timeout_seconds=providers.timeout_seconds)
         except Unavailable as error:
             log.info("payment_events_unread", error=error.code)
+            if error.params.get("status") == FORBIDDEN:
+                _doubt_access(providers, merchant_id)
             return new
         with providers.database.begin(merchant_id) as session:
             named = [(event, b"") for event in found if _names_something(event)]
@@ -57,6 +61,15 @@ def read_missed_events(providers: Providers, merchant_id: MerchantId, *, every_s
             books_repository.move_cursor(session, SOURCE, end)
         start = end
     return new
+
+
+def _doubt_access(providers: Providers, merchant_id: MerchantId) -> None:
+    """We may not read there: perhaps the account's holder ended it, and the message of that was lost."""
+    with providers.database.begin(merchant_id) as session:
+        connection = connection_in_use(session, providers.sealer)
+        account = connection.configuration.get("account") if connection is not None else None
+        if account is not None:
+            look_at_account(session, str(account))
 
 
 def _names_something(event: ProviderEvent) -> bool:

@@ -10,13 +10,14 @@ import structlog
 from sqlalchemy.orm import Session
 
 from groupbook.kit import inbox, intents
+from groupbook.kit.database import merchant_of
 from groupbook.kit.ids import RefundId
 from groupbook.kit.intents import Owed
 from groupbook.payments import domain, repository
 from groupbook.payments.domain import (
     AttemptState,
 )
-from groupbook.payments.moving import OBSERVE, OBSERVE_REFUND
+from groupbook.payments.moving import LOOK_AT_ACCOUNT, OBSERVE, OBSERVE_REFUND
 from groupbook.payments.ports import ProviderEvent
 
 log = structlog.get_logger(__name__)
@@ -46,8 +47,21 @@ def handle_events(session: Session, source: str, messages: Sequence[tuple[Provid
     for event, _ in messages:
         is_new.append(event.id in left)
         left.discard(event.id)  # the second of two is a duplicate
-    _owe_readings(session, [event for (event, _), new in zip(messages, is_new, strict=True) if new])
+    fresh = [event for (event, _), new in zip(messages, is_new, strict=True) if new]
+    for account in {event.account for event in fresh if event.ends_access and event.account}:
+        look_at_account(session, account)
+    _owe_readings(session, [event for event in fresh if not event.ends_access])
     return is_new
+
+
+def look_at_account(session: Session, account: str) -> None:
+    """Owe a look whether our platform may still act for the merchant's account: a message alone is not believed.
+
+    An account may have been connected twice, and is still ours then (github.com/pinax/pinax-stripe-light/pull/530).
+    """
+    merchant_id = merchant_of(session)
+    if not intents.waiting(session, [merchant_id], LOOK_AT_ACCOUNT):
+        intents.owe(session, LOOK_AT_ACCOUNT, merchant_id, {"account": account})
 
 
 def _owe_readings(session: Session, events: Sequence[ProviderEvent]) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
+from hashlib import sha256
+from secrets import token_urlsafe
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from groupbook import merchants
-from groupbook.kit import intents
+from groupbook.kit import facts, intents
 from groupbook.kit.clock import system_now
 from groupbook.kit.database import merchant_of
 from groupbook.kit.ids import MerchantId, SetupId
@@ -17,7 +20,10 @@ from groupbook.kit.sealing import Sealer
 from groupbook.merchants.domain import ConnectionNotFound
 from groupbook.payments import connecting, setup_repository
 from groupbook.payments.connecting import (
+    ACCOUNT,
+    EXCHANGE,
     ConnectedAccount,
+    LinkProblem,
     PaymentsUnderWay,
     SetupNotAgain,
     SetupState,
@@ -28,7 +34,7 @@ from groupbook.payments.connecting import (
 )
 from groupbook.payments.models import SetupRow
 from groupbook.payments.moving import SET_UP
-from groupbook.payments.ports import Onboarding
+from groupbook.payments.ports import Onboarding, Platform
 
 
 def begin_setup(
@@ -50,6 +56,45 @@ def begin_setup(
     steps = connecting.plan([permission.code for permission in onboarding.permissions])
     hint = key_hint(str(configuration["secret_key"]))
     return _begin(session, sealer, adapter, configuration, endpoint_url, steps, hint)
+
+
+def begin_link(session: Session, platform: Platform, *, staff_session_id: UUID, redirect_uri: str) -> str:
+    """Where to send somebody of the merchant, to let our platform act for their account at the provider. A step.
+
+    They are known again by `state` (RFC 6749, section 10.12): it counts once, for an hour, in this session.
+    """
+    at, state = system_now(session), token_urlsafe(32)
+    setup_repository.delete_links_before(session, at)
+    setup_repository.insert_link(
+        session,
+        state_sha256=_digest(state),
+        staff_session_id=staff_session_id,
+        expires_at=at + timedelta(seconds=connecting.link_seconds),
+    )
+    return platform.authorize_url(state=state, redirect_uri=redirect_uri)
+
+
+def finish_link(
+    session: Session,
+    sealer: Sealer,
+    platform: Platform,
+    *,
+    adapter: str,
+    state: str,
+    code: str,
+    error: str,
+    staff_session_id: UUID,
+) -> SetupId | LinkProblem:
+    """Start connecting with what somebody came back with; their `state` is used up, whatever comes of it. A step."""
+    taken = setup_repository.take_link(session, _digest(state))
+    if taken is None or taken[1] <= system_now(session):
+        return LinkProblem.OVER
+    if taken[0] != staff_session_id:
+        return LinkProblem.FOREIGN
+    if error or not code:
+        return LinkProblem.DENIED if error == "access_denied" else LinkProblem.BROKEN
+    configuration = {"code": code, "fee_basis_points": platform.fee_basis_points}
+    return _begin(session, sealer, adapter, configuration, "", connecting.plan_of_link(), "")
 
 
 def begin_new_secret(session: Session, sealer: Sealer, *, endpoint_url: str) -> SetupId:
@@ -123,8 +168,10 @@ def try_setup_again(session: Session, setup_id: SetupId) -> None:
     row = setup_repository.lock_setup(session, setup_id)
     if row.state != SetupState.FAILED or row.sealed_configuration is None:
         raise SetupNotAgain()
-    row.state, row.done, row.changed_at = SetupState.RUNNING.value, [], system_now(session)
-    _owe(session, row, row.plan[0])
+    # A code is worth one exchange: what it brought is kept.
+    kept = [one for one in row.done if one["step"] == EXCHANGE]
+    row.state, row.done, row.changed_at = SetupState.RUNNING.value, kept, system_now(session)
+    _owe(session, row, row.plan[len(kept)])
 
 
 def last_setup(session: Session) -> SetupView | None:
@@ -162,6 +209,8 @@ def connected_account(session: Session, sealer: Sealer) -> ConnectedAccount | No
         has_messages=bool(kept.get("webhook_secret")),
         connected_at=_instant(kept.get("connected_at")),
         previous_secret_until=until if until is not None and until > system_now(session) else None,
+        fee_basis_points=int(kept.get("fee_basis_points") or 0),
+        withdrawn_at=_instant(kept.get("withdrawn_at")),
     )
 
 
@@ -200,11 +249,12 @@ def open_configuration(sealer: Sealer, row: SetupRow) -> dict[str, Any]:
 def record_step(session: Session, sealer: Sealer, row: SetupRow, done: StepDone, learned: Mapping[str, Any]) -> None:
     """Write what came of a step and owe the next; after the last one the account is in use.
 
-    `learned` joins the sealed configuration: the endpoint's secret, the account's name.
+    `learned` joins the sealed configuration: the endpoint's secret, the account's name; what is None is forgotten.
     """
     if row.state != SetupState.RUNNING or any(one.step == done.step for one in done_of(row)):
         return
-    configuration = {**open_configuration(sealer, row), **learned}
+    merged = {**open_configuration(sealer, row), **learned}
+    configuration = {name: value for name, value in merged.items() if value is not None}
     row.done = [*row.done, {"step": done.step, "outcome": done.outcome, "said": dict(done.said)}]
     row.sealed_configuration = sealer.seal_document(_place(MerchantId(row.merchant_id), row.id), configuration)
     row.changed_at = system_now(session)
@@ -215,6 +265,8 @@ def record_step(session: Session, sealer: Sealer, row: SetupRow, done: StepDone,
         _connect(session, sealer, row, configuration)
     else:
         row.state = SetupState.FAILED.value
+        if done.step == EXCHANGE:
+            row.sealed_configuration = None  # a code that was refused is of no more use
 
 
 def _connect(session: Session, sealer: Sealer, row: SetupRow, configuration: Mapping[str, Any]) -> None:
@@ -224,7 +276,9 @@ def _connect(session: Session, sealer: Sealer, row: SetupRow, configuration: Map
     except PaymentsUnderWay as error:
         said = {"reason": "wrong_state", "what": error.code}
         row.state = SetupState.FAILED.value
-        row.done = [{"step": row.plan[0], "outcome": "failed", "said": said}, *row.done[1:]]
+        blamed = ACCOUNT if ACCOUNT in row.plan else row.plan[0]
+        failed = {"step": blamed, "outcome": "failed", "said": said}
+        row.done = [failed if one["step"] == blamed else one for one in row.done]
         return
     row.state, row.sealed_configuration = SetupState.CONNECTED.value, None
     if configuration.get("endpoint_ref"):
@@ -247,6 +301,26 @@ def _put_in_use(session: Session, sealer: Sealer, adapter: str, configuration: M
             stored = connecting.with_secrets(configuration, before.configuration, now=at)
     stored["connected_at"] = at.isoformat()
     merchants.connect(session, sealer, kind="payment_provider", adapter=adapter, configuration=stored)
+    setup_repository.save_linked_account(session, adapter, stored.get("account"))
+
+
+def note_access(session: Session, sealer: Sealer, account: str, *, is_there: bool) -> None:
+    """Write down whether the platform may still act for this account; nothing where another is in use by now."""
+    connection = connection_in_use(session, sealer)
+    if connection is None or connection.configuration.get("account") != account:
+        return
+    known = connection.configuration
+    if is_there is ("withdrawn_at" not in known):
+        return
+    noted = {name: value for name, value in known.items() if name != "withdrawn_at"}
+    if not is_there:
+        noted["withdrawn_at"] = system_now(session).isoformat()
+        facts.record(session, "payment_account.withdrawn", subject=merchant_of(session), payload={"account": account})
+    merchants.connect(session, sealer, kind="payment_provider", adapter=connection.adapter, configuration=noted)
+
+
+def _digest(state: str) -> bytes:
+    return sha256(state.encode()).digest()
 
 
 def _owe(session: Session, row: SetupRow, step: str) -> None:

@@ -19,6 +19,10 @@ def main() -> None:
     parser.add_argument("--public-url", help="how browsers reach it (default http://HOST:PORT)")
     parser.add_argument("--webhook-url", help="where signed events go")
     parser.add_argument("--webhook-secret", help="whsec_…")
+    parser.add_argument("--connect-webhook-url", help="where signed events of connected accounts go")
+    parser.add_argument("--connect-webhook-secret", help="whsec_…")
+    parser.add_argument("--client-id", default="ca_sandbox", help="the platform's, ca_…")
+    parser.add_argument("--redirect-uri", action="append", default=[], help="where connected people may be sent back")
     parser.add_argument("--api-key", required=True, help="sk_test_…")
     parser.add_argument("--capture-window-seconds", type=int, default=7 * 86_400)
     parser.add_argument("--refund-delay-seconds", type=float, default=2.0)
@@ -33,6 +37,10 @@ def main() -> None:
             public_url=given.public_url or f"http://{given.host}:{given.port}",
             webhook_url=given.webhook_url,
             webhook_secret=given.webhook_secret,
+            connect_webhook_url=given.connect_webhook_url,
+            connect_webhook_secret=given.connect_webhook_secret,
+            client_id=given.client_id,
+            redirect_uris=tuple(given.redirect_uri),
             capture_window_seconds=given.capture_window_seconds,
             refund_delay_seconds=given.refund_delay_seconds,
             limits=Limits(given.rate, given.endpoint_rate, given.concurrency),

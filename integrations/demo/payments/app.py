@@ -21,13 +21,14 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from integrations.demo.payments import pages
-from integrations.demo.payments.books import ACCOUNT, API_VERSION, Rules, expand, public
+from integrations.demo.payments.books import API_VERSION, Rules, expand, public
+from integrations.demo.payments.connect_pages import ConnectPages
 from integrations.demo.payments.engine import Engine
 from integrations.demo.payments.errors import WireError
 from integrations.demo.payments.keys import LEVELS, NAMES, Key, Keys
 from integrations.demo.payments.limits import Limiter, Limits, lock_timeout
 from integrations.demo.payments.shapes import SHAPES, check, decode
-from integrations.demo.payments.store import Store, new_id
+from integrations.demo.payments.store import ACCOUNT, Store, new_id
 from integrations.demo.payments.webhooks import Courier
 
 body_bytes_max: Final = 256 * 1024
@@ -86,6 +87,10 @@ class Configuration:
     public_url: str
     webhook_url: str | None = None
     webhook_secret: str | None = None
+    connect_webhook_url: str | None = None  # for what happens on connected accounts
+    connect_webhook_secret: str | None = None
+    client_id: str = "ca_sandbox"
+    redirect_uris: tuple[str, ...] = ()
     capture_window_seconds: int = 7 * 86_400
     refund_delay_seconds: float = 2.0
     limits: Limits = field(default_factory=Limits)
@@ -106,6 +111,7 @@ class Sandbox:
         self.store = Store(configuration.state)
         rules = Rules(
             public_url=configuration.public_url,
+            client_id=configuration.client_id,
             capture_window_seconds=configuration.capture_window_seconds,
             refund_delay_seconds=configuration.refund_delay_seconds,
             dispute_delay_seconds=configuration.refund_delay_seconds,
@@ -120,6 +126,15 @@ class Sandbox:
             with self.store.transaction():
                 self.engine.endpoints.add(
                     configuration.webhook_url, configuration.webhook_secret, ["*"], id="we_configured"
+                )
+        if configuration.connect_webhook_url and configuration.connect_webhook_secret:
+            with self.store.transaction():
+                self.engine.endpoints.add(
+                    configuration.connect_webhook_url,
+                    configuration.connect_webhook_secret,
+                    ["*"],
+                    id="we_connect",
+                    is_connect=True,
                 )
         self.app = Starlette(routes=self._routes(), lifespan=self._lifespan)
 
@@ -143,6 +158,7 @@ class Sandbox:
             Route("/_lapse", self._lapse, methods=["POST"]),
             Route("/_dispute", self._dispute, methods=["POST"]),
             Route("/health", self._health),
+            *ConnectPages(self.engine, self.keys, self.configuration.redirect_uris, Broken).routes(),
             *pages.routes(self.engine),
         ]
 
@@ -162,7 +178,7 @@ class Sandbox:
             bearer.check(operation, request.method)
             if len(raw) > body_bytes_max:
                 raise WireError(413, "Request body too large")
-            with self.limiter.admitted(account, operation):
+            with self.store.acting_for(account), self.limiter.admitted(account, operation):
                 if request.method == "POST":
                     answer = self._write(operation, request, raw, request_id, bearer)
                 else:
@@ -182,11 +198,9 @@ class Sandbox:
         if scheme.lower() != "bearer" or not key:
             raise WireError(401, "You did not provide an API key.")
         bearer = self.keys.find(key)
-        account = request.headers.get("stripe-account", ACCOUNT)
-        if account != ACCOUNT:
-            raise WireError(
-                403, f"The provided key does not have access to account '{account}'.", code="account_invalid"
-            )
+        account = request.headers.get("stripe-account", bearer.account)
+        if account != bearer.account:
+            self.engine.connect.check_account(account, bearer)
         return account, bearer
 
     def _read(self, operation: str, pairs: list[tuple[str, str]], request: Request, bearer: Key) -> Response:
@@ -225,20 +239,21 @@ class Sandbox:
         self._fail_before(operation)
         if key is None:
             return self._perform(operation, raw, dict(request.path_params), None, request_id, bearer)
+        busy = self.store.scoped(key)
         with self._busy_lock:
-            if key in self._busy:
+            if busy in self._busy:
                 raise WireError(
                     409,
                     "There is currently another in-progress request using this Idempotency Key.",
                     code="idempotency_key_in_use",
                     type="idempotency_error",
                 )
-            self._busy.add(key)
+            self._busy.add(busy)
         try:
             return self._perform(operation, raw, dict(request.path_params), key, request_id, bearer)
         finally:
             with self._busy_lock:
-                self._busy.discard(key)
+                self._busy.discard(busy)
 
     def _perform(
         self, operation: str, raw: bytes, path: dict[str, str], key: str | None, request_id: str, bearer: Key
@@ -395,8 +410,12 @@ class Sandbox:
         return await self._provoked(self.engine.disputes.provoke, str(given.get("payment_intent")), given.get("end"))
 
     async def _provoked(self, do: Callable[..., dict[str, Any]], *arguments: str | None) -> Response:
+        def acting() -> dict[str, Any]:
+            with self.store.acting_for(self.store.owner_of(str(arguments[0]))):
+                return do(*arguments)
+
         try:
-            return JSONResponse(public(await run_in_threadpool(do, *arguments)))
+            return JSONResponse(public(await run_in_threadpool(acting)))
         except WireError as error:
             return JSONResponse(public(error.body), error.status)
 

@@ -14,10 +14,9 @@ from typing import Any, Final
 from integrations.demo.payments import cards
 from integrations.demo.payments.cards import TestCard
 from integrations.demo.payments.errors import WireError
-from integrations.demo.payments.store import Store, new_id
+from integrations.demo.payments.store import ACCOUNT, Store, new_id
 
 API_VERSION: Final = "2026-10-28.endive"
-ACCOUNT: Final = "acct_sandbox"
 _WEBHOOK_FAULTS: Final = frozenset({"drop_webhook", "late_webhook", "reorder_webhook"})
 
 
@@ -26,6 +25,7 @@ class Rules:
     """What the sandbox may be told about its world."""
 
     public_url: str
+    client_id: str = "ca_sandbox"  # our own platform's (docs.stripe.com/connect/oauth-reference)
     capture_window_seconds: int = 7 * 86_400  # https://docs.stripe.com/payments/place-a-hold-on-a-payment-method
     # The same page: a Visa authorization that the merchant initiates ends after exactly 4 days and 18 hours.
     off_session_visa_seconds: int = 4 * 86_400 + 18 * 3600
@@ -49,7 +49,11 @@ class Books:
 
     def emit(self, type: str, body: dict[str, Any]) -> None:
         """Record an event (docs.stripe.com/api/events/object) and queue it for every endpoint that wants it, with the
-        fault the operator asked for."""
+        fault the operator asked for.
+
+        What happens on a connected account names it, and goes to the platform's Connect endpoints, too
+        (docs.stripe.com/connect/webhooks).
+        """
         event = {
             "id": new_id("evt_"),
             "object": "event",
@@ -61,7 +65,9 @@ class Books:
             "request": {"id": new_id("req_", 14), "idempotency_key": None},
             "type": type,
         }
-        endpoints = [row for row in self.store.all_of("webhook_endpoint") if _wants(row, type)]
+        if self.store.account != ACCOUNT:
+            event["account"] = self.store.account
+        endpoints = [row for row in self._listening() if _wants(row, type)]
         event["pending_webhooks"] = len(endpoints)
         self.store.put(event)
         fault = self.store.take_fault(_WEBHOOK_FAULTS, type)
@@ -75,10 +81,23 @@ class Books:
         for endpoint in endpoints:
             self.store.queue_delivery(str(event["id"]), endpoint["id"], time.time() + delay)
 
-    def move(self, kind: str, amount: int, source: dict[str, Any]) -> str:
+    def _listening(self) -> list[dict[str, Any]]:
+        own = [row for row in self.store.all_of("webhook_endpoint") if not row.get("application")]
+        if self.store.account == ACCOUNT or not self.is_connected(self.store.account):
+            return own
+        with self.store.acting_for(ACCOUNT):
+            return own + [row for row in self.store.all_of("webhook_endpoint") if row.get("application")]
+
+    def is_connected(self, account: str) -> bool:
+        """Whether this account lets the platform act for it."""
+        with self.store.acting_for(ACCOUNT):
+            return self.store.find(f"connection_{account}") is not None
+
+    def move(self, kind: str, amount: int, source: dict[str, Any], *, fee: int = 0) -> str:
         """Money moved on the account's balance: one balance transaction (docs.stripe.com/api/balance_transactions).
 
-        `amount` is signed, in the smallest unit. The sandbox takes no fee.
+        `amount` is signed, in the smallest unit. The sandbox itself takes nothing; `fee` is the platform's part of a
+        direct charge (docs.stripe.com/connect/direct-charges#collect-fees), below zero when it comes back.
         """
         moved = {
             "id": new_id("txn_"),
@@ -89,9 +108,9 @@ class Books:
             "currency": source["currency"],
             "description": None,
             "exchange_rate": None,
-            "fee": 0,
-            "fee_details": [],
-            "net": amount,
+            "fee": fee,
+            "fee_details": [_fee_detail(fee, source["currency"], self.rules.client_id)] if fee else [],
+            "net": amount - fee,
             "reporting_category": kind,
             "source": source["id"],
             "status": "available",
@@ -115,12 +134,22 @@ class Books:
         }
 
 
-def account() -> dict[str, Any]:
+def _fee_detail(amount: int, currency: str, application: str) -> dict[str, Any]:
+    return {
+        "amount": amount,
+        "application": application,
+        "currency": currency,
+        "description": "application fee",
+        "type": "application_fee",
+    }
+
+
+def account(id: str = ACCOUNT, name: str = "Sandbox shop") -> dict[str, Any]:
     """The account that a key belongs to (https://docs.stripe.com/api/accounts/retrieve)."""
     return {
-        "id": ACCOUNT,
+        "id": id,
         "object": "account",
-        "business_profile": {"name": "Sandbox shop", "url": None},
+        "business_profile": {"name": name, "url": None},
         "charges_enabled": True,
         "country": "FR",
         "created": 0,
@@ -128,7 +157,7 @@ def account() -> dict[str, Any]:
         "details_submitted": True,
         "email": None,
         "payouts_enabled": True,
-        "settings": {"dashboard": {"display_name": "Sandbox shop", "timezone": "Europe/Paris"}},
+        "settings": {"dashboard": {"display_name": name, "timezone": "Europe/Paris"}},
         "type": "standard",
     }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from integrations.demo.payments import cards
+from integrations.demo.payments import cards, fees
 from integrations.demo.payments.amounts import check_currency, check_url, line_amount
 from integrations.demo.payments.books import Books
 from integrations.demo.payments.cards import TestCard
@@ -93,6 +93,7 @@ class Checkout:
     def _to_pay(self, params: dict[str, Any]) -> dict[str, Any]:
         amount, currency, title = line_amount(params.get("line_items"))
         data = params.get("payment_intent_data", {})
+        fees.check(self.store, data, amount)
         return {
             "amount_subtotal": amount,
             "amount_total": amount,
@@ -102,6 +103,7 @@ class Checkout:
             "_capture_method": data.get("capture_method", "automatic_async"),
             "_intent_metadata": data.get("metadata", {}),
             "_description": data.get("description"),
+            "_fee": data.get("application_fee_amount"),
             "_setup_future_usage": data.get("setup_future_usage"),
         }
 
@@ -268,6 +270,7 @@ class Checkout:
             customer=session["customer"],
             setup_future_usage=session["_setup_future_usage"],
             session_id=session["id"],
+            fee=session.get("_fee"),
         )
         session["payment_intent"] = intent["id"]
         self.store.put(session)

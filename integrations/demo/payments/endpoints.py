@@ -16,18 +16,27 @@ endpoints_max: Final = 16  # docs.stripe.com/webhooks: up to 16 endpoints
 class Endpoints:
     def __init__(self, books: Books) -> None:
         self.store = books.store
+        self.client_id = books.rules.client_id
 
     def create(self, params: dict[str, Any], _: dict[str, str]) -> dict[str, Any]:
         check_url(params["url"], "url")
         if len(self.store.all_of("webhook_endpoint")) >= endpoints_max:
             raise WireError(400, f"You have reached the maximum of {endpoints_max} test webhook endpoints.")
-        return self.add(params["url"], new_id("whsec_", 32), params["enabled_events"])
+        is_connect = bool(params.get("connect"))
+        return self.add(params["url"], new_id("whsec_", 32), params["enabled_events"], is_connect=is_connect)
 
-    def add(self, url: str, secret: str, events: list[str], id: str | None = None) -> dict[str, Any]:
-        endpoint = {
+    def add(
+        self, url: str, secret: str, events: list[str], id: str | None = None, *, is_connect: bool = False
+    ) -> dict[str, Any]:
+        """`is_connect`: for what happens on connected accounts (docs.stripe.com/connect/webhooks), and only for that.
+
+        Such an endpoint names the platform's application (docs.stripe.com/api/webhook_endpoints/object).
+        """
+        endpoint: dict[str, Any] = {
             "id": id or new_id("we_"),
             "object": "webhook_endpoint",
             "api_version": API_VERSION,
+            "application": self.client_id if is_connect else None,
             "created": int(time.time()),
             "enabled_events": events,
             "livemode": False,

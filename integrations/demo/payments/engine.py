@@ -6,14 +6,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from integrations.demo.payments.books import Books, Rules, account, without_secret
+from integrations.demo.payments.books import Books, Rules, without_secret
 from integrations.demo.payments.checkout import Checkout
+from integrations.demo.payments.connect import Connect
 from integrations.demo.payments.disputes import Disputes
 from integrations.demo.payments.endpoints import Endpoints
 from integrations.demo.payments.intents import Intents
 from integrations.demo.payments.refunds import Refunds
 from integrations.demo.payments.saving import Saving
-from integrations.demo.payments.store import Store
+from integrations.demo.payments.store import ACCOUNT, Store
 
 Operation = Callable[[dict[str, Any], dict[str, str]], dict[str, Any]]
 
@@ -21,15 +22,18 @@ Operation = Callable[[dict[str, Any], dict[str, str]], dict[str, Any]]
 class Engine:
     def __init__(self, store: Store, rules: Rules) -> None:
         self.store = store
-        books = Books(store, rules)
+        self.books = books = Books(store, rules)
         self.saving = Saving(books)
         self.disputes = Disputes(books)
         self.intents = Intents(books, self.saving, self.disputes)
         self.refunds = Refunds(books, self.intents, self.disputes)
         self.checkout = Checkout(books, self.saving, self.intents)
         self.endpoints = Endpoints(books)
+        self.connect = Connect(books)
         self.operations: dict[str, Operation] = {
-            "account.retrieve": lambda _params, _path: account(),
+            "account.retrieve": lambda _params, _path: self.connect.account(),
+            "application_fees.retrieve": self._get("application_fee"),
+            "application_fees.list": self._list("application_fee", "/v1/application_fees", "charge"),
             "checkout.sessions.create": self.checkout.create,
             "checkout.sessions.retrieve": lambda _, path: self.checkout.find(path["id"]),
             "checkout.sessions.list": self._list(
@@ -92,11 +96,12 @@ class Engine:
     def do_due(self, run: Callable[[dict[str, Any]], None]) -> None:
         """Let what was planned happen: a refund that settles, a bank's decision, a request whose effect came late."""
         for id, what in self.store.due_later(time.time()):
-            with self.store.transaction():
-                self.store.drop_later(id)
-                if what["do"] == "refund":
-                    self.refunds.finish(what["id"], what["status"])
-                elif what["do"] == "dispute":
-                    self.disputes.finish(what["id"], what["status"])
-            if what["do"] == "request":
-                run(what)
+            with self.store.acting_for(what.get("of", ACCOUNT)):
+                with self.store.transaction():
+                    self.store.drop_later(id)
+                    if what["do"] == "refund":
+                        self.refunds.finish(what["id"], what["status"])
+                    elif what["do"] == "dispute":
+                        self.disputes.finish(what["id"], what["status"])
+                if what["do"] == "request":
+                    run(what)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from integrations.demo.payments import cards
+from integrations.demo.payments import cards, fees
 from integrations.demo.payments.amounts import check_amount, check_currency
 from integrations.demo.payments.books import Books
 from integrations.demo.payments.cards import TestCard
@@ -75,6 +75,7 @@ class Intents:
         customer: str | None = None,
         setup_future_usage: str | None = None,
         session_id: str | None = None,
+        fee: int | None = None,
     ) -> dict[str, Any]:
         intent = {
             "id": new_id("pi_"),
@@ -82,6 +83,7 @@ class Intents:
             "amount": amount,
             "amount_capturable": 0,
             "amount_received": 0,
+            "application_fee_amount": fee,
             "canceled_at": None,
             "cancellation_reason": None,
             "capture_method": capture_method,
@@ -112,6 +114,7 @@ class Intents:
         """https://docs.stripe.com/api/payment_intents/create; with `confirm`, the bank is asked in the same request."""
         check_currency(params["currency"], "currency")
         check_amount(params["amount"], params["currency"], what="Amount", param="amount")
+        fees.check(self.store, params, params["amount"])
         is_off_session = _is_true(params.get("off_session"))
         is_confirmed = params.get("confirm", False)
         if "off_session" in params and not is_confirmed:
@@ -135,6 +138,7 @@ class Intents:
             description=params.get("description"),
             customer=params.get("customer"),
             setup_future_usage=params.get("setup_future_usage"),
+            fee=params.get("application_fee_amount"),
         )
         if method is not None:
             intent |= {"payment_method": method["id"], "status": "requires_confirmation"}
@@ -290,6 +294,8 @@ class Intents:
             "amount": intent["amount"],
             "amount_captured": 0,
             "amount_refunded": 0,
+            "application_fee": None,
+            "application_fee_amount": intent.get("application_fee_amount"),
             "balance_transaction": None,
             "captured": False,
             "created": now,
@@ -348,12 +354,17 @@ class Intents:
                 param="amount_to_capture",
                 is_executed=True,
             )
+        # https://docs.stripe.com/api/payment_intents/capture#capture_payment_intent-application_fee_amount
+        fee = {"application_fee_amount": intent.get("application_fee_amount")} | params
+        fees.check(self.store, fee, amount)
+        intent["application_fee_amount"] = fee["application_fee_amount"]
         return self.take(intent, amount)
 
     def take(self, intent: dict[str, Any], amount: int) -> dict[str, Any]:
         charge = self.store.get("charge", intent["latest_charge"])
         charge |= {"captured": True, "amount_captured": amount}
-        charge["balance_transaction"] = self.books.move("charge", amount, charge)
+        fee = fees.collect(self.books, charge, intent.get("application_fee_amount"))
+        charge["balance_transaction"] = self.books.move("charge", amount, charge, fee=fee)
         # One capture only; what is not taken is released at once (payments.md H5)
         intent |= {"status": "succeeded", "amount_capturable": 0, "amount_received": amount}
         self.store.put(intent)

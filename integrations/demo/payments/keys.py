@@ -17,6 +17,7 @@ from integrations.demo.payments.store import Store, new_id
 # The permission that an operation's noun asks for, as Stripe's answers name it (`rak_charge_read`).
 RESOURCES: Final[Mapping[str, str]] = {
     "account": "accounts_kyc_basic",
+    "application_fees": "application_fee",
     "balance_transactions": "balance_transaction_source",
     "charges": "charge",
     "checkout.sessions": "checkout_session",
@@ -48,7 +49,7 @@ class Key:
     """What the bearer of a request may do. Without `levels` it is the secret key, which may everything."""
 
     def __init__(self, shown: str, account: str, levels: Mapping[str, str] | None = None) -> None:
-        self._shown, self._account, self._levels = shown, account, levels
+        self.shown, self.account, self._levels = shown, account, levels
 
     def check(self, operation: str, method: str) -> None:
         """Raises WireError: this key may not call the operation."""
@@ -66,8 +67,8 @@ class Key:
         if LEVELS.index(self._levels.get(resource, "none")) < LEVELS.index(level):
             raise WireError(
                 403,
-                f"The provided key '{self._shown}' does not have the required permissions for this endpoint on account "
-                f"'{self._account}'. Having the 'rak_{resource}_{level}' permission would allow this request to "
+                f"The provided key '{self.shown}' does not have the required permissions for this endpoint on account "
+                f"'{self.account}'. Having the 'rak_{resource}_{level}' permission would allow this request to "
                 "continue.",
             )
 
@@ -80,7 +81,7 @@ class Keys:
         """A new restricted key, which is not kept."""
         key = new_id("rk_test_", 40)
         kept = {name: levels[name] for name in NAMES if levels.get(name) in ("read", "write")}
-        row = {"id": _digest(key), "object": "api_key", "created": int(time.time()), "levels": kept, "hint": key[-4:]}
+        row = {"id": digest_of(key), "object": "api_key", "created": int(time.time()), "levels": kept, "hint": key[-4:]}
         self._store.put(row)
         return key
 
@@ -89,14 +90,14 @@ class Keys:
         shown = f"{key[:8]}{'*' * 8}{key[-4:]}"
         if key == self._secret_key:
             return Key(shown, self._account)
-        row = self._store.find(_digest(key), "api_key")
+        row = self._store.find(digest_of(key), "api_key") or self._store.find(digest_of(key), "oauth_key")
         if row is None:
             raise WireError(401, f"Invalid API Key provided: {key[:8]}****")
-        return Key(shown, self._account, row["levels"])
+        return Key(shown, row.get("account", self._account), row["levels"])
 
     def listed(self) -> list[dict[str, Any]]:
         return [{"hint": row["hint"], "levels": row["levels"]} for row in self._store.all_of("api_key")]
 
 
-def _digest(key: str) -> str:
+def digest_of(key: str) -> str:
     return "key_" + hashlib.sha256(key.encode()).hexdigest()

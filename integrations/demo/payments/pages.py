@@ -10,6 +10,7 @@ import json
 import re
 import secrets
 import time
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -43,19 +44,24 @@ WALLETS: Final = {"apple_pay": "Apple Pay", "google_pay": "Google Pay", "link": 
 
 
 def routes(engine: Engine) -> list[Route]:
+    def acting(do: Callable[..., Response], request: Request, *more: Any) -> Response:
+        """On behalf of the account whose page this is."""
+        with engine.store.acting_for(engine.store.owner_of(request.path_params["id"])):
+            return do(request, engine, *more)
+
     async def pay_page(request: Request) -> Response:
-        return await run_in_threadpool(_pay_page, request, engine)
+        return await run_in_threadpool(acting, _pay_page, request)
 
     async def pay(request: Request) -> Response:
         form = {name: str(value) for name, value in (await request.form()).items()}
-        return await run_in_threadpool(_pay, request, engine, form)
+        return await run_in_threadpool(acting, _pay, request, form)
 
     async def challenge_page(request: Request) -> Response:
-        return await run_in_threadpool(_challenge_page, request, engine)
+        return await run_in_threadpool(acting, _challenge_page, request)
 
     async def challenge(request: Request) -> Response:
         form = {name: str(value) for name, value in (await request.form()).items()}
-        return await run_in_threadpool(_challenge, request, engine, form)
+        return await run_in_threadpool(acting, _challenge, request, form)
 
     async def home(_: Request) -> Response:
         return Response(status_code=303, headers={"Location": "/_faults"})
@@ -115,11 +121,11 @@ def _pay(request: Request, engine: Engine, form: dict[str, str]) -> Response:
     )
     cvc = "123" if form.get("chip") else form.get("cvc", "").strip()
     if not is_well_formed(number):
-        return _to(f"{here}?problem=incorrect_number#card")
+        return to(f"{here}?problem=incorrect_number#card")
     if expiry is None or not _is_ahead(int(expiry[1]), int(expiry[2])):
-        return _to(f"{here}?problem=invalid_expiry#card")
+        return to(f"{here}?problem=invalid_expiry#card")
     if not re.fullmatch(r"\d{3,4}", cvc):
-        return _to(f"{here}?problem=invalid_cvc#card")
+        return to(f"{here}?problem=invalid_cvc#card")
     card = TEST_CARDS.get(number, UNKNOWN)  # a number that is no test card is not stored, not even its last digits
     session = engine.checkout.submit(
         found["id"],
@@ -137,7 +143,7 @@ def _challenge_page(request: Request, engine: Engine) -> Response:
         return found
     intent = engine.checkout.trying(found)
     if intent is None or intent["status"] != "requires_action":
-        return _to(f"/c/pay/{found['id']}")
+        return to(f"/c/pay/{found['id']}")
     return _page(request, "challenge.html", found, last4=intent["_card"]["last4"])
 
 
@@ -164,11 +170,11 @@ def _open(request: Request, engine: Engine) -> dict[str, Any] | Response:
 def _onwards(engine: Engine, session: dict[str, Any]) -> Response:
     """After the bank or the payer has spoken: back to the merchant, to the bank, or to the card again."""
     if session["status"] == "complete":
-        return _to(session["success_url"].replace("{CHECKOUT_SESSION_ID}", session["id"]))
+        return to(session["success_url"].replace("{CHECKOUT_SESSION_ID}", session["id"]))
     intent = engine.checkout.trying(session)
     if intent is not None and intent["status"] == "requires_action":
-        return _to(f"/c/challenge/{session['id']}")
-    return _to(f"/c/pay/{session['id']}#card")
+        return to(f"/c/challenge/{session['id']}")
+    return to(f"/c/pay/{session['id']}#card")
 
 
 def _is_ahead(month: int, year: int) -> bool:
@@ -191,7 +197,7 @@ def control(
         (row["id"], _amount(row["amount"], row["currency"], "en"), row["status"], row.get("_card", {}).get("last4", ""))
         for row in payments
     ]
-    return _render(
+    return render(
         request,
         "control.html",
         "en",
@@ -208,13 +214,13 @@ def control(
 
 def keys(request: Request, values: dict[str, Any]) -> Response:
     """The page on which restricted keys are made, as Stripe's dashboard has one."""
-    return _render(request, "keys.html", "en", values, origins=())
+    return render(request, "keys.html", "en", values, origins=())
 
 
 # --- rendering ---
 
 
-def _locale(request: Request, session: dict[str, Any] | None) -> str:
+def locale_of(request: Request, session: dict[str, Any] | None) -> str:
     wanted = [request.query_params.get("locale"), (session or {}).get("locale")]
     wanted += [part.split(";")[0].strip() for part in request.headers.get("accept-language", "").split(",")]
     for choice in wanted:
@@ -224,13 +230,13 @@ def _locale(request: Request, session: dict[str, Any] | None) -> str:
 
 
 def _texts(request: Request, session: dict[str, Any] | None) -> dict[str, str]:
-    return TEXTS[_locale(request, session)]
+    return TEXTS[locale_of(request, session)]
 
 
 def _page(
     request: Request, template: str, session: dict[str, Any] | None, *, status: int = 200, **values: Any
 ) -> Response:
-    locale = _locale(request, session)
+    locale = locale_of(request, session)
     values |= {"session": session, "amount": "", "title": ""}
     origins: tuple[str, ...] = ()
     if session is not None:
@@ -246,10 +252,10 @@ def _page(
             f"{parts.scheme}://{parts.netloc}"
             for parts in (urlsplit(session["success_url"]), urlsplit(session["cancel_url"]))
         )
-    return _render(request, template, locale, values, origins=origins, status=status)
+    return render(request, template, locale, values, origins=origins, status=status)
 
 
-def _render(
+def render(
     _: Request, template: str, locale: str, values: dict[str, Any], *, origins: tuple[str, ...], status: int = 200
 ) -> Response:
     nonce = secrets.token_urlsafe(16)
@@ -275,7 +281,7 @@ def _kind(session: dict[str, Any]) -> str:
     return "manual" if session["_capture_method"] == "manual" else "automatic"
 
 
-def _to(url: str) -> Response:
+def to(url: str) -> Response:
     return Response(status_code=303, headers={"Location": url, "Cache-Control": "no-store"})
 
 

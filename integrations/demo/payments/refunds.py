@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from integrations.demo.payments import cards
+from integrations.demo.payments import cards, fees
 from integrations.demo.payments.books import Books
 from integrations.demo.payments.disputes import Disputes
 from integrations.demo.payments.errors import WireError, missing
@@ -40,6 +40,7 @@ class Refunds:
                 param="amount",
                 is_executed=True,
             )
+        fee = fees.give_back(self.books, charge, amount) if params.get("refund_application_fee") else 0
         course, delay_seconds = self._course(charge)
         refund = {
             "id": new_id("re_"),
@@ -55,7 +56,7 @@ class Refunds:
             "reason": params.get("reason"),
             "status": "pending" if course == "refund_pending" else "succeeded",
         }
-        refund["balance_transaction"] = self.books.move("refund", -amount, refund)
+        refund["balance_transaction"] = self.books.move("refund", -amount, refund, fee=-fee)
         self._change_refunded(charge, amount)
         self.store.put(refund)
         self.books.emit("refund.created", refund)

@@ -31,6 +31,8 @@ _OPTIONS: Final = frozenset(
 )
 SHAPES: Final[dict[str, Any]] = {
     "account.retrieve": vendor.AccountRetrieveCurrentParams,
+    "application_fees.list": vendor.ApplicationFeeListParams,
+    "application_fees.retrieve": vendor.ApplicationFeeRetrieveParams,
     "balance_transactions.list": vendor.BalanceTransactionListParams,
     "balance_transactions.retrieve": vendor.BalanceTransactionRetrieveParams,
     "charges.list": vendor.ChargeListParams,

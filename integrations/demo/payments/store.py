@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,7 @@ from integrations.demo.payments.errors import WireError, missing
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS object (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, kind TEXT NOT NULL,
-    created INTEGER NOT NULL, body TEXT NOT NULL);
+    created INTEGER NOT NULL, body TEXT NOT NULL, account TEXT NOT NULL DEFAULT 'acct_sandbox');
 CREATE INDEX IF NOT EXISTS object_kind ON object (kind, seq);
 CREATE TABLE IF NOT EXISTS idempotency (key TEXT PRIMARY KEY, request TEXT NOT NULL, status INTEGER NOT NULL,
     body TEXT NOT NULL, created REAL NOT NULL);
@@ -29,6 +30,8 @@ CREATE TABLE IF NOT EXISTS fault (id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEX
 CREATE TABLE IF NOT EXISTS later (id INTEGER PRIMARY KEY AUTOINCREMENT, due_at REAL NOT NULL, what TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
+ACCOUNT: Final = "acct_sandbox"  # the one whose secret key the sandbox is started with; the platform of the others
+_ACTING: ContextVar[str] = ContextVar("sandbox_account", default=ACCOUNT)
 _LETTERS: Final = string.ascii_letters + string.digits
 key_life_seconds: Final = 24 * 3600
 page_rows_max: Final = 100
@@ -48,7 +51,11 @@ def new_id(prefix: str, length: int = 24) -> str:
 
 
 class Store:
-    """All state. One lock, one connection: a demo server answers one request at a time and keeps its word."""
+    """All state. One lock, one connection: a demo server answers one request at a time and keeps its word.
+
+    Every object is some account's, and nobody sees another's (docs.stripe.com/connect/authentication): what is put,
+    found and listed is the account's that `acting_for` names.
+    """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,11 +66,27 @@ class Store:
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=FULL")
         self._connection.executescript(_SCHEMA)
+        if "account" not in {row[1] for row in self._connection.execute("PRAGMA table_info(object)")}:
+            # A folder from before there were several accounts.
+            self._connection.execute(f"ALTER TABLE object ADD COLUMN account TEXT NOT NULL DEFAULT '{ACCOUNT}'")
         path.chmod(0o600)
 
     def close(self) -> None:
         with self._lock:
             self._connection.close()
+
+    @property
+    def account(self) -> str:
+        return _ACTING.get()
+
+    @contextmanager
+    def acting_for(self, account: str) -> Iterator[None]:
+        """Whose objects are meant meanwhile, in this thread."""
+        token = _ACTING.set(account)
+        try:
+            yield
+        finally:
+            _ACTING.reset(token)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -92,19 +115,25 @@ class Store:
 
     def put(self, body: dict[str, Any]) -> None:
         self._run(
-            "INSERT INTO object (id, kind, created, body) VALUES (?, ?, ?, ?) "
+            "INSERT INTO object (id, kind, created, body, account) VALUES (?, ?, ?, ?, ?) "
             "ON CONFLICT (id) DO UPDATE SET body = excluded.body",
             body["id"],
             body["object"],
             body["created"],
             json.dumps(body),
+            self.account,
         )
 
     def delete(self, id: str) -> None:
-        self._run("DELETE FROM object WHERE id = ?", id)
+        self._run("DELETE FROM object WHERE id = ? AND account = ?", id, self.account)
+
+    def owner_of(self, id: str) -> str:
+        """Whose object this is, for pages that are reached by its name alone; ours when there is none."""
+        rows = self._run("SELECT account FROM object WHERE id = ?", id)
+        return str(rows[0][0]) if rows else ACCOUNT
 
     def find(self, id: str, kind: str | None = None) -> dict[str, Any] | None:
-        rows = self._run("SELECT body, kind FROM object WHERE id = ?", id)
+        rows = self._run("SELECT body, kind FROM object WHERE id = ? AND account = ?", id, self.account)
         if not rows or (kind is not None and rows[0][1] != kind):
             return None
         body: dict[str, Any] = json.loads(rows[0][0])
@@ -119,7 +148,10 @@ class Store:
     def all_of(self, kind: str) -> list[dict[str, Any]]:
         """Newest first."""
         return [
-            json.loads(row[0]) for row in self._run("SELECT body FROM object WHERE kind = ? ORDER BY seq DESC", kind)
+            json.loads(row[0])
+            for row in self._run(
+                "SELECT body FROM object WHERE kind = ? AND account = ? ORDER BY seq DESC", kind, self.account
+            )
         ]
 
     def page(self, kind: str, params: dict[str, Any], wanted: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
@@ -142,15 +174,19 @@ class Store:
 
     # --- idempotency ---
 
+    def scoped(self, key: str) -> str:
+        """A key as this account's: one account's mean nothing to another (docs.stripe.com/api/idempotent_requests)."""
+        return key if self.account == ACCOUNT else f"{self.account} {key}"
+
     def kept(self, key: str) -> Kept | None:
         self._run("DELETE FROM idempotency WHERE created < ?", time.time() - key_life_seconds)
-        rows = self._run("SELECT request, status, body FROM idempotency WHERE key = ?", key)
+        rows = self._run("SELECT request, status, body FROM idempotency WHERE key = ?", self.scoped(key))
         return Kept(*rows[0]) if rows else None
 
     def keep(self, key: str, request: str, status: int, body: str) -> None:
         self._run(
             "INSERT OR IGNORE INTO idempotency (key, request, status, body, created) VALUES (?, ?, ?, ?, ?)",
-            key,
+            self.scoped(key),
             request,
             status,
             body,
@@ -221,7 +257,7 @@ class Store:
         return None
 
     def do_later(self, due_at: float, what: dict[str, Any]) -> None:
-        self._run("INSERT INTO later (due_at, what) VALUES (?, ?)", due_at, json.dumps(what))
+        self._run("INSERT INTO later (due_at, what) VALUES (?, ?)", due_at, json.dumps(what | {"of": self.account}))
 
     def due_later(self, now: float) -> list[tuple[int, dict[str, Any]]]:
         rows = self._run("SELECT id, what FROM later WHERE due_at <= ? ORDER BY due_at, id", now)

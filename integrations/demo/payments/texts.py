@@ -32,6 +32,15 @@ _EN: Final = {
     "chip_insufficient_funds": "Not enough money",
     "chip_expired": "Expired card",
     "chip_challenge_insufficient": "Asks, then declines",
+    "authorize_title": "Connect your account with groupbook",
+    "authorize_note": (
+        "groupbook may then take, release and refund payments on this account. You can end this at any time."
+    ),
+    "authorize_account": "Account",
+    "authorize_new": "A new account",
+    "authorize_name": "Name of the new account",
+    "authorize_yes": "Connect",
+    "authorize_no": "Go back",
     "error_title": "This did not work",
     "error_incorrect_number": "That is not a card number. Please check the digits.",
     "error_invalid_expiry": "The expiry date is not valid, or it has passed.",
@@ -91,6 +100,16 @@ _FR: Final = {
     "chip_insufficient_funds": "Provision insuffisante",
     "chip_expired": "Carte expirée",
     "chip_challenge_insufficient": "Demande, puis refuse",
+    "authorize_title": "Relier votre compte à groupbook",
+    "authorize_note": (
+        "groupbook pourra prélever, libérer et rembourser des paiements sur ce compte. "
+        "Vous pouvez y mettre fin à tout moment."
+    ),
+    "authorize_account": "Compte",
+    "authorize_new": "Un nouveau compte",
+    "authorize_name": "Nom du nouveau compte",
+    "authorize_yes": "Relier",
+    "authorize_no": "Revenir",
     "error_title": "Cela n’a pas marché",
     "error_incorrect_number": "Ce n’est pas un numéro de carte. Vérifiez les chiffres.",
     "error_invalid_expiry": "La date d’expiration n’est pas valable ou elle est passée.",

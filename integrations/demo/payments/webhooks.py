@@ -55,7 +55,10 @@ class Courier(threading.Thread):
 
     def _deliver(self, client: httpx2.Client, event_id: str, endpoint_id: str, attempts: int) -> None:
         store = self._engine.store
-        event, endpoint = store.find(event_id), store.find(endpoint_id)
+        with store.acting_for(store.owner_of(event_id)):
+            event = store.find(event_id)
+        with store.acting_for(store.owner_of(endpoint_id)):
+            endpoint = store.find(endpoint_id)
         if event is None or endpoint is None:
             store.note_delivery(event_id, endpoint_id, attempts=attempts, due_at=0, status="dropped")
             return

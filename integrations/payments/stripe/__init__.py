@@ -7,6 +7,7 @@ runner's row decides), an explicit time-out for every call, and a transport of o
     client.py     the SDK on our HTTP
     outcomes.py   what became of a call, in the port's three answers: every error of the SDK by name
     configuration.py  which key, whose account, which secrets
+    platform.py       the operator's own, which merchants let act for their accounts
     onboarding.py     what a key may do, where messages go, and one authorization that is released
     units.py      our minor units and Stripe's
     reading.py    what Stripe's objects mean to us
@@ -17,7 +18,8 @@ runner's row decides), an explicit time-out for every call, and a transport of o
 """
 
 from integrations.payments.stripe.client import API_VERSION
-from integrations.payments.stripe.onboarding import ONBOARDING
+from integrations.payments.stripe.onboarding import onboarding
+from integrations.payments.stripe.platform import Platform
 from integrations.payments.stripe.provider import StripeProvider, connect
 
-__all__ = ["API_VERSION", "ONBOARDING", "StripeProvider", "connect"]
+__all__ = ["API_VERSION", "Platform", "StripeProvider", "connect", "onboarding"]

@@ -12,6 +12,7 @@ import stripe
 
 from groupbook.kit.database import forbid_in_transaction
 from groupbook.kit.errors import Unavailable
+from integrations.payments.stripe.configuration import Configuration
 from integrations.payments.stripe.outcomes import NeverSent, fail
 
 API_VERSION: Final = "2026-10-28.endive"
@@ -68,16 +69,17 @@ def _within(seconds: float) -> Iterator[None]:
 class Line:
     """One account's connection to Stripe: `act` and `read` ask, outside any transaction, within a time-out."""
 
-    def __init__(self, secret_key: str, *, api_base: str, account: str | None, client: httpx2.Client) -> None:
+    def __init__(self, configuration: Configuration, client: httpx2.Client) -> None:
         self._client = client
-        self.v1 = stripe.StripeClient(
-            secret_key,
-            stripe_account=account,
+        asking = stripe.StripeClient(
+            configuration.secret_key,
+            stripe_account=configuration.account,
             stripe_version=API_VERSION,
-            base_addresses={"api": api_base.rstrip("/")},
+            base_addresses={"api": configuration.api_base.rstrip("/"), "connect": configuration.connect_base or ""},
             max_network_retries=0,
             http_client=Transport(client),
-        ).v1
+        )
+        self.v1, self.oauth = asking.v1, asking.oauth
 
     def close(self) -> None:
         self._client.close()

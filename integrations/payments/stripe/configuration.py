@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
 
 from groupbook.kit.errors import InvariantBroken
 from groupbook.kit.money import Money, exponent
 from integrations.payments.stripe.units import to_stripe
+
+if TYPE_CHECKING:
+    from integrations.payments.stripe.platform import Platform
 
 API_BASE: Final = "https://api.stripe.com"
 _THREE_DECIMALS: Final = 3
@@ -26,7 +29,7 @@ class SigningSecret:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """Keys: `secret_key`, `webhook_secret`, and optionally `webhook_secret_previous` with
+    """Keys: `secret_key` (else the platform's is used), `webhook_secret`, and optionally `webhook_secret_previous` with
     `webhook_secret_previous_until`, `api_base`; on a platform `account` (the connected one that is charged) and
     `fee_basis_points` (the platform's part of each charge, in hundredths of a percent)."""
 
@@ -35,6 +38,13 @@ class Configuration:
     api_base: str = API_BASE
     account: str | None = None
     fee_basis_points: int = 0
+    connect_base: str | None = None
+    account_ref: str | None = None
+
+    @property
+    def message_account(self) -> str | None:
+        """Whose messages are ours where one names its account; messages of a key's own account name none."""
+        return self.account or self.account_ref
 
     def fee_of(self, amount: Money) -> int | None:
         """The platform's part of a charge, in Stripe's units, rounded down to what can be charged; None without one.
@@ -48,9 +58,14 @@ class Configuration:
         return to_stripe(Money(minor, amount.currency)) if minor > 0 else None
 
     @classmethod
-    def parse(cls, given: Mapping[str, Any], *, livemode: bool) -> Self:
-        """Raises InvariantBroken: a key of the other mode, or live payments without https."""
-        secret_key = str(given["secret_key"])
+    def parse(cls, given: Mapping[str, Any], *, livemode: bool, platform: Platform | None = None) -> Self:
+        """Raises InvariantBroken: no key, one of the other mode, or live payments without https."""
+        secret_key = str(given.get("secret_key") or "")
+        if not secret_key:
+            if platform is None:
+                raise InvariantBroken(what="there is neither a key nor a platform")
+            given = {**given, "api_base": platform.api_base}
+            secret_key = platform.secret_key
         if ("_live_" in secret_key) is not livemode:
             raise InvariantBroken(what="the key's mode is not the merchant's")
         api_base = str(given.get("api_base") or API_BASE)
@@ -64,6 +79,9 @@ class Configuration:
             previous = str(given["webhook_secret_previous"])
             signing.append(SigningSecret(previous, datetime.fromisoformat(until) if until else None))
         fee = int(given.get("fee_basis_points") or 0)
-        if not 0 <= fee < 10_000 or (fee and not given.get("account")):
+        if not 0 <= fee < 10_000 or (fee and not (given.get("account") or given.get("code"))):
             raise InvariantBroken(what="a fee is a part of a connected account's charge")
-        return cls(secret_key, tuple(signing), api_base, given.get("account"), fee)
+        connect_base = platform.connect_base if platform is not None else None
+        return cls(
+            secret_key, tuple(signing), api_base, given.get("account"), fee, connect_base, given.get("account_ref")
+        )

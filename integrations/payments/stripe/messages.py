@@ -13,6 +13,8 @@ from groupbook.payments.ports import EventRejected, ProviderEvent
 from integrations.payments.stripe.reading import attempt_id, instant, refund_id
 
 signature_age_seconds_max: Final = 300  # https://docs.stripe.com/webhooks#replay-attacks; in both directions (A6)
+# https://docs.stripe.com/connect/webhooks: the account's holder, or we, ended what the platform may do
+WITHDRAWN: Final = "account.application.deauthorized"
 _KINDS_OF_PAYMENTS: Final = frozenset(
     {"checkout.session", "payment_intent", "charge", "refund", "dispute", "review", "radar.early_fraud_warning"}
 )
@@ -39,11 +41,11 @@ def verify(header: str, body: bytes, secrets: tuple[str, ...], now: datetime) ->
     raise EventRejected(reason="signature_wrong")
 
 
-def parse(body: bytes, *, livemode: bool, account: str | None) -> ProviderEvent:
-    """What a verified message is about.
+def parse(body: bytes, *, livemode: bool) -> ProviderEvent:
+    """What a verified message is about. Whose it may be (its `account`) is for the caller to say.
 
     Raises:
-        EventRejected: not an event, of the other mode, or of another account.
+        EventRejected: not an event, or of the other mode.
     """
     try:
         parsed = json.loads(body)
@@ -53,8 +55,6 @@ def parse(body: bytes, *, livemode: bool, account: str | None) -> ProviderEvent:
         raise EventRejected(reason="not_an_event")
     if parsed.get("livemode") is not livemode:
         raise EventRejected(reason="wrong_mode")
-    if account is not None and parsed.get("account") != account:
-        raise EventRejected(reason="wrong_account")
     try:
         return event_of(parsed)
     except (KeyError, TypeError, AttributeError):
@@ -77,4 +77,5 @@ def event_of(event: Mapping[str, Any]) -> ProviderEvent:
         refund_id=refund_id(metadata.get("refund_id")),
         account=event.get("account"),
         created_at=instant(event["created"]),
+        ends_access=event["type"] == WITHDRAWN,
     )

@@ -30,6 +30,8 @@ from integrations.payments.stripe import reading
 from integrations.payments.stripe.client import API_VERSION, Line
 from integrations.payments.stripe.configuration import API_BASE, Configuration
 from integrations.payments.stripe.methods import METHODS
+from integrations.payments.stripe.outcomes import code_of
+from integrations.payments.stripe.platform import Platform
 from integrations.payments.stripe.units import to_stripe
 
 # What our reading is nudged by; nothing else is sent (https://docs.stripe.com/api/events/types).
@@ -90,22 +92,31 @@ class StripeSetup:
     def __init__(self, configuration: Configuration, *, livemode: bool, client: httpx2.Client | None = None) -> None:
         self._livemode = livemode
         self._account = configuration.account
-        self._line = Line(
-            configuration.secret_key,
-            api_base=configuration.api_base,
-            account=configuration.account,
-            client=client or outbound.client(),
-        )
+        self._line = Line(configuration, client or outbound.client())
         self._v1 = self._line.v1
 
     def close(self) -> None:
         self._line.close()
+
+    def exchange(self, code: str, *, key: str, timeout_seconds: float) -> str:
+        # https://docs.stripe.com/connect/oauth-reference#post-token; the page documents no idempotency, and a code that
+        # comes twice ends the connection it made: so a lost answer leaves nothing behind that nobody knows of.
+        def ask() -> str:
+            params = stripe.OAuth.OAuthTokenParams(grant_type="authorization_code", code=code)
+            made = self._line.oauth.token(params, {"idempotency_key": key})
+            if made.livemode is not self._livemode:
+                raise Refused("credentials_rejected", what="wrong_mode")
+            return str(made.stripe_user_id)
+
+        return self._line.act("exchange", ask, timeout_seconds)
 
     def read_account(self, *, timeout_seconds: float) -> ProviderAccount:
         def look() -> ProviderAccount:
             try:
                 account = self._v1.accounts.retrieve_current()
             except stripe.PermissionError as error:
+                if code_of(error) == "account_invalid":
+                    raise  # https://docs.stripe.com/error-codes#account-invalid: we may not act for it (any more)
                 # A restricted key that may not read its account works all the same; the refusal names the account.
                 named = _ACCOUNT.search(str(error))
                 return ProviderAccount(ref=named[0] if named else self._account)
@@ -212,12 +223,15 @@ class StripeSetup:
         return seen
 
 
-def set_up(configuration: Mapping[str, Any], *, livemode: bool) -> StripeSetup:
-    """The look, from a configuration as it would be stored.
+def set_up(configuration: Mapping[str, Any], *, livemode: bool, platform: Platform | None = None) -> StripeSetup:
+    """The look, from a configuration as it would be stored; without a key, as the platform.
 
     Raises:
         KeyRejected: not a secret or restricted key, or one of the other mode (https://docs.stripe.com/keys).
     """
+    if platform is not None and (configuration.get("account") or configuration.get("code")):
+        parsed = Configuration.parse(configuration, livemode=livemode, platform=platform)
+        return StripeSetup(parsed, livemode=livemode)
     key = str(configuration.get("secret_key", ""))
     if key.startswith("pk_"):
         raise KeyRejected(reason="publishable")
@@ -235,4 +249,6 @@ def _keys_page(api_base: str, livemode: bool) -> str:
     return f"https://dashboard.stripe.com/{'' if livemode else 'test/'}apikeys/create"
 
 
-ONBOARDING: Final = Onboarding(set_up, PERMISSIONS, _keys_page, METHODS)
+def onboarding(platform: Platform | None = None) -> Onboarding:
+    """How accounts are connected; with a platform also by the merchant's word to Stripe instead of a key."""
+    return Onboarding(partial(set_up, platform=platform), PERMISSIONS, _keys_page, METHODS, platform)

@@ -11,10 +11,11 @@ import httpx2
 import stripe
 
 from groupbook.kit import outbound
-from groupbook.kit.errors import OutcomeUnknown, Refused, Unavailable
+from groupbook.kit.errors import InvariantBroken, OutcomeUnknown, Refused, Unavailable
 from groupbook.kit.ids import RefundId, to_wire
 from groupbook.kit.money import Money
 from groupbook.payments.ports import (
+    EventRejected,
     Movement,
     Observed,
     PaymentOrder,
@@ -27,6 +28,7 @@ from groupbook.payments.ports import (
 from integrations.payments.stripe import hosted, messages, reading
 from integrations.payments.stripe.client import Line
 from integrations.payments.stripe.configuration import Configuration
+from integrations.payments.stripe.platform import Platform
 from integrations.payments.stripe.reading import SavedCard
 from integrations.payments.stripe.units import to_stripe
 
@@ -45,12 +47,8 @@ class StripeProvider:
         self._account = configuration.account
         self._fee_of = configuration.fee_of
         self._signing = configuration.signing
-        self._line = Line(
-            configuration.secret_key,
-            api_base=configuration.api_base,
-            account=configuration.account,
-            client=client or outbound.client(),
-        )
+        self._message_account = configuration.message_account
+        self._line = Line(configuration, client or outbound.client())
         self._v1 = self._line.v1
 
     def close(self) -> None:
@@ -240,7 +238,11 @@ class StripeProvider:
     def read_event(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> ProviderEvent:
         secrets = tuple(one.secret for one in self._signing if one.until is None or now < one.until)
         messages.verify(headers.get("stripe-signature", ""), body, secrets, now)
-        return messages.parse(body, livemode=self.livemode, account=self._account)
+        event = messages.parse(body, livemode=self.livemode)
+        # Of a connected account every message names it; of a key's own none does, and another's is none of ours.
+        if event.account != self._account and (self._account or event.account != self._message_account):
+            raise EventRejected(reason="wrong_account")
+        return event
 
     # --- helpers ---
 
@@ -382,10 +384,12 @@ def _one_of(rows: Iterable[_T], is_wanted: Callable[[_T], bool], rows_max: int) 
 # --- connecting -------------------------------------------------------------------------------------------------------
 
 
-def connect(configuration: Mapping[str, Any], *, livemode: bool) -> StripeProvider:
+def connect(configuration: Mapping[str, Any], *, livemode: bool, platform: Platform | None = None) -> StripeProvider:
     """The provider of a merchant from its sealed configuration (see `Configuration` for its keys).
 
     Raises:
-        InvariantBroken: a live key in test mode or a test key in live mode.
+        InvariantBroken: a live key in test mode or a test key in live mode, or none and no account of the platform's.
     """
-    return StripeProvider(Configuration.parse(configuration, livemode=livemode), livemode=livemode)
+    if not configuration.get("secret_key") and not configuration.get("account"):
+        raise InvariantBroken(what="the platform's own account takes no payments")
+    return StripeProvider(Configuration.parse(configuration, livemode=livemode, platform=platform), livemode=livemode)
