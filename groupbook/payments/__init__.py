@@ -58,7 +58,7 @@ from groupbook.payments.domain import (
 from groupbook.payments.handlers import Providers
 from groupbook.payments.ledger import Account, JournalKind, Statement
 from groupbook.payments.pacing import ENDPOINTS
-from groupbook.payments.ports import KeyRejected, PaymentPage, Permission
+from groupbook.payments.ports import KeyRejected, PaymentPage, Permission, Platform
 from groupbook.payments.reconciliation import (
     DifferenceKind,
     DifferenceNotBookable,
@@ -168,6 +168,7 @@ __all__ = [
     "PaymentsUnderWay",
     "PeriodStatement",
     "Permission",
+    "Platform",
     "PortionDisputed",
     "PortionDraft",
     "PortionNotFound",

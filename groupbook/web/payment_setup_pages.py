@@ -15,8 +15,7 @@ from groupbook.house import House
 from groupbook.kit.errors import NotFound
 from groupbook.kit.i18n import Words
 from groupbook.kit.ids import SetupId, from_wire, to_wire
-from groupbook.payments import KeyRejected, LinkProblem, Permission, SetupNotAgain, SetupState, SetupView
-from groupbook.payments.ports import Platform
+from groupbook.payments import KeyRejected, LinkProblem, Permission, Platform, SetupNotAgain, SetupState, SetupView
 from groupbook.web.desk import Desk, DeskPages, Form, field_characters_max, read_form
 from groupbook.web.payment_setup_words import (
     fee_words,
