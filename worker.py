@@ -65,7 +65,7 @@ LISTENERS: Listeners = {
     "portion.dispute_lost": [_PORTION],
     "portion.refund_failed": [_PORTION, _ALARM, _MERCHANT],
     "payment.discrepant": [_PORTION, _ALARM],
-    "payment_account.withdrawn": [_ALARM],
+    "account.withdrawn": [_ALARM],
     "reconciliation.difference": [("bookings", bookings.on_reconciliation), _ALARM, _MERCHANT],
     "reconciliation.resolved": [_MERCHANT],
     "trip.started": [_MERCHANT],

@@ -8,7 +8,7 @@ Knows nothing of trips or bookings: callers pass an opaque `reference`, read bac
     voided, captured, capture_failed, asked_again, covered, refunded, refund_failed, disputed, dispute_won,
     dispute_lost; payment.discrepant
     (subject: the portion; payload: reference, portion, state, and reason or amount where there is one)
-    payment_account.withdrawn
+    account.withdrawn
     (subject: the merchant; payload: account; its holder ended what our platform may do)
 """
 

@@ -112,7 +112,7 @@ def event_words(name: str, say: Words) -> str:
         "reconciliation.difference": say("The provider's account and our books differ"),
         "reconciliation.resolved": say("The provider's account and our books agree again"),
         "payment.discrepant": say("The provider shows money that nobody asked for"),
-        "payment_account.withdrawn": say("The payment account no longer lets us act for it"),
+        "account.withdrawn": say("The payment account no longer lets us act for it"),
     }.get(name, name)
 
 

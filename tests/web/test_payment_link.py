@@ -320,7 +320,7 @@ def test_an_account_that_withdraws_is_heard_read_and_told(
     found = account(saga)
     assert found is not None
     assert found.withdrawn_at is not None
-    assert saga.facts("payment_account.withdrawn") == 1
+    assert saga.facts("account.withdrawn") == 1
     page = text_of(staff.get(PAGE).text)
     assert "Withdrawn" in page
     assert "this account no longer lets us act for it" in page
@@ -342,7 +342,7 @@ def test_a_message_of_withdrawal_alone_is_not_believed(saga: Saga, sandbox: Runn
     saga.run_until_quiet()
     found = account(saga)
     assert found is not None
-    assert (found.withdrawn_at, saga.facts("payment_account.withdrawn")) == (None, 0)
+    assert (found.withdrawn_at, saga.facts("account.withdrawn")) == (None, 0)
 
 
 def test_a_lost_message_of_withdrawal_is_found_by_the_sweep(

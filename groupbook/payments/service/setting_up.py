@@ -315,7 +315,7 @@ def note_access(session: Session, sealer: Sealer, account: str, *, is_there: boo
     noted = {name: value for name, value in known.items() if name != "withdrawn_at"}
     if not is_there:
         noted["withdrawn_at"] = system_now(session).isoformat()
-        facts.record(session, "payment_account.withdrawn", subject=merchant_of(session), payload={"account": account})
+        facts.record(session, "account.withdrawn", subject=merchant_of(session), payload={"account": account})
     merchants.connect(session, sealer, kind="payment_provider", adapter=connection.adapter, configuration=noted)
 
 
