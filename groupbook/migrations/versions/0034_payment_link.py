@@ -12,8 +12,8 @@ from sqlalchemy.dialects.postgresql import UUID
 
 from groupbook.migrations.tenancy import drop_lookup_function, drop_tenant_table, lookup_function, tenant_table
 
-revision = "0033_payment_link"
-down_revision = "0032_waiting"
+revision = "0034_payment_link"
+down_revision = "0033_seat_links"
 
 _ARGUMENTS = "of_adapter text, of_account text"
 
