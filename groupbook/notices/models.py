@@ -10,9 +10,10 @@ from sqlalchemy import CheckConstraint, Index, LargeBinary, Text, UniqueConstrai
 from sqlalchemy.orm import Mapped, mapped_column
 
 from groupbook.kit.database import Base, TenantRow
+from groupbook.kit.leases import LeasedRow
 
 
-class NoticeRow(TenantRow, Base):
+class NoticeRow(LeasedRow, Base):
     __tablename__ = "notice"
     __table_args__ = (
         UniqueConstraint("merchant_id", "fact_id", "member_id"),
@@ -27,11 +28,8 @@ class NoticeRow(TenantRow, Base):
     member_id: Mapped[UUID]
     code: Mapped[str] = mapped_column(Text)
     params: Mapped[dict[str, Any]]
-    state: Mapped[str] = mapped_column(Text)
     channel: Mapped[str | None] = mapped_column(Text)
     attempts: Mapped[int]
-    due_at: Mapped[datetime | None]
-    lease_until: Mapped[datetime | None]
     last_error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -84,48 +84,6 @@ def replace(
         )
         .values(state=NoticeState.REPLACED, due_at=None)
     )
-
-
-def claim(
-    session: Session, notice_id: UUID, *, now: datetime, system_now: datetime, lease_seconds: float
-) -> NoticeRow | None:
-    row = session.scalar(
-        select(NoticeRow)
-        .where(
-            NoticeRow.merchant_id == merchant_of(session),
-            NoticeRow.id == notice_id,
-            NoticeRow.state == NoticeState.PENDING,
-            NoticeRow.due_at <= now,
-            or_(NoticeRow.lease_until.is_(None), NoticeRow.lease_until <= system_now),
-        )
-        .with_for_update(skip_locked=True)
-    )
-    if row is not None:
-        row.lease_until = system_now + timedelta(seconds=lease_seconds)
-    return row
-
-
-def lock(session: Session, notice_id: UUID) -> NoticeRow | None:
-    return session.scalar(
-        select(NoticeRow)
-        .where(NoticeRow.merchant_id == merchant_of(session), NoticeRow.id == notice_id)
-        .with_for_update()
-    )
-
-
-def due(session: Session, *, now: datetime, system_now: datetime, limit: int) -> list[UUID]:
-    query = (
-        select(NoticeRow.id)
-        .where(
-            NoticeRow.merchant_id == merchant_of(session),
-            NoticeRow.state == NoticeState.PENDING,
-            NoticeRow.due_at <= now,
-            or_(NoticeRow.lease_until.is_(None), NoticeRow.lease_until <= system_now),
-        )
-        .order_by(NoticeRow.due_at, NoticeRow.id)
-        .limit(limit)
-    )
-    return list(session.scalars(query))
 
 
 def visible(session: Session, member_id: MemberId, *, limit: int) -> list[Notice]:

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from groupbook.kit.database import Base, TenantRow
+from groupbook.kit.leases import LeasedRow
 
 
 class EndpointRow(TenantRow, Base):
@@ -45,7 +46,7 @@ class EventRow(TenantRow, Base):
     created_at: Mapped[datetime]
 
 
-class DeliveryRow(TenantRow, Base):
+class DeliveryRow(LeasedRow, Base):
     __tablename__ = "webhook_delivery"
     __table_args__ = (
         ForeignKeyConstraint(["merchant_id", "event_id"], ["event.merchant_id", "event.id"], ondelete="CASCADE"),
@@ -63,10 +64,7 @@ class DeliveryRow(TenantRow, Base):
     event_id: Mapped[UUID]
     endpoint_id: Mapped[UUID]
     round: Mapped[int]
-    state: Mapped[str] = mapped_column(Text)
     attempts: Mapped[int]
-    due_at: Mapped[datetime | None]
-    lease_until: Mapped[datetime | None]
     last_status: Mapped[int | None]
     last_error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -164,49 +164,6 @@ def insert_delivery(session: Session, event_id: UUID, endpoint_id: UUID, *, now:
     session.add(row)
     session.flush()
     return delivery_value(row)
-
-
-def claim_delivery(
-    session: Session, delivery_id: UUID, *, now: datetime, system_now: datetime, lease_seconds: float
-) -> DeliveryRow | None:
-    """The delivery, ours for a while; None when it is not due or somebody else is at it."""
-    row = session.scalar(
-        select(DeliveryRow)
-        .where(
-            DeliveryRow.merchant_id == merchant_of(session),
-            DeliveryRow.id == delivery_id,
-            DeliveryRow.state == DeliveryState.PENDING,
-            DeliveryRow.due_at <= now,
-            or_(DeliveryRow.lease_until.is_(None), DeliveryRow.lease_until <= system_now),
-        )
-        .with_for_update(skip_locked=True)
-    )
-    if row is not None:
-        row.lease_until = system_now + timedelta(seconds=lease_seconds)
-    return row
-
-
-def lock_delivery(session: Session, delivery_id: UUID) -> DeliveryRow | None:
-    return session.scalar(
-        select(DeliveryRow)
-        .where(DeliveryRow.merchant_id == merchant_of(session), DeliveryRow.id == delivery_id)
-        .with_for_update()
-    )
-
-
-def due_deliveries(session: Session, *, now: datetime, system_now: datetime, limit: int) -> list[UUID]:
-    query = (
-        select(DeliveryRow.id)
-        .where(
-            DeliveryRow.merchant_id == merchant_of(session),
-            DeliveryRow.state == DeliveryState.PENDING,
-            DeliveryRow.due_at <= now,
-            or_(DeliveryRow.lease_until.is_(None), DeliveryRow.lease_until <= system_now),
-        )
-        .order_by(DeliveryRow.due_at, DeliveryRow.id)
-        .limit(limit)
-    )
-    return list(session.scalars(query))
 
 
 def drop_pending(session: Session, endpoint_id: UUID) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from standardwebhooks import Webhook
 
 from groupbook import merchants
-from groupbook.kit import clock
+from groupbook.kit import clock, leases
 from groupbook.kit.database import Database, nudge_after_commit
 from groupbook.kit.facts import Fact
 from groupbook.kit.ids import DeliveryId, EndpointId, EventId, MerchantId, new_id, to_wire
@@ -43,6 +43,7 @@ from groupbook.webhooks.domain import (
     retry_at,
     secret_overlap_seconds,
 )
+from groupbook.webhooks.models import DeliveryRow
 from groupbook.webhooks.ports import Sender
 
 NUDGE: Final = "deliver_webhook"
@@ -315,16 +316,16 @@ def sweep(deps: WebhookDeps, merchant_id: MerchantId, *, limit: int = 100) -> in
     """Make every attempt that is due, and forget events past their thirty days; returns how many were made."""
     with deps.database.begin(merchant_id) as session:
         repository.purge_events(session, clock.system_now(session) - timedelta(days=events_keep_days))
-        due = repository.due_deliveries(
-            session, now=clock.now(session), system_now=clock.system_now(session), limit=limit
+        due = leases.due(
+            session, DeliveryRow, now=clock.now(session), system_now=clock.system_now(session), limit=limit
         )
     return sum(deliver(deps, merchant_id, DeliveryId(id)) for id in due)
 
 
 def _claim(session: Session, deps: WebhookDeps, delivery_id: UUID) -> _Claimed | None:
     at = clock.system_now(session)
-    row = repository.claim_delivery(
-        session, delivery_id, now=clock.now(session), system_now=at, lease_seconds=deps.lease_seconds
+    row = leases.claim(
+        session, DeliveryRow, delivery_id, now=clock.now(session), system_now=at, lease_seconds=deps.lease_seconds
     )
     if row is None:
         return None
@@ -377,7 +378,7 @@ def signed_headers(event_id: EventId, body: bytes, secrets: Sequence[str], at: d
 
 
 def _record(session: Session, delivery_id: UUID, claimed: _Claimed, answer: Answer) -> None:
-    row = repository.lock_delivery(session, delivery_id)
+    row = leases.lock(session, DeliveryRow, delivery_id)
     if row is None or row.attempts != claimed.attempts:
         return  # deleted meanwhile, or our lease ran out and another attempt was recorded
     now = clock.now(session)

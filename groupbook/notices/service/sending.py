@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session
 
 from groupbook import bookings, merchants, payments, trips
 from groupbook.bookings import Awaited
-from groupbook.kit import clock
+from groupbook.kit import clock, leases
 from groupbook.kit.errors import OutcomeUnknown, Refused, Unavailable
 from groupbook.kit.i18n import words
 from groupbook.kit.ids import BookingId, HandoverId, MemberId, MerchantId, NoticeId, TripId
 from groupbook.kit.money import Money, total
-from groupbook.notices import reach_repository, reminders, repository
+from groupbook.notices import reach_repository, reminders
 from groupbook.notices.domain import (
     ONLY_BY_MAIL,
     ONLY_WHILE_OWED,
@@ -70,13 +70,16 @@ def send(deps: NoticeDeps, merchant_id: MerchantId, notice_id: NoticeId) -> bool
 def sweep(deps: NoticeDeps, merchant_id: MerchantId, *, limit: int = 200) -> int:
     """Send everything that is due; returns how many attempts were made."""
     with deps.database.begin(merchant_id) as session:
-        waiting = repository.due(session, now=clock.now(session), system_now=clock.system_now(session), limit=limit)
+        waiting = leases.due(
+            session, NoticeRow, now=clock.now(session), system_now=clock.system_now(session), limit=limit
+        )
     return sum(send(deps, merchant_id, NoticeId(id)) for id in waiting)
 
 
 def _claim(session: Session, deps: NoticeDeps, notice_id: NoticeId) -> _Claimed | None:
-    row = repository.claim(
+    row = leases.claim(
         session,
+        NoticeRow,
         notice_id,
         now=clock.now(session),
         system_now=clock.system_now(session),
@@ -200,7 +203,7 @@ def _record(
         at = clock.system_now(session)
         reach_repository.change_opt_out(session, claimed.way.channel, claimed.way.mark, refused_at=at)
         log.info("address_refused", channel=claimed.way.channel)
-    row = repository.lock(session, notice_id)
+    row = leases.lock(session, NoticeRow, notice_id)
     if row is None or row.attempts != claimed.attempts:
         return
     now = clock.now(session)
