@@ -12,6 +12,9 @@ rooms below under the booking's lock and takes the next step of a pure machine.
     leave_booking(database, caller, booking_id) -> None                             before the freeze
     preview_leave(database, caller, booking_id) -> LeavePreview                     what that would do, to the cent
     amend_booking(database, caller, booking_id, change) -> AmendmentId              one booked member, after it
+    preview_change(database, …, change) -> ChangePreview                            what that would come to, to the cent
+    confirm_change(database, …, change, terms) -> AmendmentId                       just that, or nothing
+    candidates(database, caller, booking_id) -> list[MemberId]                      who could take a place
     read_policy, change_policy, booking_limits(database, caller, house_policy, …)   settings, and what they leave open
     ask_to_pay, withdraw_ask, take_over, hand_back(database, caller, …)             paying for each other
     hand_over, open_handover, take_place, keep_place(database, …)                   a place for a friend, by a link
@@ -50,9 +53,11 @@ from groupbook.bookings.rescue import Act, Cancellation
 from groupbook.bookings.service import (
     Awaited,
     Change,
+    ChangePreview,
     Handover,
     LeavePreview,
     Line,
+    MoneyBack,
     OfferedPlace,
     OfferedToMe,
     PlaceAddress,
@@ -65,8 +70,10 @@ from groupbook.bookings.service import (
     booking_limits,
     booking_of_trip,
     cancel_booking,
+    candidates,
     change_policy,
     come_in,
+    confirm_change,
     find_place,
     force_cancel,
     give,
@@ -87,6 +94,7 @@ from groupbook.bookings.service import (
     pass_places_on,
     place_token,
     plan_cancel,
+    preview_change,
     preview_leave,
     progress,
     propose_split,
@@ -127,6 +135,7 @@ __all__ = [
     "Canceled",
     "Cancellation",
     "Change",
+    "ChangePreview",
     "Choices",
     "Entry",
     "EntryKind",
@@ -136,6 +145,7 @@ __all__ = [
     "Line",
     "LostDiscount",
     "Mended",
+    "MoneyBack",
     "Movement",
     "MovementKind",
     "OfferedPlace",
@@ -162,8 +172,10 @@ __all__ = [
     "booking_limits",
     "booking_of_trip",
     "cancel_booking",
+    "candidates",
     "change_policy",
     "come_in",
+    "confirm_change",
     "error_code",
     "find_place",
     "force_cancel",
@@ -191,6 +203,7 @@ __all__ = [
     "pass_places_on",
     "place_token",
     "plan_cancel",
+    "preview_change",
     "preview_leave",
     "progress",
     "propose_split",

@@ -8,6 +8,7 @@ from groupbook.bookings.domain import Policy
 from groupbook.kit.database import Database
 from groupbook.kit.runner import Runner
 from groupbook.kit.sealing import Sealer
+from groupbook.offers import AdapterOf
 
 
 @dataclass(frozen=True)
@@ -19,3 +20,4 @@ class BookingDeps:
     policy: Policy
     public_url: str
     sealer: Sealer
+    adapter_of: AdapterOf

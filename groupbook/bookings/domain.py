@@ -12,7 +12,8 @@ Errors of this room (kit.errors draws the tree they hang in):
     ├── Forbidden    not_organizer, not_your_booking
     ├── Gone         portion_gone, handover_over
     └── Conflict     booking_closed, nothing_decided, nobody_travels, not_payable_now, not_traveling, amendment_open,
-                     cancel_unsafe, split_changed, already_traveling, handover_open, nobody_waits
+                     cancel_unsafe, split_changed, already_traveling, handover_open, nobody_waits,
+                     terms_changed
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from groupbook.bookings.line import offer_seconds_min
 from groupbook.bookings.sharing import LOST_DISCOUNT, LostDiscount
 from groupbook.kit.errors import Conflict, Forbidden, Gone, Invalid, NotFound
 from groupbook.kit.ids import (
+    AmendmentId,
     AttemptId,
     BookingId,
     ContributionId,
@@ -170,6 +172,12 @@ class AmendmentOpen(Conflict):
     """One change at a time: the one before is still being made."""
 
     code = "amendment_open"
+
+
+class TermsChanged(Conflict):
+    """A change would come to something else than was shown, or that was too long ago. Nothing moved: look again."""
+
+    code = "terms_changed"
 
 
 class AmendmentIncomplete(Invalid):
@@ -473,6 +481,32 @@ class PortionLine:
 
 
 @dataclass(frozen=True)
+class ChangeView:
+    """A change of one booked member, for those it concerns: who goes, who comes, who paid, and the organizer.
+
+    `back` is what went back of the caller's own money, or for their own place; None where nothing was theirs to read.
+    `pay_by`: until then who comes in may pay.
+    """
+
+    id: AmendmentId
+    kind: Literal["cancel", "replace", "surcharge"]
+    member_id: MemberId
+    name: str
+    by: MemberId | None
+    by_name: str
+    stage: AmendmentStage
+    reason: str | None
+    back: Money | None
+    asked_at: datetime
+    pay_by: datetime | None
+    finished_at: datetime | None
+
+    @property
+    def is_over(self) -> bool:
+        return self.stage in AMENDMENT_OVER
+
+
+@dataclass(frozen=True)
 class BookingView:
     """A booking as one caller may see it: own lines, the group's total, the others' state (P6)."""
 
@@ -504,10 +538,16 @@ class BookingView:
     ] = ()  # given to or borne for the travelers; `traveler` is whom it is for, or who left
     splits: tuple[SplitView, ...] = ()
     settles_by: datetime | None = None  # until when the merchant and the banks may take over the step under way
+    changes: tuple[ChangeView, ...] = ()  # oldest first
+    traveling: frozenset[MemberId] = frozenset()  # who has a ticket now; empty before it is booked
 
     @property
     def settled(self) -> int:
         return sum(portion.state in SETTLED or portion.state in TAKEN for portion in self.portions)
+
+    @property
+    def is_standing(self) -> bool:
+        return self.state in STOOD
 
     @property
     def is_collecting(self) -> bool:

@@ -20,12 +20,15 @@ from groupbook.bookings.domain import (
     PayRequestNotFound,
     PolicyInvalid,
     PortionGone,
+    TermsChanged,
 )
 from groupbook.bookings.schemas import (
     AmendmentOut,
     AskAmendment,
+    AskChangePreview,
     AskToPay,
     BookingOut,
+    ChangePreviewOut,
     LeavePreviewOut,
     OpenBooking,
     PaymentPageOut,
@@ -42,7 +45,7 @@ from groupbook.kit.errors import Unavailable
 from groupbook.kit.http import Call, Edge, Operation, Page, PageQuery, operation
 from groupbook.kit.http import routes as _routes
 from groupbook.kit.ids import BookingId, MemberId, PayRequestId, PortionId, TripId, from_wire, to_wire
-from groupbook.offers.domain import OfferNotBookable, TooManyHolds
+from groupbook.offers.domain import AmendmentNotOffered, OfferNotBookable, TooManyHolds
 from groupbook.payments import PaymentRefused
 from groupbook.payments.domain import PortionNotFound, PortionNotPayable, PortionTooSmall, TooManyAttempts
 from groupbook.trips.domain import BookingOpen, TripNotFound, TripStateForbids
@@ -150,12 +153,22 @@ async def leave_booking(call: Call[BookingDeps], booking_id: BookingId) -> Booki
     scope="bookings:write",
     tags=["bookings"],
     idempotent=True,
-    errors=(BookingNotFound, NotOrganizer, BookingClosed, AmendmentOpen, AmendmentIncomplete, NotTraveling),
+    errors=(
+        BookingNotFound,
+        NotOrganizer,
+        BookingClosed,
+        AmendmentOpen,
+        AmendmentIncomplete,
+        AmendmentNotOffered,
+        NotTraveling,
+        TermsChanged,
+        Unavailable,
+    ),
 )
 async def amend_booking(call: Call[BookingDeps], booking_id: BookingId, body: AskAmendment) -> AmendmentOut:
     """Change one booked member: cancel, replace, or ask for a surcharge
 
-    Nobody else's ticket, seat or charge moves.
+    Nobody else's ticket, seat or charge moves. With `terms` it comes to what their preview said, or to nothing.
     """
     change = service.Change(
         kind=body.kind,
@@ -163,8 +176,47 @@ async def amend_booking(call: Call[BookingDeps], booking_id: BookingId, body: As
         by=MemberId(from_wire("mem", body.by)) if body.by else None,
         surcharge=body.amount.money() if body.amount else None,
     )
-    id = await call.run(service.amend_booking, call.deps.database, call.caller, booking_id, change)
+    if body.terms is None:
+        id = await call.run(service.amend_booking, call.deps.database, call.caller, booking_id, change)
+    else:
+        adapter_of, sealer = call.deps.adapter_of, call.deps.sealer
+        id = await call.run(
+            service.confirm_change, call.deps.database, adapter_of, sealer, call.caller, booking_id, change, body.terms
+        )
     return AmendmentOut(id=to_wire("amd", id))
+
+
+@operation(
+    "POST",
+    "/v1/bookings/{booking_id}/amendments/preview",
+    auth="either",
+    scope="bookings:read",
+    tags=["bookings"],
+    errors=(
+        BookingNotFound,
+        NotOrganizer,
+        BookingClosed,
+        AmendmentOpen,
+        AmendmentIncomplete,
+        AmendmentNotOffered,
+        NotTraveling,
+        Unavailable,
+    ),
+)
+async def preview_change(call: Call[BookingDeps], booking_id: BookingId, body: AskChangePreview) -> ChangePreviewOut:
+    """What giving a place back, or to somebody else, would come to, by the merchant's conditions; nothing is changed"""
+    by = MemberId(from_wire("mem", body.by)) if body.by else None
+    change = service.Change(kind=body.kind, member_id=MemberId(from_wire("mem", body.member)), by=by)
+    found = await call.run(
+        service.preview_change,
+        call.deps.database,
+        call.deps.adapter_of,
+        call.deps.sealer,
+        call.caller,
+        booking_id,
+        change,
+    )
+    return ChangePreviewOut.of(found)
 
 
 @operation(
@@ -328,6 +380,7 @@ OPERATIONS: tuple[Operation, ...] = (
     cancel_booking,
     preview_leave,
     leave_booking,
+    preview_change,
     amend_booking,
     read_settlement,
     change_settlement,

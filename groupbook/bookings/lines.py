@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping, Sequence
 from uuid import UUID
 
-from groupbook.kit.money import split
+from groupbook.kit.ids import PortionId
+from groupbook.kit.money import Money, divide, split
 from groupbook.payments.domain import PortionState, PortionView
 
 
@@ -50,3 +51,28 @@ def kept_for(portion: PortionView, member_id: UUID, gone: Container[UUID]) -> in
                 lines[one] -= part
         back -= less
     return 0 if member_id in gone else lines.get(member_id, 0)
+
+
+def shares_back(
+    portions: Sequence[PortionView], paid: Mapping[PortionId, int], back: Money, then: Money
+) -> tuple[dict[PortionId, int], int]:
+    """How `back` goes back, by portion, in minor units, when the order costs `then`; and what nobody can be given.
+
+    First what was `paid` for the place, to whoever paid it, in proportion. Where more than the order costs is kept
+    after that, everybody who stays gets it back in proportion (P2: nobody pays for more than the order); where not, a
+    part of the place had been given back before, and the rest is the merchant's. A portion that is disputed keeps its
+    own share only: its payer's bank decides about the rest.
+    """
+    shares = dict.fromkeys((portion.id for portion in portions), 0)
+    returned = min(back.minor, sum(paid.values()))
+    if returned > 0:
+        shares |= zip(paid, split(returned, list(paid.values())), strict=True)
+    left = back.minor - max(0, returned)
+    if left > 0:
+        left = max(0, min(left, sum(kept_of(one) for one in portions) - max(0, returned) - then.minor))
+    rest = {one.id: kept_of(one) - shares[one.id] for one in portions if not one.is_disputed}
+    if 0 < left <= sum(rest.values()):
+        for id, part in zip(rest, divide(Money(left, back.currency), list(rest.values())), strict=True):
+            shares[id] += part.minor
+        left = 0
+    return shares, left

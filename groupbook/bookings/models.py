@@ -250,7 +250,11 @@ class SplitRow(TenantRow, Base):
 
 
 class AmendmentRow(TenantRow, Base):
-    """One change of one booked member. `portion_id` is what the change is paid with, if anything."""
+    """One change of one booked member. `portion_id` is what the change is paid with, if anything.
+
+    `total_max`: the most the order may cost afterwards, where whoever asked was told; `returned`: what went back by it,
+    by portion (hex id -> minor units), once it is done.
+    """
 
     __tablename__ = "amendment"
     __table_args__ = (
@@ -272,6 +276,8 @@ class AmendmentRow(TenantRow, Base):
     member_id: Mapped[UUID]
     by_member_id: Mapped[UUID | None]
     amount: Mapped[int]
+    total_max: Mapped[int | None]
+    returned: Mapped[dict[str, Any] | None]
     stage: Mapped[str] = mapped_column(Text)
     reason: Mapped[str | None] = mapped_column(Text)
     portion_id: Mapped[UUID | None]

@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 
 from groupbook.bookings.domain import (
     BookingView,
+    ChangeView,
     Choices,
     Policy,
     PortionKind,
@@ -16,10 +17,11 @@ from groupbook.bookings.domain import (
     SplitView,
     TicketView,
 )
-from groupbook.bookings.service import LeavePreview, Line
+from groupbook.bookings.service import ChangePreview, LeavePreview, Line
 from groupbook.bookings.sharing import LostDiscount
 from groupbook.kit.http import Instant, MoneyWire, Wire, wire_id
 from groupbook.kit.ids import to_wire
+from groupbook.kit.money import Money
 from groupbook.payments import PaymentPage
 
 
@@ -106,6 +108,40 @@ class SplitOut(Wire):
         )
 
 
+class ChangeOut(Wire):
+    """A change of one booked member, to those it concerns.
+
+    `state`: `asked`, `collecting` (who comes in is asked to pay, until `pay_by`), `ordering`, `settling`, `done`;
+    `dropping`, `refused`: nothing changed, for `reason`. `back` is what went back of your money, or for your place.
+    """
+
+    id: str
+    kind: Literal["cancel", "replace", "surcharge"]
+    member: wire_id("mem")  # type: ignore[valid-type]
+    by: wire_id("mem") | None  # type: ignore[valid-type]
+    state: str
+    reason: str | None
+    back: MoneyWire | None
+    asked_at: Instant
+    pay_by: Instant | None
+    finished_at: Instant | None
+
+    @classmethod
+    def of(cls, one: ChangeView) -> ChangeOut:
+        return cls(
+            id=to_wire("amd", one.id),
+            kind=one.kind,
+            member=to_wire("mem", one.member_id),
+            by=to_wire("mem", one.by) if one.by is not None else None,
+            state=one.stage.value,
+            reason=one.reason,
+            back=_money(one.back),
+            asked_at=one.asked_at,
+            pay_by=one.pay_by,
+            finished_at=one.finished_at,
+        )
+
+
 class BookingOut(Wire):
     """A booking: one merchant order for the party of a trip, with its all-or-nothing settlement."""
 
@@ -123,6 +159,7 @@ class BookingOut(Wire):
     portions: list[PortionOut]
     extras: list[PortionOut]
     splits: list[SplitOut]
+    changes: list[ChangeOut]
     seats: list[SeatOut]
     seats_are_together: bool
     merchant_ref: str | None
@@ -148,6 +185,7 @@ class BookingOut(Wire):
             portions=[_portion(line) for line in view.portions],
             extras=[_portion(line) for line in view.extras],
             splits=[SplitOut.of(split) for split in view.splits],
+            changes=[ChangeOut.of(change) for change in view.changes],
             seats=[
                 SeatOut(traveler=to_wire("mem", seat.member_id), leg=seat.leg, coach=seat.coach, place=seat.place)
                 for seat in view.seats
@@ -422,19 +460,85 @@ class AskAmendment(Wire):
     """A change of one booked member.
 
     `cancel` gives the place back, `replace` hands it to `by`, who pays first, `surcharge` asks the member for `amount`
-    more (merchants only).
+    more (merchants only). With the `terms` of a preview it is done at what that said, or not at all; without, at
+    whatever it comes to.
     """
 
     kind: Literal["cancel", "replace", "surcharge"]
     member: wire_id("mem")  # type: ignore[valid-type]
     by: wire_id("mem") | None = None  # type: ignore[valid-type]
     amount: MoneyWire | None = None
+    terms: Annotated[str, StringConstraints(max_length=20_000)] | None = None
 
 
 class AmendmentOut(Wire):
-    """A change that was asked for; the booking's timeline says what becomes of it."""
+    """A change that was asked for; the booking's `changes` say what becomes of it."""
 
     id: str
+
+
+class AskChangePreview(Wire):
+    """A place given back (`cancel`), or handed to `by` (`replace`)."""
+
+    kind: Literal["cancel", "replace"]
+    member: wire_id("mem")  # type: ignore[valid-type]
+    by: wire_id("mem") | None = None  # type: ignore[valid-type]
+
+
+class MoneyBackOut(Wire):
+    """What comes back to one payer; `amount` and `card` are null where they are not yours to read.
+
+    `way`: to the `card` that paid; `disputed`, so that its bank decides and nothing is sent; or `owed`: it was never
+    paid, and the merchant waits for that much less.
+    """
+
+    payer: wire_id("mem")  # type: ignore[valid-type]
+    amount: MoneyWire | None
+    card: str | None
+    way: Literal["card", "disputed", "owed"]
+
+
+class ChangePreviewOut(Wire):
+    """What a change would come to now. Everybody else's ticket, seat and charge stay as they are.
+
+    `price` is what is paid for the place now, `kept` what the merchant keeps of it, `pays` what who comes in would pay;
+    null where they are not yours to read. Until `valid_until`, `terms` asks for just this.
+    """
+
+    kind: Literal["cancel", "replace"]
+    member: wire_id("mem")  # type: ignore[valid-type]
+    by: wire_id("mem") | None  # type: ignore[valid-type]
+    price: MoneyWire | None
+    kept: MoneyWire | None
+    pays: MoneyWire | None
+    back: list[MoneyBackOut]
+    total_now: MoneyWire
+    total_then: MoneyWire
+    valid_until: Instant
+    terms: str
+
+    @classmethod
+    def of(cls, found: ChangePreview) -> ChangePreviewOut:
+        return cls(
+            kind=found.kind,
+            member=to_wire("mem", found.member_id),
+            by=to_wire("mem", found.by) if found.by is not None else None,
+            price=_money(found.price),
+            kept=_money(found.kept),
+            pays=_money(found.pays),
+            back=[
+                MoneyBackOut(payer=to_wire("mem", one.payer), amount=_money(one.amount), card=one.card, way=one.way)
+                for one in found.back
+            ],
+            total_now=MoneyWire.of(found.total_now),
+            total_then=MoneyWire.of(found.total_then),
+            valid_until=found.valid_until,
+            terms=found.terms,
+        )
+
+
+def _money(money: Money | None) -> MoneyWire | None:
+    return MoneyWire.of(money) if money is not None else None
 
 
 class SettlementSettings(Wire):

@@ -46,6 +46,7 @@ from groupbook.offers.service.orders import (
     cancel_order,
     confirm_order,
     order_of,
+    price_change,
     read_order,
 )
 from groupbook.offers.service.quotes import next_step, price_offer, price_offers, read_quote, record_quote
@@ -81,6 +82,7 @@ __all__ = [
     "order_of",
     "orders_of",
     "place_hold",
+    "price_change",
     "price_offer",
     "price_offers",
     "read_hold",

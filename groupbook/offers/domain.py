@@ -108,7 +108,9 @@ class OrderFinal(Conflict):
 
 
 class AmendmentNotOffered(Conflict):
-    """This merchant does not change an order in this way (capabilities), or nobody would be left to travel."""
+    """This merchant does not change an order in this way, now; `reason` is its own (`offers.ports.REFUSALS`), or
+    `partial_cancel` (a capability it lacks) or `last_traveler` (nobody would be left to travel).
+    """
 
     code = "amendment_not_offered"
 
@@ -546,7 +548,8 @@ class Reprice:
     total: Money
 
 
-Change = CancelMember | ReplaceMember | Reprice
+PlaceChange = CancelMember | ReplaceMember
+Change = PlaceChange | Reprice
 
 
 class AmendmentState(StrEnum):

@@ -20,7 +20,7 @@ from typing import Any, Final, Literal, Protocol, get_args
 from groupbook.kit.errors import Refused
 from groupbook.kit.money import Money
 from groupbook.merchants.domain import Capabilities
-from groupbook.offers.domain import Change, Criteria, OccasionDraft, OfferDraft, Seat, Ticket, Traveler
+from groupbook.offers.domain import Change, Criteria, OccasionDraft, OfferDraft, PlaceChange, Seat, Ticket, Traveler
 
 RefusalReason = Literal[
     "sold_out",  # not enough places left
@@ -31,6 +31,7 @@ RefusalReason = Literal[
     "canceled",  # a tombstone stands on our_ref: released or canceled before, whatever arrives later
     "not_cancelable",  # the merchant will not take the order back
     "not_allowed",  # the merchant does not do this (capability)
+    "too_late",  # by the merchant's conditions, nothing is changed any more
 ]
 REFUSALS: Final = frozenset(get_args(RefusalReason))
 
@@ -132,6 +133,14 @@ class OrderChange:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeTerms:
+    """What an order would cost after a change, by the merchant's conditions. `until`: these terms end then, if ever."""
+
+    total: Money
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ObservedHold:
     """The merchant's truth about a hold. `absent`: our_ref never arrived."""
 
@@ -223,13 +232,20 @@ class MerchantAdapter(Protocol):
             MerchantRefused: sold_out, price_changed, hold_expired, invalid_traveler, canceled.
         """
 
+    def price_change(self, our_ref: str, change: PlaceChange, *, timeout_seconds: float) -> ChangeTerms:
+        """What the order would cost after `change` if it was asked for now. Nothing is changed or kept for it.
+
+        Raises:
+            MerchantRefused: as `amend` would, without `price_changed`.
+        """
+
     def amend(self, our_ref: str, change: OrderChange, *, key: str, timeout_seconds: float) -> ConfirmedOrder:
         """Change a confirmed order as a whole or not at all, and tell it as it then stands, its total included. The
         same `change.our_ref` changes it once.
 
         Raises:
-            MerchantRefused: not_allowed, price_changed (it would cost more than `change.total_max`), sold_out,
-                invalid_traveler, canceled.
+            MerchantRefused: not_allowed, too_late, price_changed (it would cost more than `change.total_max`),
+                sold_out, invalid_traveler, canceled.
         """
 
     def cancel(self, our_ref: str, *, key: str, timeout_seconds: float) -> None:

@@ -120,7 +120,9 @@ def _api(house: House, edge: Edge, hub: Hub) -> list[BaseRoute]:
         lifetimes=_lifetimes(house),
     )
     discount_deps = discounts_http.DiscountDeps(database, sealer, partial(place_text, say=words(DEFAULT_LOCALE)))
-    booking_deps = bookings_http.BookingDeps(database, house.runner, house.policy, settings.public_url, sealer)
+    booking_deps = bookings_http.BookingDeps(
+        database, house.runner, house.policy, settings.public_url, sealer, house.adapter_of
+    )
     return [
         *merchants_http.routes(merchants_http.MerchantDeps(database, sealer), edge),
         *people_http.routes(people_deps, edge),

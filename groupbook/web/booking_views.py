@@ -18,7 +18,7 @@ from groupbook.kit.i18n import Words, format_names
 from groupbook.kit.ids import PortionId, to_wire
 from groupbook.offers.domain import Seat
 from groupbook.payments.domain import PAYABLE, PortionState
-from groupbook.web import phrases, ways_words
+from groupbook.web import after_words, phrases, ways_words
 from groupbook.web.card_words import CardFacts, card_text, paid_for_text
 from groupbook.web.deps import WebDeps
 from groupbook.web.price_views import told_quote
@@ -28,7 +28,9 @@ from groupbook.web.views import (
     BookingView,
     ExtraView,
     MemberView,
+    NoticeView,
     PayerView,
+    PlaceView,
     ProgressView,
     SeatView,
     SplitView,
@@ -56,6 +58,7 @@ PARTS: Final[Mapping[BookingState, str]] = {
 }
 # Never booked, though the money had been taken from some: everybody got it back.
 CAME_TO_NOTHING: Final = frozenset({"capture_failed", "recovery_out"})
+_changes_shown: Final = 3
 _TAKEN: Final = frozenset({PortionState.CAPTURED, PortionState.PART_REFUNDED, PortionState.REFUNDED})
 
 
@@ -107,7 +110,29 @@ def booking_view(
         givable=_givable(booking, payers, asked),
         sharable=[payer.member for payer in payers if mine is not None and len(payers) > 1],
         is_open=booking.state is BookingState.OPEN,
+        places=_places(booking, payers),
+        changes=_changes(booking, zone, say),
+        gone=[to_wire("mem", line.traveler) for line in booking.portions if line.traveler not in booking.traveling]
+        if booking.is_standing
+        else (),
     )
+
+
+def _places(booking: Booking, payers: Sequence[PayerView]) -> list[PlaceView]:
+    """The reader's own place, those they pay for, and for the organizer everybody's; none while one is changed."""
+    if booking.state is not BookingState.BOOKED:
+        return []
+    url = f"/t/{to_wire('trip', booking.trip_id)}/places"
+    return [
+        PlaceView(payer.member, f"{url}/{payer.member.id}")
+        for payer, line in zip(payers, booking.portions, strict=True)
+        if line.traveler in booking.traveling and (booking.is_organizer or booking.me in (line.traveler, line.payer))
+    ]
+
+
+def _changes(booking: Booking, zone: str, say: Words) -> list[NoticeView]:
+    told = [one for one in reversed(booking.changes) if one.kind != "surcharge"][:_changes_shown]
+    return [NoticeView(*after_words.change_text(one, booking.me, zone, say)) for one in told]
 
 
 def _waited_for(booking: Booking) -> list[PortionLine]:

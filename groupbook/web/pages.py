@@ -10,7 +10,17 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from groupbook.web import embed, pay_pages, place_pages, price_pages, share_pages, start_pages, trip_pages, visits
+from groupbook.web import (
+    after_pages,
+    embed,
+    pay_pages,
+    place_pages,
+    price_pages,
+    share_pages,
+    start_pages,
+    trip_pages,
+    visits,
+)
 from groupbook.web.asking import Page, page
 from groupbook.web.deps import WebDeps
 from groupbook.web.render import STATIC, render, words_of
@@ -28,6 +38,8 @@ _GET: Final[dict[str, Page]] = {
     "/t/{trip_id}/leave": price_pages.show_leave,
     "/t/{trip_id}/going": price_pages.show_going,
     "/t/{trip_id}/drop-out": trip_pages.show_drop_out,
+    "/t/{trip_id}/places/{member}/cancel": after_pages.show("cancel"),
+    "/t/{trip_id}/places/{member}/give": after_pages.show("replace"),
     "/t/{trip_id}/calendar.ics": trip_pages.calendar_file,
     "/s/{code}": share_pages.show_shared,
     "/pay/return": pay_pages.payment_return,
@@ -43,6 +55,8 @@ _POST: Final[dict[str, Page]] = {
     "/h/{token}": place_pages.take_place,
     "/s/{code}": share_pages.join_shared,
     "/t/{trip_id}/keep": trip_pages.keep,
+    "/t/{trip_id}/places/{member}/cancel": after_pages.confirm("cancel"),
+    "/t/{trip_id}/places/{member}/give": after_pages.confirm("replace"),
     "/visits/{visit}": visits.seen,
 }
 

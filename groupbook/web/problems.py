@@ -250,7 +250,8 @@ PROBLEMS: Final[Mapping[str, Advice]] = MappingProxyType(
             "Wait; the answer is on its way or will be read back.",
         ),
         "amendment_not_offered": Advice(
-            "The merchant does not change an order in this way.", "Cancel the whole booking, or ask the merchant."
+            "The merchant does not change an order in this way, or not any more; `reason` says which.",
+            "Cancel the whole booking, or ask the merchant.",
         ),
         "order_final": Advice(
             "The order was canceled, and a canceled order never rises again.", "Start a new booking."
@@ -368,6 +369,10 @@ PROBLEMS: Final[Mapping[str, Advice]] = MappingProxyType(
         "amendment_open": Advice(
             "One change of a booked member at a time, and one is under way.",
             "Wait for `booking.amended`, then ask again.",
+        ),
+        "terms_changed": Advice(
+            "The change would come to something else than its preview said, or the preview is too old. Nothing moved.",
+            "Ask for a new preview, show it, and send its `terms`.",
         ),
         "amendment_incomplete": Advice(
             "A replacement needs `by`, a surcharge `amount` in the booking's currency; nothing else has either.",

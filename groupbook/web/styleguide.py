@@ -12,9 +12,9 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from groupbook.bookings import Handover, LeavePreview, Line, OfferedPlace, OfferedToMe, Release
+from groupbook.bookings import ChangePreview, Handover, LeavePreview, Line, OfferedPlace, OfferedToMe, Release
 from groupbook.kit.errors import NotFound
-from groupbook.kit.ids import HandoverId, MerchantId, TripId
+from groupbook.kit.ids import HandoverId, MemberId, MerchantId, TripId
 from groupbook.kit.money import Money
 from groupbook.web.qr import qr_svg
 from groupbook.web.render import Viewer, render
@@ -36,6 +36,7 @@ from groupbook.web.views import (
     OfferView,
     OptionView,
     PayerView,
+    PlaceView,
     PriceView,
     ProgressView,
     SeatView,
@@ -312,6 +313,36 @@ def _leaving(step: str, title: str, text: str) -> Sample:
     return "confirm.html", context, Viewer("Bo", True)
 
 
+CHANGE = ChangePreview(
+    "cancel",
+    MemberId(UUID(int=1)),
+    "Bo",
+    None,
+    "",
+    _euro(3906),
+    _euro(1171),
+    None,
+    (),
+    _euro(21430),
+    _euro(18695),
+    4,
+    SOON,
+    "terms",
+)
+
+
+def _change(title: str, **more: Any) -> Sample:
+    context = {
+        "url": "/t/x", "action": "/t/x/places/mem_b/cancel", "kind": "cancel", "title": title, "found": None, "refused": "", "notice": None, "by": "",
+        "kept_text": "By its conditions the railway keeps €11.71 of the €39.06.", "pays_text": "",
+        "back_texts": ["€27.35 goes back to your card, Visa 4242. Banks show this within ten days."],
+        "others_text": "Nothing changes for the 4 others: the same tickets, seats and charges.",
+        "valid_text": "So it is until Thu, Jul 1, 8:00 PM. If it changes before you confirm, nothing is done and you are asked again.",
+        "friends": [], "link": "", "link_name": "", "can_invite": True, **more,
+    }  # fmt: skip
+    return "change.html", context, Viewer("Bo", True)
+
+
 SAMPLES: dict[str, Callable[[], Sample]] = {
     "home": lambda: ("home.html", {"start_url": "/start", "trips": []}, None),
     "home-logged-in": lambda: ("home.html", {"start_url": "/start", "trips": MY_TRIPS}, Viewer("Chloé Désirée-Montgomery van den Berg-Oyelaran")),
@@ -418,6 +449,28 @@ SAMPLES: dict[str, Callable[[], Sample]] = {
     "confirming": lambda: _trip("confirming", replace(PAYING, booking=_booking(_payer(BO, *IN), state="confirming", waiting_text=WAITING)),
                                 steps=[("Everybody is in", "done"), ("The railway confirms your seats", "now"), ("Your banks pay", "next"), ("Tickets", "next")]),
     "booked": lambda: _trip("booked", replace(PAYING, state="booked", booking=BOOKED)),
+    "booked-places": lambda: _trip("booked", replace(_organizer(PAYING), state="booked", booking=replace(
+        BOOKED, places=[PlaceView(m, f"/t/x/places/{m.id}") for m in (replace(ANA, is_you=True), CHLOE, LEILA)], gone=["mem_e"],
+        changes=[NoticeView("The place of Emeka is canceled.", "ok")]))),
+    "booked-changing": lambda: _trip("booked", replace(PAYING, state="booked", booking=replace(
+        BOOKED, changes=[NoticeView("Dee can take the place of Bo by paying for it until Thu, Jul 1, 8:00 PM.", "info"),
+                         NoticeView("Your place stays yours. Nobody paid for it in time. Nobody was charged.", "warn")]))),
+    "place-cancel": lambda: _change("Cancel your place?", found=CHANGE),
+    "place-cancel-changed": lambda: _change("Cancel your place?", found=CHANGE, notice=NoticeView(
+        "It comes to something else now, and nothing was done. Look at the amounts again.", "bad")),
+    "place-cancel-other": lambda: _change(
+        "Cancel the place of Chloé Désirée-Montgomery van den Berg?", found=replace(CHANGE, price=None, kept=None), kept_text="",
+        back_texts=["What comes back goes to the card of Chloé Désirée-Montgomery van den Berg, and only they read how much."]),
+    "place-give": lambda: _change(
+        "Give your place to somebody else?", kind="replace", by="mem_d", found=replace(CHANGE, kind="replace", by_name="Dee", kept=_euro(700), pays=_euro(3906)),
+        kept_text="The railway keeps €7.00 for the other name on the ticket.",
+        pays_text="Dee pays €39.06 for the place first. If they do not in time, everything stays as it is.",
+        back_texts=["€32.06 goes back to your card, Visa 4242. Banks show this within ten days."]),
+    "place-give-who": lambda: _change(
+        "Give your place to somebody else?", kind="replace", friends=[("mem_d", "Dee"), ("mem_l", "ليلى 🌻")],
+        link="http://localhost:8000/i/3kq1Yx8mQyq0rM0s8tqUfw", link_name="Dee"),
+    "place-give-nobody": lambda: _change("Give your place to somebody else?", kind="replace", can_invite=False),
+    "place-refused": lambda: _change("Cancel your place?", refused="By the conditions of the railway it is too late for this."),
     "voided": lambda: _trip("ended", replace(_organizer(TRIP), state="decided", decided=OPTIONS[0], booking=_booking(
         _payer(BO, "voided", "Released", "quiet"), state="aborted", end_text="The time ran out before everybody was in."))),
     "price-changed": lambda: _trip("ended", replace(_organizer(TRIP), state="decided", decided=OPTIONS[0], booking=_booking(

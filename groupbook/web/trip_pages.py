@@ -294,10 +294,10 @@ def book(ask: Ask, caller: Caller, trip_id: TripId) -> None:
 
 
 def cancel_booking(ask: Ask, caller: Caller, trip_id: TripId) -> None:
-    bookings.cancel_booking(ask.deps.database, caller, BookingId(_booking(ask, caller, trip_id).id))
+    bookings.cancel_booking(ask.deps.database, caller, BookingId(booking_of(ask, caller, trip_id).id))
 
 
-def _booking(ask: Ask, caller: Caller, trip_id: TripId) -> bookings.BookingView:
+def booking_of(ask: Ask, caller: Caller, trip_id: TripId) -> bookings.BookingView:
     booking = bookings.booking_of_trip(ask.deps.database, caller, trip_id)
     if booking is None:
         raise bookings.BookingNotFound()
@@ -307,7 +307,7 @@ def _booking(ask: Ask, caller: Caller, trip_id: TripId) -> bookings.BookingView:
 def pay(ask: Ask, caller: Caller, trip_id: TripId) -> Response:
     """To the hosted page, for one's own part or for a friend who asked."""
     portion_id = PortionId(from_wire("por", ask.one("portion")))
-    booking = _booking(ask, caller, trip_id)
+    booking = booking_of(ask, caller, trip_id)
     line = next((line for line in booking.portions if line.portion_id == portion_id), None)
     if line is not None and line.payer != booking.me:
         bookings.take_over(ask.deps.database, caller, portion_id)
@@ -346,7 +346,7 @@ def show_drop_out(ask: Ask) -> Response:
     """What leaving the booking would do, in one sentence and to the cent, before it is done."""
     trip_id = trip_id_of(ask)
     caller = seat_of(ask, trip_id)
-    booking = _booking(ask, caller, trip_id)
+    booking = booking_of(ask, caller, trip_id)
     try:
         found = bookings.preview_leave(ask.deps.database, caller, booking.id)
         link = bookings.read_handover(ask.deps.database, ask.deps.sealer, caller, booking.id)
@@ -371,19 +371,19 @@ def show_drop_out(ask: Ask) -> Response:
 
 
 def drop_out(ask: Ask, caller: Caller, trip_id: TripId) -> None:
-    bookings.leave_booking(ask.deps.database, caller, _booking(ask, caller, trip_id).id)
+    bookings.leave_booking(ask.deps.database, caller, booking_of(ask, caller, trip_id).id)
 
 
 def hand_over(ask: Ask, caller: Caller, trip_id: TripId) -> Response:
     """A link for one friend; the page shows it."""
-    booking = _booking(ask, caller, trip_id)
+    booking = booking_of(ask, caller, trip_id)
     bookings.hand_over(ask.deps.database, ask.deps.sealer, caller, booking.id, for_name=ask.one("name"))
     return ask.go(f"/t/{to_wire('trip', trip_id)}/drop-out")
 
 
 def release(ask: Ask, caller: Caller, trip_id: TripId) -> Response:
     """Offer the place to the waiting list; the page shows until when."""
-    bookings.release_place(ask.deps.database, ask.deps.sealer, caller, _booking(ask, caller, trip_id).id)
+    bookings.release_place(ask.deps.database, ask.deps.sealer, caller, booking_of(ask, caller, trip_id).id)
     return ask.go(f"/t/{to_wire('trip', trip_id)}/drop-out")
 
 
@@ -393,7 +393,7 @@ def keep_place(ask: Ask, caller: Caller, trip_id: TripId) -> None:
 
 def give(ask: Ask, caller: Caller, trip_id: TripId) -> None:
     """A fixed amount for everybody, or towards one friend's portion."""
-    booking = _booking(ask, caller, trip_id)
+    booking = booking_of(ask, caller, trip_id)
     currency = booking.total.currency
     amount = typed_amount(ask.one("amount"), currency)
     reserve = typed_amount(ask.one("reserve"), currency) if ask.one("reserve") else None
@@ -412,11 +412,11 @@ def split(ask: Ask, caller: Caller, trip_id: TripId) -> None:
     """Share the cost with those who are ticked, by the parts that stand beside their names."""
     members = ask.many("member")
     parts = {MemberId(from_wire("mem", one)): ask.number(f"parts_{one}", default=1) or 0 for one in members}
-    bookings.propose_split(ask.deps.database, caller, _booking(ask, caller, trip_id).id, parts)
+    bookings.propose_split(ask.deps.database, caller, booking_of(ask, caller, trip_id).id, parts)
 
 
 def answer_split(ask: Ask, caller: Caller, trip_id: TripId) -> None:
-    booking = _booking(ask, caller, trip_id)
+    booking = booking_of(ask, caller, trip_id)
     minor = ask.number("amount")
     amount = Money(minor, booking.total.currency) if minor is not None else None
     id = SplitId(from_wire("spl", ask.one("split")))

@@ -262,6 +262,14 @@ class TicketView:
 
 
 @dataclass(frozen=True)
+class PlaceView:
+    """A booked place that the reader may give back or to somebody else, below `url`."""
+
+    member: MemberView
+    url: str
+
+
+@dataclass(frozen=True)
 class BookingView:
     """The open or finished booking, from the reader's seat."""
 
@@ -296,6 +304,9 @@ class BookingView:
     givable: Sequence[MemberView] = ()  # of whose portion the reader may pay a part
     sharable: Sequence[MemberView] = ()  # with whom the reader may share the cost
     is_open: bool = False
+    places: Sequence[PlaceView] = ()
+    changes: Sequence[NoticeView] = ()  # what became of places that were changed, the newest first
+    gone: Sequence[str] = ()  # ids of members who had a place and gave it up
 
     @property
     def your_cards(self) -> list[tuple[PayerView, str]]:

@@ -2,8 +2,8 @@
 
 A merchant without a standard of its own implements these calls (integrations/demo/rail/api.py documents them):
 offers, seats, occasions; POST/GET/DELETE holds and orders by our reference; PATCH a hold to keep it longer, POST the
-amendments of an order; bearer token, Idempotency-Key. A merchant without the two latter answers them with a refusal
-(`not_allowed`), or 404 or 405, which mean the same.
+amendments of an order, or `amendments/price` to learn what one would come to; bearer token, Idempotency-Key. A merchant
+without the three latter answers them with a refusal (`not_allowed`), or 404 or 405, which mean the same.
 
 How answers are read: 404, 409 and 422 are refusals with a `code`; 503 and a connection that never opened attempted
 nothing; every other failure of a write (a lost answer, 5xx) leaves the outcome unknown; a read has no outcome to lose.
@@ -26,9 +26,20 @@ from groupbook.kit.database import forbid_in_transaction
 from groupbook.kit.errors import OutcomeUnknown, Unavailable
 from groupbook.kit.money import Money
 from groupbook.merchants.domain import Capabilities
-from groupbook.offers.domain import Criteria, Leg, OccasionDraft, OfferDraft, ReplaceMember, Reprice, Seat, Ticket
+from groupbook.offers.domain import (
+    Criteria,
+    Leg,
+    OccasionDraft,
+    OfferDraft,
+    PlaceChange,
+    ReplaceMember,
+    Reprice,
+    Seat,
+    Ticket,
+)
 from groupbook.offers.ports import (
     REFUSALS,
+    ChangeTerms,
     Coach,
     ConfirmedOrder,
     HoldRequest,
@@ -160,6 +171,23 @@ class HttpMerchant:
         if document.get("state") == "pending":
             return _understood(lambda: PendingOrder(document["merchant_ref"]))
         return _understood(lambda: _confirmed(document))
+
+    def price_change(self, our_ref: str, change: PlaceChange, *, timeout_seconds: float) -> ChangeTerms:
+        """A question, in a body: it changes nothing, so a lost answer leaves nothing unknown."""
+        forbid_in_transaction("merchant read")
+        path = f"/orders/{_segment(our_ref)}/amendments/price"
+        try:
+            response = self._client.post(path, json=_change(change), timeout=timeout_seconds)
+        except httpx2.HTTPError as error:
+            raise Unavailable(what="merchant", error=type(error).__name__) from error
+        if response.status_code == 200:
+            return _parsed(lambda: _terms(_object(response)))
+        refusal = _refusal(response)
+        if refusal in REFUSALS:
+            raise MerchantRefused(refusal)  # type: ignore[arg-type]  # REFUSALS are the values of the Literal
+        if response.status_code in (404, 405):
+            raise MerchantRefused("not_allowed")
+        raise Unavailable(what="merchant", status=response.status_code)
 
     def amend(self, our_ref: str, change: OrderChange, *, key: str, timeout_seconds: float) -> ConfirmedOrder:
         path = f"/orders/{_segment(our_ref)}/amendments"
@@ -365,12 +393,19 @@ def _observed(document: Mapping[str, Any]) -> ObservedOrder:
     )
 
 
+def _terms(document: Mapping[str, Any]) -> ChangeTerms:
+    until = document.get("until")
+    return ChangeTerms(_read_money(document["total"]), None if until is None else _instant(until))
+
+
 def _amendment(change: OrderChange) -> dict[str, Any]:
     asked = change.change
-    body: dict[str, Any] = {"our_ref": change.our_ref, "total_max": _money(change.total_max)}
-    if isinstance(asked, Reprice):
-        return body | {"kind": "reprice"}
-    body |= {"key": asked.member_id.hex}
+    body = {"our_ref": change.our_ref, "total_max": _money(change.total_max)}
+    return body | ({"kind": "reprice"} if isinstance(asked, Reprice) else _change(asked))
+
+
+def _change(asked: PlaceChange) -> dict[str, Any]:
+    body: dict[str, Any] = {"key": asked.member_id.hex}
     if not isinstance(asked, ReplaceMember):
         return body | {"kind": "cancel"}
     by = {"key": asked.by.member_id.hex, "name": asked.by.name, "age": asked.by.age, "cards": list(asked.by.cards)}

@@ -21,9 +21,11 @@ from groupbook.kit.money import Money
 from groupbook.merchants.domain import Capabilities
 from groupbook.offers.domain import (
     CancelMember,
+    Change,
     Criteria,
     OccasionDraft,
     OfferDraft,
+    PlaceChange,
     ReplaceMember,
     Reprice,
     Seat,
@@ -31,6 +33,7 @@ from groupbook.offers.domain import (
     Traveler,
 )
 from groupbook.offers.ports import (
+    ChangeTerms,
     Coach,
     ConfirmedOrder,
     HoldRequest,
@@ -45,7 +48,7 @@ from groupbook.offers.ports import (
 )
 
 T = TypeVar("T")
-Operation = Literal["hold", "extend", "release", "confirm", "amend", "cancel", "read"]
+Operation = Literal["hold", "extend", "release", "confirm", "price", "amend", "cancel", "read"]
 Trouble = Literal[
     "sold_out",
     "price_changed",
@@ -54,6 +57,7 @@ Trouble = Literal[
     "pending",
     "tickets_later",
     "not_allowed",
+    "too_late",
     "hold_expired",
     "invalid_traveler",
     "lost_answer",
@@ -90,6 +94,9 @@ class TwinMerchant:
 
     Args:
         now: the merchant's clock; by default a fixed morning that only `advance` moves.
+        kept_percent: how much of the price of a place that is given back the merchant keeps, cut down to a cent.
+        replacing_fee_minor: what it asks for another name on a place.
+        changes_until: when it stops changing orders; never, by default.
     """
 
     offers: dict[str, OfferDraft] = field(default_factory=dict)
@@ -97,6 +104,9 @@ class TwinMerchant:
     capability: Capabilities = field(default_factory=Capabilities)
     now: Callable[[], datetime] | None = None
     calls: list[tuple[str, str]] = field(default_factory=list)
+    kept_percent: int = 0
+    replacing_fee_minor: int = 0
+    changes_until: datetime | None = None
 
     def __post_init__(self) -> None:
         self._holds: dict[str, _Hold] = {}
@@ -170,6 +180,16 @@ class TwinMerchant:
 
     def confirm(self, order: OrderRequest, *, key: str, timeout_seconds: float) -> ConfirmedOrder | PendingOrder:
         return self._write("confirm", order.our_ref, lambda trouble: self._confirm(order, trouble))
+
+    def price_change(self, our_ref: str, change: PlaceChange, *, timeout_seconds: float) -> ChangeTerms:
+        self._reading()
+        order = self._orders.get(our_ref)
+        if order is None or order.state != "confirmed" or order.confirmed is None or order.request is None:
+            raise MerchantRefused("canceled")
+        trouble = self._trouble("price")
+        if trouble in ("not_allowed", "sold_out", "too_late"):
+            raise MerchantRefused(trouble)
+        return ChangeTerms(self._changed(order.request, order.confirmed, change)[1], self.changes_until)
 
     def amend(self, our_ref: str, change: OrderChange, *, key: str, timeout_seconds: float) -> ConfirmedOrder:
         return self._write("amend", our_ref, lambda trouble: self._amend(our_ref, change, trouble))
@@ -292,9 +312,9 @@ class TwinMerchant:
             raise MerchantRefused("canceled")
         if change.our_ref in order.changes:
             return order.changes[change.our_ref]
-        if trouble in ("not_allowed", "sold_out"):
+        if trouble in ("not_allowed", "sold_out", "too_late"):
             raise MerchantRefused(trouble)
-        travelers, total = _changed(order.request.travelers, order.confirmed.total or order.request.total, change)
+        travelers, total = self._changed(order.request, order.confirmed, change.change)
         rise = Money(price_rise_minor if trouble in ("price_changed", "overcharged") else 0, total.currency)
         if (total + rise).minor > change.total_max.minor and trouble != "overcharged":
             raise MerchantRefused("price_changed", new_total=total + rise)
@@ -302,6 +322,26 @@ class TwinMerchant:
         order.confirmed = _reseated(order.confirmed, change, total + rise)
         order.changes[change.our_ref] = order.confirmed
         return order.confirmed
+
+    def _changed(
+        self, request: OrderRequest, order: ConfirmedOrder, asked: Change
+    ) -> tuple[tuple[PricedTraveler, ...], Money]:
+        """Who travels after the change, and what it then costs."""
+        travelers, total = request.travelers, order.total or request.total
+        if isinstance(asked, Reprice):
+            return travelers, asked.total
+        if self.changes_until is not None and self._now() >= self.changes_until:
+            raise MerchantRefused("too_late")
+        left = next((one for one in travelers if one.traveler.member_id == asked.member_id), None)
+        if left is None:
+            raise MerchantRefused("invalid_traveler")
+        if isinstance(asked, CancelMember):
+            back = left.price.minor - left.price.minor * self.kept_percent // 100
+            return tuple(one for one in travelers if one is not left), replace(total, minor=total.minor - back)
+        if not asked.by.name.strip():
+            raise MerchantRefused("invalid_traveler")
+        stay = tuple(replace(one, traveler=asked.by) if one is left else one for one in travelers)
+        return stay, replace(total, minor=total.minor + self.replacing_fee_minor)
 
     def _cancel(self, our_ref: str, trouble: Trouble | None) -> None:
         if trouble == "not_cancelable":
@@ -388,23 +428,6 @@ def _fits(offer: OfferDraft, criteria: Criteria) -> bool:
         and criteria.on in (None, first.departs_local.date())
         and criteria.occasion_ref in (None, offer.occasion_ref)
     )
-
-
-def _changed(
-    travelers: tuple[PricedTraveler, ...], total: Money, change: OrderChange
-) -> tuple[tuple[PricedTraveler, ...], Money]:
-    """Who travels after the change, and what it then costs."""
-    asked = change.change
-    if isinstance(asked, Reprice):
-        return travelers, asked.total
-    left = next((one for one in travelers if one.traveler.member_id == asked.member_id), None)
-    if left is None:
-        raise MerchantRefused("invalid_traveler")
-    if isinstance(asked, CancelMember):
-        return tuple(one for one in travelers if one is not left), total - left.price
-    if not asked.by.name.strip():
-        raise MerchantRefused("invalid_traveler")
-    return tuple(replace(one, traveler=asked.by) if one is left else one for one in travelers), total
 
 
 def _reseated(order: ConfirmedOrder, change: OrderChange, total: Money) -> ConfirmedOrder:

@@ -66,7 +66,7 @@ def twin_rig(state: Path) -> Iterator[Rig]:
     fares = {"saver": Money(3910, "EUR"), "flex": Money(9800, "EUR")}
     offer = OfferDraft("t1", "Paris → Lyon", "EUR", (leg,), fares, leg.departs_at, seats_left=40)
     occasion = OccasionDraft("o1", "Lanterns", "Lyon", "Europe/Paris", EPOCH, EPOCH + timedelta(hours=4))
-    twin = TwinMerchant(offers={"t1": offer}, agenda=[occasion])
+    twin = TwinMerchant(offers={"t1": offer}, agenda=[occasion], kept_percent=50)
     yield Rig(
         adapter=twin,
         offer=offer,
@@ -521,9 +521,13 @@ def test_one_member_is_taken_off_and_the_others_pay_no_more(rig: Rig) -> None:
     order = confirmed(rig, hold=None)
     agreed = total(party(rig.offer, 4, discount=100))
     own = rig.offer.fares["saver"] - Money(100, "EUR")
+    left = agreed - Money(own.minor // 2, "EUR")  # both merchants keep half
+    told = rig.adapter.price_change("ord_1", CancelMember(member(2)), timeout_seconds=TIMEOUT)
+    assert (told.total, seats_left(rig)) == (left, before - 4)
+    assert rig.adapter.observe_order("ord_1", timeout_seconds=TIMEOUT).confirmed == order
     for _ in range(2):  # the same change again changes nothing
         changed = amended(rig, CancelMember(member(2)), agreed.minor)
-        assert changed.total == agreed - own
+        assert changed.total == left
         assert {ticket.member_id for ticket in changed.tickets} == {member(1), member(3), member(4)}
         assert set(changed.seats) == {seat for seat in order.seats if seat.member_id != member(2)}
         assert seats_left(rig) == before - 3
@@ -533,7 +537,9 @@ def test_one_member_is_taken_off_and_the_others_pay_no_more(rig: Rig) -> None:
 def test_a_friend_takes_the_place_of_another(rig: Rig) -> None:
     order = confirmed(rig, hold=None)
     agreed = total(party(rig.offer, 4, discount=100))
-    changed = amended(rig, ReplaceMember(member(2), Traveler(member(9), "Bo")), agreed.minor)
+    swap = ReplaceMember(member(2), Traveler(member(9), "Bo"))
+    assert rig.adapter.price_change("ord_1", swap, timeout_seconds=TIMEOUT).total == agreed
+    changed = amended(rig, swap, agreed.minor)
     assert changed.total == agreed
     place = {(seat.coach, seat.place) for seat in order.seats if seat.member_id == member(2)}
     assert {(seat.coach, seat.place) for seat in changed.seats if seat.member_id == member(9)} == place
@@ -549,7 +555,7 @@ def test_an_order_is_sold_at_a_new_total(rig: Rig) -> None:
     assert (changed.total, changed.seats, changed.tickets) == (Money(20_000, "EUR"), order.seats, order.tickets)
 
 
-@pytest.mark.parametrize("reason", ["not_allowed", "price_changed"])
+@pytest.mark.parametrize("reason", ["not_allowed", "too_late", "price_changed"])
 def test_a_refused_change_changes_nothing(rig: Rig, reason: str) -> None:
     order = confirmed(rig, hold=None)
     before = seats_left(rig)
@@ -561,6 +567,24 @@ def test_a_refused_change_changes_nothing(rig: Rig, reason: str) -> None:
     assert refused.value.new_total == (agreed + Money(500, "EUR") if reason == "price_changed" else None)
     assert rig.adapter.observe_order("ord_1", timeout_seconds=TIMEOUT).confirmed == order
     assert seats_left(rig) == before
+
+
+@pytest.mark.parametrize("reason", ["not_allowed", "too_late"])
+def test_a_change_that_would_be_refused_has_no_price(rig: Rig, reason: str) -> None:
+    order = confirmed(rig, hold=None)
+    rig.provoke("price", reason)
+    with pytest.raises(MerchantRefused) as refused:
+        rig.adapter.price_change("ord_1", CancelMember(member(2)), timeout_seconds=TIMEOUT)
+    assert refused.value.reason == reason
+    for stranger in (CancelMember(member(9)), ReplaceMember(member(9), Traveler(member(8), "Bo"))):
+        with pytest.raises(MerchantRefused) as refused:
+            rig.adapter.price_change("ord_1", stranger, timeout_seconds=TIMEOUT)
+        assert refused.value.reason == "invalid_traveler"
+    assert rig.adapter.observe_order("ord_1", timeout_seconds=TIMEOUT).confirmed == order
+    rig.adapter.cancel("ord_1", key="cancel:1", timeout_seconds=TIMEOUT)
+    with pytest.raises(MerchantRefused) as refused:
+        rig.adapter.price_change("ord_1", CancelMember(member(2)), timeout_seconds=TIMEOUT)
+    assert refused.value.reason == "canceled"
 
 
 def test_a_stranger_cannot_be_taken_off(rig: Rig) -> None:

@@ -26,6 +26,13 @@ from groupbook.bookings.service.paying import (
     take_over,
     withdraw_ask,
 )
+from groupbook.bookings.service.previewing import (
+    ChangePreview,
+    MoneyBack,
+    candidates,
+    confirm_change,
+    preview_change,
+)
 from groupbook.bookings.service.progress import progress
 from groupbook.bookings.service.reading import (
     booking_of_trip,
@@ -57,9 +64,11 @@ from groupbook.bookings.service.waiting import (
 __all__ = [
     "Awaited",
     "Change",
+    "ChangePreview",
     "Handover",
     "LeavePreview",
     "Line",
+    "MoneyBack",
     "OfferedPlace",
     "OfferedToMe",
     "PlaceAddress",
@@ -72,8 +81,10 @@ __all__ = [
     "booking_limits",
     "booking_of_trip",
     "cancel_booking",
+    "candidates",
     "change_policy",
     "come_in",
+    "confirm_change",
     "find_place",
     "force_cancel",
     "give",
@@ -94,6 +105,7 @@ __all__ = [
     "pass_places_on",
     "place_token",
     "plan_cancel",
+    "preview_change",
     "preview_leave",
     "progress",
     "propose_split",

@@ -8,6 +8,7 @@ Nobody else's ticket, seat or charge moves (payments.md 2.6).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
@@ -17,15 +18,23 @@ from sqlalchemy.orm import Session
 
 from groupbook import offers, payments, trips
 from groupbook.bookings import repository
-from groupbook.bookings.domain import AmendmentOpen, AmendmentStage, BookingClosed, BookingState, NotTraveling, Policy
-from groupbook.bookings.lines import kept_for, kept_of
+from groupbook.bookings.domain import (
+    AMENDMENT_OVER,
+    AmendmentOpen,
+    AmendmentStage,
+    BookingClosed,
+    BookingState,
+    NotTraveling,
+    Policy,
+)
+from groupbook.bookings.lines import kept_for, shares_back
 from groupbook.bookings.models import AmendmentRow, BookingRow
 from groupbook.bookings.service import party
 from groupbook.kit.database import merchant_of
 from groupbook.kit.errors import InvariantBroken
 from groupbook.kit.ids import AmendmentId, MemberId, PortionId, TripId, new_id
-from groupbook.kit.money import Money, divide, split
-from groupbook.offers.domain import CancelMember, Change, ReplaceMember, Reprice, Traveler
+from groupbook.kit.money import Money
+from groupbook.offers.domain import CancelMember, Change, PlaceChange, ReplaceMember, Reprice, Traveler
 from groupbook.payments.domain import PortionDraft, PortionState, least_payable, payable_step
 
 log = structlog.get_logger(__name__)
@@ -41,25 +50,19 @@ def ask(
     *,
     by: UUID | None = None,
     surcharge: Money | None = None,
+    total_max: Money | None = None,
 ) -> AmendmentId:
     """Write down a change of a locked, booked booking. A step; `progress` starts it.
 
     Args:
         by: who travels instead (`replace` only).
         surcharge: what this member would pay on top (`surcharge` only); they decide by paying or not.
+        total_max: the most the order may cost afterwards, as whoever asks was told; None: what it costs now.
     Raises:
-        BookingClosed: it is not booked.
-        AmendmentOpen: another change is under way.
-        NotTraveling: the member is not in the party, or `by` is already.
+        BookingClosed, AmendmentOpen, NotTraveling: as for `check_possible`.
     """
-    if row.state != BookingState.BOOKED.value or row.cancel_asked_at is not None:
-        raise BookingClosed(state=row.state)
-    if repository.open_amendment(session, row.id) is not None:
-        raise AmendmentOpen()
-    traveling = {ticket.member_id for ticket in repository.tickets(session, row.id)}
-    if member_id not in traveling or by in traveling:
-        raise NotTraveling()
-    worth = surcharge if surcharge is not None else _worth(session, row, member_id)
+    check_possible(session, row, member_id, by)
+    worth = surcharge if surcharge is not None else worth_of(row, paid_for(session, row, member_id))
     change = AmendmentRow(
         merchant_id=merchant_of(session),
         id=new_id(),
@@ -67,7 +70,9 @@ def ask(
         kind=kind,
         member_id=member_id,
         by_member_id=by,
-        amount=(_price_of_place(worth) if kind == "replace" else worth).minor,
+        amount=(price_of_place(worth) if kind == "replace" else worth).minor,
+        total_max=total_max.minor if total_max is not None else None,
+        returned=None,
         stage=AmendmentStage.ASKED.value,
         reason=None,
         portion_id=None,
@@ -78,6 +83,37 @@ def ask(
     session.add(change)
     session.flush()
     return AmendmentId(change.id)
+
+
+def check_possible(session: Session, row: BookingRow, member_id: UUID, by: UUID | None) -> None:
+    """A step.
+
+    Raises:
+        AmendmentOpen: another change is under way.
+        BookingClosed: it is not booked, or it is to be taken back as a whole.
+        NotTraveling: the member is not in the party, or `by` is already.
+    """
+    if row.state == BookingState.AMENDING.value or repository.open_amendment(session, row.id) is not None:
+        raise AmendmentOpen()
+    if row.state != BookingState.BOOKED.value or row.cancel_asked_at is not None:
+        raise BookingClosed(state=row.state)
+    traveling = traveling_in(session, row)
+    if member_id not in traveling or by in traveling:
+        raise NotTraveling()
+
+
+def traveling_in(session: Session, row: BookingRow) -> set[UUID]:
+    """Who has a ticket now. A step."""
+    return {ticket.member_id for ticket in repository.tickets(session, row.id)}
+
+
+def asked_before(session: Session, row: BookingRow, kind: Kind, member_id: UUID, by: UUID | None) -> AmendmentId | None:
+    """The same change, under way or made already: asking twice is asking once. A step."""
+    mine = [one for one in repository.amendments_of(session, row.id) if one.member_id == member_id]
+    if not mine or (mine[-1].kind, mine[-1].by_member_id) != (kind, by):
+        return None
+    is_made = mine[-1].stage == AmendmentStage.DONE.value and member_id not in traveling_in(session, row)
+    return AmendmentId(mine[-1].id) if is_made or AmendmentStage(mine[-1].stage) not in AMENDMENT_OVER else None
 
 
 def start(session: Session, row: BookingRow, now: datetime) -> None:
@@ -96,7 +132,8 @@ def start(session: Session, row: BookingRow, now: datetime) -> None:
 def ask_merchant(session: Session, row: BookingRow, now: datetime) -> None:
     change = _change(session, row)
     change.stage = AmendmentStage.ORDERING.value
-    offers.amend_order(session, row.id, AmendmentId(change.id), _wanted(session, row, change), now)
+    total_max = Money(change.total_max, row.currency) if change.total_max is not None else None
+    offers.amend_order(session, row.id, AmendmentId(change.id), _wanted(session, row, change), now, total_max=total_max)
 
 
 def settle(session: Session, row: BookingRow, now: datetime) -> None:
@@ -114,10 +151,10 @@ def finish(session: Session, row: BookingRow, now: datetime) -> None:
     if order is None:
         raise InvariantBroken(what="amended without an order", booking=str(row.id))
     if change.kind != "surcharge":
-        back = Money(row.total, row.currency) - order.total
-        if change.kind == "replace":  # whoever came in paid it; less where some was given back meanwhile
-            back = min(_worth(session, row, change.member_id), Money(change.amount, row.currency))
-        _give_back(session, row, change, back, now)
+        worth = worth_of(row, paid_for(session, row, change.member_id))
+        came_in = Money(change.amount, row.currency) if change.kind == "replace" else None
+        back = money_back(Money(row.total, row.currency), order.total, worth, came_in)
+        _give_back(session, row, change, back, order.total, now)
     row.total = order.total.minor
     names: dict[UUID, str] = {member.id: member.name for member in trips.members(session, TripId(row.trip_id))}
     repository.add_tickets(session, row.id, order.tickets, order.seats, names, now)
@@ -151,18 +188,31 @@ def _change(session: Session, row: BookingRow) -> AmendmentRow:
 
 def _wanted(session: Session, row: BookingRow, change: AmendmentRow) -> Change:
     """The change in the words of the merchant's side."""
-    if change.kind == "cancel":
-        return CancelMember(change.member_id)
     if change.kind == "surcharge":
         return Reprice(Money(row.total + change.amount, row.currency))
-    if change.by_member_id is None:
+    if (change.by_member_id is None) is (change.kind == "replace"):
         raise InvariantBroken(what="replaced by nobody", amendment=str(change.id))
+    return wanted_place(session, row, change.member_id, change.by_member_id)
+
+
+def wanted_place(session: Session, row: BookingRow, member_id: UUID, by: UUID | None) -> PlaceChange:
+    """A place given back, or handed over to `by`, in the words of the merchant's side. A step."""
+    if by is None:
+        return CancelMember(member_id)
     names = {member.id: member.name for member in trips.members(session, TripId(row.trip_id))}
-    newcomer = Traveler(member_id=change.by_member_id, name=names.get(MemberId(change.by_member_id), ""))
-    return ReplaceMember(change.member_id, newcomer)
+    return ReplaceMember(member_id, Traveler(member_id=by, name=names.get(MemberId(by), "")))
 
 
-def _paid_for(session: Session, row: BookingRow, member_id: UUID) -> dict[PortionId, int]:
+def money_back(now: Money, then: Money, worth: Money, came_in: Money | None) -> Money:
+    """What the merchant gives back when an order that costs `now` costs `then`. Pure.
+
+    Of a place handed over: what who came in pays for it; less where some was given back meanwhile, and less what the
+    merchant asks for the other name.
+    """
+    return now - then if came_in is None else min(worth, came_in) + now - then
+
+
+def paid_for(session: Session, row: BookingRow, member_id: UUID) -> dict[PortionId, int]:
     """What is kept for this traveler's place, by portion: their own, and whatever others pay of their price."""
     changes = repository.amendments_of(session, row.id)
     opened = {
@@ -177,45 +227,38 @@ def _paid_for(session: Session, row: BookingRow, member_id: UUID) -> dict[Portio
     return found
 
 
-def _worth(session: Session, row: BookingRow, member_id: UUID) -> Money:
-    """What this traveler's place stands for: what is kept for it, or what the merchant waits for in its stead."""
-    return Money(sum(_paid_for(session, row, member_id).values()), row.currency)
+def worth_of(row: BookingRow, paid: Mapping[PortionId, int]) -> Money:
+    """What a place stands for: what is kept for it, or what the merchant waits for in its stead."""
+    return Money(sum(paid.values()), row.currency)
 
 
-def _price_of_place(worth: Money) -> Money:
+def price_of_place(worth: Money) -> Money:
     """What who comes in pays for a place: what it is worth, as far as a card may be asked for it."""
     payable = worth.minor - worth.minor % payable_step(worth.currency)
     return Money(payable if payable >= least_payable(worth.currency).minor else 0, worth.currency)
 
 
-def _give_back(session: Session, row: BookingRow, change: AmendmentRow, back: Money, now: datetime) -> None:
-    """Give `back`: first what was paid for this member, to whoever paid it, in proportion; what the order costs still
-    less after that, everybody who stays gets back in proportion (P2: nobody pays for more than the order). Where the
-    merchant is owed a portion, it is owed that much less of it.
+def _give_back(
+    session: Session, row: BookingRow, change: AmendmentRow, back: Money, then: Money, now: datetime
+) -> None:
+    """Give `back`, as `shares_back` divides it. Where the merchant is owed a portion, it is owed that much less of it.
 
     The merchant has changed the order already. What cannot be given back (a dispute is about it) is a person's to
     settle, and holds nothing up.
     """
-    portions = {portion.id: portion for portion in party.portions_in(session, row)}
-    shares = dict.fromkeys(portions, 0)
-    paid = _paid_for(session, row, change.member_id)
-    returned = min(back.minor, sum(paid.values()))
-    if returned:
-        shares = dict(zip(paid, split(returned, list(paid.values())), strict=True))
-    left = back.minor - returned
-    rest = {id: kept_of(one) - shares[id] for id, one in portions.items() if not one.is_disputed}
-    if 0 < left <= sum(rest.values()):
-        for id, part in zip(rest, divide(Money(left, row.currency), list(rest.values())), strict=True):
-            shares[id] += part.minor
-        left = 0
-    for id, portion in portions.items():
-        share = Money(shares[id], row.currency)
+    portions = party.portions_in(session, row)
+    shares, left = shares_back(portions, paid_for(session, row, change.member_id), back, then)
+    returned: dict[str, int] = {}
+    for portion in portions:
+        share = Money(shares[portion.id], row.currency)
         if portion.is_disputed:
             left += share.minor
         elif share and portion.state is PortionState.COVERED:
-            payments.lessen_cover(session, id, share, now=now)
+            payments.lessen_cover(session, portion.id, share, now=now)
         elif share:
-            payments.refund_portion(session, id, share, reason="member_canceled")
+            payments.refund_portion(session, portion.id, share, reason="member_canceled")
+            returned[portion.id.hex] = share.minor
+    change.returned = returned
     if left != 0:
         log.error("refund_incomplete", booking_id=str(row.id), left=left, currency=row.currency)
         repository.add_step(session, row, "refund_incomplete", BookingState(row.state), now)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from sqlalchemy.orm import Session
 
 from groupbook import trips
 from groupbook.bookings import repository
@@ -14,18 +16,20 @@ from groupbook.bookings.domain import (
     Limits,
     NotTraveling,
     Policy,
+    TermsChanged,
     check_settings,
     limits_of,
     policy_of,
 )
-from groupbook.bookings.service import amending
+from groupbook.bookings.models import BookingRow
+from groupbook.bookings.service import amending, party
 from groupbook.bookings.service.leaving import member_asking
 from groupbook.bookings.service.opening import require_organizer
 from groupbook.bookings.service.progress import progress
 from groupbook.kit import clock
 from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database
-from groupbook.kit.ids import AmendmentId, BookingId, MemberId, TripId
+from groupbook.kit.ids import AmendmentId, BookingId, MemberId, PortionId, TripId
 from groupbook.kit.money import Money
 from groupbook.payments.domain import least_payable
 
@@ -49,36 +53,88 @@ class Change:
             raise AmendmentIncomplete(pointer="/amount", least=least_payable(self.surcharge.currency).minor)
 
 
+@dataclass(frozen=True)
+class Agreed:
+    """What a change comes to: the order's total afterwards, what goes back by portion (minor units), and what who comes
+    in pays.
+    """
+
+    total: Money
+    back: Mapping[PortionId, int]
+    pays: Money | None
+
+
 def amend_booking(database: Database, caller: Caller, booking_id: BookingId, change: Change) -> AmendmentId:
-    """Change one booked member. A use case of the traveler, the organizer and the merchant.
+    """Change one booked member, at whatever it comes to. A use case of the traveler, their payer, the organizer and the
+    merchant; `confirm_change` asks for what a preview said.
 
     A canceled place: what the merchant gives back goes to whoever paid it. A place handed over: who comes in pays
     first. A surcharge (merchants only): not paying is the way to say no.
 
     Raises:
         AmendmentIncomplete: the change lacks something.
-        BookingNotFound, NotOrganizer: neither the traveler, nor the organizer, nor the merchant.
+        BookingNotFound, NotOrganizer: none of these.
         BookingClosed: it is not booked (any more).
         AmendmentOpen: another change is under way.
         NotTraveling: the member has no place, or `by` has one already or is not in the trip.
     """
     change.check()
+    return change_place(database, caller, booking_id, change)
+
+
+def change_place(
+    database: Database,
+    caller: Caller,
+    booking_id: BookingId,
+    change: Change,
+    *,
+    agreed: Agreed | None = None,
+    is_still_so: Callable[[Session, BookingRow], bool] | None = None,
+) -> AmendmentId:
+    """Write a checked change down, at what was agreed, in one transaction. Raises as `amend_booking`, TermsChanged."""
     with database.begin(caller.merchant_id) as session:
         row = repository.lock(session, booking_id)
-        is_merchant = caller.kind in ("merchant", "staff")
-        if change.kind == "surcharge" and not is_merchant:
-            raise BookingNotFound()
-        if not is_merchant and member_asking(session, row, caller) != change.member_id:
-            require_organizer(session, TripId(row.trip_id), caller)
+        require_may_change(session, row, caller, change)
+        if agreed is not None and change.kind != "surcharge":
+            known = amending.asked_before(session, row, change.kind, change.member_id, change.by)
+            if known is not None:
+                return known
         members = {member.id for member in trips.members(session, TripId(row.trip_id))}
         if change.by is not None and change.by not in members:
             raise NotTraveling()
         if change.surcharge is not None and change.surcharge.currency != row.currency:
             raise AmendmentIncomplete(pointer="/amount/currency")
+        if is_still_so is not None and not is_still_so(session, row):
+            raise TermsChanged(reason="changed")
         now = clock.now(session)
-        id = amending.ask(session, row, change.kind, change.member_id, now, by=change.by, surcharge=change.surcharge)
+        id = amending.ask(
+            session,
+            row,
+            change.kind,
+            change.member_id,
+            now,
+            by=change.by,
+            surcharge=change.surcharge,
+            total_max=agreed.total if agreed is not None else None,
+        )
         progress(session, booking_id)
         return id
+
+
+def require_may_change(session: Session, row: BookingRow, caller: Caller, change: Change) -> None:
+    """The traveler, whoever pays their portion, the organizer and the merchant; a surcharge is the merchant's. A step.
+
+    Raises:
+        BookingNotFound, NotOrganizer
+    """
+    if caller.kind in ("merchant", "staff"):
+        return
+    me = member_asking(session, row, caller)
+    if change.kind == "surcharge":
+        raise BookingNotFound()
+    payers = {portion.payer for portion in party.portions_in(session, row) if portion.traveler == change.member_id}
+    if me != change.member_id and me not in payers:
+        require_organizer(session, TripId(row.trip_id), caller)
 
 
 # --- the merchant's settings ------------------------------------------------------------------------------------------

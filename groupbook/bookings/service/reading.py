@@ -12,9 +12,12 @@ from groupbook import offers, payments, trips
 from groupbook.bookings import repository
 from groupbook.bookings.domain import (
     COLLECTING,
+    STOOD,
+    AmendmentStage,
     BookingNotFound,
     BookingState,
     BookingView,
+    ChangeView,
     PayRequestView,
     Policy,
     PortionKind,
@@ -29,6 +32,7 @@ from groupbook.kit import clock, paging
 from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database
 from groupbook.kit.ids import (
+    AmendmentId,
     BookingId,
     ContributionId,
     MemberId,
@@ -119,7 +123,7 @@ def view(session: Session, row: BookingRow, caller: Caller) -> BookingView:
     portions = _without_past(session, payments.portions_of(session, row.id))
     policy, parts = Policy(**row.policy), party.parts_of(session, row)
     extra = parts.extra
-    names = _names(session, TripId(row.trip_id), me, portions, requests)
+    names = names_for(session, TripId(row.trip_id), me, portions, requests)
     seats = () if watches else order.seats if order and order.seats else hold.seats if hold else ()
     lines = _lines(row, quote, [one for one in portions if one.traveler not in extra], me, requests, names)
     return BookingView(
@@ -159,6 +163,8 @@ def view(session: Session, row: BookingRow, caller: Caller) -> BookingView:
         extras=_extras(row, parts, portions, me, names),
         splits=_splits(row, parts, me),
         settles_by=row.confirm_by if row.state == BookingState.CONFIRMING.value else row.budget_at,
+        changes=_changes(session, row, portions, me, names),
+        traveling=frozenset() if watches else _traveling(session, row),
     )
 
 
@@ -173,7 +179,7 @@ def _without_past(session: Session, portions: list[PortionView]) -> list[Portion
     ]
 
 
-def _names(
+def names_for(
     session: Session,
     trip_id: TripId,
     me: Member | None,
@@ -221,6 +227,45 @@ def _extras(
         if portion is not None:
             line = _line(one.member_id, None, portion, me, set(), names, is_open=is_open)
             found.append(replace(line, kind="lost_discount"))
+    return tuple(found)
+
+
+def _traveling(session: Session, row: BookingRow) -> frozenset[MemberId]:
+    if BookingState(row.state) not in STOOD:
+        return frozenset()
+    return frozenset(ticket.member_id for ticket in repository.tickets(session, row.id))
+
+
+def _changes(
+    session: Session, row: BookingRow, portions: Iterable[PortionView], me: Member | None, names: dict[UUID, str]
+) -> tuple[ChangeView, ...]:
+    """Those that concern this caller; the merchant sees all. Before the booking stands there are none."""
+    if BookingState(row.state) not in STOOD:
+        return ()
+    payers = {portion.id.hex: portion.payer for portion in portions}
+    paid_by_me = {portion.traveler for portion in portions if me is not None and portion.payer == me.id}
+    found = []
+    for one in repository.amendments_of(session, row.id):
+        is_mine = me is not None and me.id == one.member_id
+        near = me is None or is_mine or me.id == one.by_member_id or one.member_id in paid_by_me
+        mine = [share for id, share in (one.returned or {}).items() if me is None or is_mine or payers.get(id) == me.id]
+        if near or mine or me is None or me.role is Role.ORGANIZER:
+            found.append(
+                ChangeView(
+                    id=AmendmentId(one.id),
+                    kind=one.kind,  # type: ignore[arg-type]  # the table's check knows the three
+                    member_id=MemberId(one.member_id),
+                    name=names.get(one.member_id, ""),
+                    by=MemberId(one.by_member_id) if one.by_member_id is not None else None,
+                    by_name=names.get(one.by_member_id, "") if one.by_member_id is not None else "",
+                    stage=AmendmentStage(one.stage),
+                    reason=one.reason,
+                    back=Money(sum(mine), row.currency) if mine or is_mine or me is None else None,
+                    asked_at=one.asked_at,
+                    pay_by=one.pay_by,
+                    finished_at=one.finished_at,
+                )
+            )
     return tuple(found)
 
 

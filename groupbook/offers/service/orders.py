@@ -11,7 +11,9 @@ from sqlalchemy.orm import Session
 
 from groupbook import merchants
 from groupbook.kit import facts, intents
-from groupbook.kit.ids import to_wire
+from groupbook.kit.database import Database
+from groupbook.kit.errors import Unavailable
+from groupbook.kit.ids import MerchantId, to_wire
 from groupbook.kit.money import Money
 from groupbook.offers import repository
 from groupbook.offers.domain import (
@@ -26,6 +28,7 @@ from groupbook.offers.domain import (
     OrderNotFound,
     OrderPending,
     OrderState,
+    PlaceChange,
     ReplaceMember,
     Reprice,
     Traveler,
@@ -33,6 +36,9 @@ from groupbook.offers.domain import (
     next_order_state,
 )
 from groupbook.offers.models import MerchantOrderRow
+from groupbook.offers.ports import ChangeTerms, MerchantRefused
+from groupbook.offers.service.adapters import AdapterOf
+from groupbook.offers.service.catalog import read_timeout_seconds
 from groupbook.offers.service.holds import check_travelers, hold_to_consume
 from groupbook.offers.service.quotes import read_quote
 
@@ -105,13 +111,47 @@ def cancel_order(session: Session, reference: UUID, now: datetime) -> Order | No
     return repository.order_of_row(row)
 
 
+def price_change(
+    database: Database,
+    merchant_id: MerchantId,
+    reference: UUID,
+    change: PlaceChange,
+    adapter_of: AdapterOf,
+) -> ChangeTerms:
+    """What the order that stands would cost after a change, as the merchant says now. Nothing is changed. A use case.
+
+    Raises:
+        OrderNotFound, OrderPending, OrderFinal, UnknownTraveler: as for `amend_order`.
+        AmendmentNotOffered: the merchant would refuse it; `reason` says why.
+        Unavailable: it did not answer.
+    """
+    with database.begin(merchant_id) as session:
+        order = _standing(session, reference)
+        _check_change(session, order, change)
+        adapter, our_ref, currency = adapter_of(session), to_wire("ord", order.id), order.currency
+    try:
+        terms = adapter.price_change(our_ref, change, timeout_seconds=read_timeout_seconds)
+    except MerchantRefused as refusal:
+        raise AmendmentNotOffered(reason=refusal.reason) from refusal
+    if terms.total.currency != currency or terms.total.minor < 0:
+        raise Unavailable(what="the merchant priced a change in another currency, or below nothing")
+    return terms
+
+
 def amend_order(
-    session: Session, reference: UUID, amendment_id: UUID, change: Change, now: datetime
+    session: Session,
+    reference: UUID,
+    amendment_id: UUID,
+    change: Change,
+    now: datetime,
+    *,
+    total_max: Money | None = None,
 ) -> AmendmentAnswer:
     """Owe the merchant one change of the order that stands. A step.
 
     The answer arrives as a fact: order.amended or order.amend_refused, with `amendment`. The order never costs more
-    afterwards than now, or than `Reprice.total`. Asking again under the same id returns the first answer.
+    afterwards than `total_max` (without it: than now), or than `Reprice.total`. Asking again under the same id returns
+    the first answer.
 
     Raises:
         OrderNotFound: nothing was ever ordered.
@@ -123,6 +163,20 @@ def amend_order(
     known = repository.find_amendment(session, amendment_id)
     if known is not None:
         return repository.amendment_of_row(known)
+    order = _standing(session, reference)
+    _check_change(session, order, change)
+    if isinstance(change, Reprice):
+        total_max = change.total
+    elif total_max is None:
+        total_max = Money(order.amount, order.currency)
+    move(order, OrderEvent.AMEND_SENT, now)
+    row = repository.add_amendment(session, amendment_id, order, change, total_max, now)
+    intents.owe(session, AMEND, row.id, once=row.id.hex, reference=row.reference)
+    return repository.amendment_of_row(row)
+
+
+def _standing(session: Session, reference: UUID) -> MerchantOrderRow:
+    """The confirmed order, locked. Raises OrderNotFound, OrderPending, OrderFinal."""
     order = repository.lock_current_order(session, reference)
     if order is None:
         raise OrderNotFound()
@@ -130,12 +184,7 @@ def amend_order(
         raise OrderPending(order=to_wire("ord", order.id), state=order.state)
     if order.state != OrderState.CONFIRMED.value:
         raise OrderFinal(order=to_wire("ord", order.id), state=order.state)
-    _check_change(session, order, change)
-    total_max = change.total if isinstance(change, Reprice) else Money(order.amount, order.currency)
-    move(order, OrderEvent.AMEND_SENT, now)
-    row = repository.add_amendment(session, amendment_id, order, change, total_max, now)
-    intents.owe(session, AMEND, row.id, once=row.id.hex, reference=row.reference)
-    return repository.amendment_of_row(row)
+    return order
 
 
 def amendment_of(session: Session, amendment_id: UUID) -> AmendmentAnswer | None:

@@ -9,6 +9,8 @@
     POST   /api/v1/orders                GET | DELETE /api/v1/orders/{our_ref}
     POST   /api/v1/orders/{our_ref}/amendments
                                          {"our_ref", "kind": cancel | replace | reprice, "key", "by", "total_max"}
+    POST   /api/v1/orders/{our_ref}/amendments/price
+                                         {"kind": cancel | replace, "key", "by"}: what it would come to, `until` when
 
 An order's `state` is pending (ask again), confirmed, rejected or canceled, and its `total` what it costs: as agreed or
 less. Who orders at more than it costs now pays the lower price; what costs more is refused with `new_total`. A hold's
@@ -92,6 +94,7 @@ class Api:
                 Route("/orders", self.confirm, methods=["POST"]),
                 Route("/orders/{our_ref}", self.order, methods=["GET", "DELETE"]),
                 Route("/orders/{our_ref}/amendments", self.amend, methods=["POST"]),
+                Route("/orders/{our_ref}/amendments/price", self.price_change, methods=["POST"]),
             ],
             exception_handlers={No: _refuse},
         )
@@ -180,6 +183,14 @@ class Api:
         except (KeyError, TypeError) as error:
             raise No("invalid", status=422) from error
         return await self._act(request, "amend", "", lambda desk: amending.amend(desk, our_ref, body), body)
+
+    async def price_change(self, request: Request) -> Response:
+        """A question: no key, and nothing is kept."""
+        our_ref = request.path_params["our_ref"]
+        body = await self._fields(request, {"kind": str, "key": str})
+        if body["kind"] not in ("cancel", "replace"):
+            raise No("invalid", status=422)
+        return await self._act(request, "price", "", lambda desk: amending.price(desk, our_ref, body), None)
 
     async def order(self, request: Request) -> Response:
         our_ref = request.path_params["our_ref"]

@@ -124,7 +124,7 @@ def hold_answer(row: sqlite3.Row | None, now: int) -> dict[str, Any]:
         "our_ref": row["our_ref"],
         "merchant_ref": row["merchant_ref"],
         "state": state,
-        "expires_at": _wire_time(row["expires"]),
+        "expires_at": wire_time(row["expires"]),
         "seats": json.loads(row["seats"]),
     }
 
@@ -293,5 +293,5 @@ def number(prefix: str, our_ref: str) -> str:
     return prefix + hashlib.sha256(f"{prefix}/{our_ref}".encode()).hexdigest()[:10].upper()
 
 
-def _wire_time(seconds: int) -> str:
+def wire_time(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -15,6 +15,7 @@ WHATS: Final = {
     "overcharged": "the order is sold, 5.00 a head above what was agreed",
     "pending": "the order is accepted now and confirmed two seconds later",
     "not_allowed": "the agency does not do this (extending, amending)",
+    "too_late": "the agency changes nothing any more (amending)",
     "hold_expired": "the places are gone before the order",
     "invalid_traveler": "the first traveler lacks something",
     "short_hold": "places are kept for 60 seconds only",
@@ -24,7 +25,7 @@ WHATS: Final = {
     "unavailable": "nothing is attempted: 503",
     "broken": "an error 500 before anything is done",
 }
-OPERATIONS: Final = ("hold", "extend", "release", "confirm", "amend", "cancel", "read")
+OPERATIONS: Final = ("hold", "extend", "release", "confirm", "price", "amend", "cancel", "read")
 times_max: Final = 1000
 price_rise_cents: Final = 500
 price_drop_cents: Final = 100

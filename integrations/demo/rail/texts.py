@@ -47,7 +47,7 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "sold_out": ("Sold out", "Complet"),
     "fares": ("Fares", "Tarifs"),
     "saver": ("Saver", "Éco"),
-    "saver_why": ("This train only, no refund.", "Ce train seulement, non remboursable."),
+    "saver_why": ("This train only, half refund.", "Ce train seulement, remboursé à moitié."),
     "flex": ("Flex", "Flex"),
     "flex_why": ("Any change, full refund.", "Échange et remboursement libres."),
     "class_1": ("First class", "Première classe"),
