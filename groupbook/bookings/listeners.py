@@ -48,7 +48,14 @@ def on_hold(session: Session, fact: Fact) -> None:
 
 
 def on_order(session: Session, fact: Fact) -> None:
-    """order.confirmed, order.rejected, order.canceled, order.discrepant."""
+    """order.confirmed, order.rejected, order.canceled, order.discrepant.
+
+    Where the merchant contradicts itself nothing more is taken (P1), whether or not the booking is parked already.
+    """
+    if fact.name == "order.discrepant":
+        row = repository.find_locked(session, UUID(fact.payload["reference"]))
+        if row is not None:
+            payments.stop_taking(session, row.id, now=clock.now(session))
     _progress(session, fact)
 
 

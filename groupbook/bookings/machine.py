@@ -76,7 +76,7 @@ class Effect(StrEnum):
     CONFIRM = "confirm"
     CAPTURE = "capture"
     RECOVER = "recover"
-    STOP_RECOVERING = "stop_recovering"
+    STOP_TAKING = "stop_taking"
     COVER = "cover"
     VOID = "void"
     RELEASE_HOLD = "release_hold"
@@ -128,8 +128,8 @@ def _table() -> Mapping[tuple[BookingState, BookingEvent], tuple[BookingState, t
         (s.RECOVERING, e.ALL_CAPTURED): (s.BOOKED, (x.ISSUE_TICKETS, x.REDEEM_CODES)),
         (s.RECOVERING, e.SHORTFALL_ACCEPTED): (s.RECOVERING, (x.COVER,)),
         # First nobody is asked any more: what lands on an open page now must not be taken without an order (P1).
-        (s.RECOVERING, e.RECOVERY_OUT): (s.UNWINDING, (x.STOP_RECOVERING, x.CANCEL_ORDER)),
-        (s.RECOVERING, e.CANCEL_ASKED): (s.UNWINDING, (x.STOP_RECOVERING, x.CANCEL_ORDER)),
+        (s.RECOVERING, e.RECOVERY_OUT): (s.UNWINDING, (x.STOP_TAKING, x.CANCEL_ORDER)),
+        (s.RECOVERING, e.CANCEL_ASKED): (s.UNWINDING, (x.STOP_TAKING, x.CANCEL_ORDER)),
         (s.BOOKED, e.CANCEL_ASKED): (s.UNWINDING, (x.CANCEL_ORDER,)),
         (s.BOOKED, e.AMEND_ASKED): (s.AMENDING, (x.START_AMENDMENT,)),
         (s.AMENDING, e.AMENDMENT_PAID): (s.AMENDING, (x.AMEND_ORDER,)),
@@ -161,7 +161,7 @@ def _table() -> Mapping[tuple[BookingState, BookingEvent], tuple[BookingState, t
     ):
         # Whoever is being asked for money is asked no more: what lands on an open page must not be taken (P1).
         is_asking = state in (s.RECOVERING, s.AMENDING)
-        table[state, e.BROKEN] = (s.PARKED, (x.STOP_RECOVERING,) if is_asking else ())
+        table[state, e.BROKEN] = (s.PARKED, (x.STOP_TAKING,) if is_asking else ())
     for state in (s.TOMBSTONING, s.CAPTURING, s.RECOVERING, s.AMENDING, s.VOIDING, s.UNWINDING, s.REFUNDING):
         table[state, e.BUDGET_OUT] = (s.PARKED, ())
     return MappingProxyType(table)
@@ -191,7 +191,7 @@ ASKED_AGAIN: Final[Mapping[BookingState, tuple[Effect, ...]]] = MappingProxyType
         BookingState.CAPTURING: (Effect.CAPTURE,),
         BookingState.RECOVERING: (Effect.RECOVER,),
         BookingState.VOIDING: (Effect.VOID, Effect.RELEASE_HOLD),
-        BookingState.UNWINDING: (Effect.STOP_RECOVERING, Effect.CANCEL_ORDER),
+        BookingState.UNWINDING: (Effect.STOP_TAKING, Effect.CANCEL_ORDER),
         BookingState.REFUNDING: (Effect.UNWIND,),
     }
 )

@@ -313,7 +313,7 @@ def test_a_merchant_who_keeps_the_order_leaves_it_booked_only_when_everybody_pai
 
 @pytest.mark.parametrize("state", [BookingState.RECOVERING, BookingState.AMENDING])
 def test_nobody_is_asked_for_money_once_the_merchant_contradicts_itself(state: BookingState) -> None:
-    assert step(state, BookingEvent.BROKEN) == (BookingState.PARKED, (Effect.STOP_RECOVERING,))
+    assert step(state, BookingEvent.BROKEN) == (BookingState.PARKED, (Effect.STOP_TAKING,))
 
 
 def test_money_goes_back_only_when_no_capture_is_under_way() -> None:

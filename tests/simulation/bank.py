@@ -30,6 +30,7 @@ class Bank:
         self._world = world
         self._books = world.provider
         self._read = 0
+        self._has_lapsed = False
 
     # --- a payer on the page ---
 
@@ -40,6 +41,8 @@ class Bank:
         if payment is None or payment.seen not in _ALIVE or self._has_closed(payment):
             return
         what = world.fault("bank.authorize", attempt_id)
+        if world.people.is_amending and self._has_lapsed:
+            what = world.fault("bank.again_for_change", attempt_id) or what
         if what == "declined":
             self._books.decline(attempt_id)
             self._tell("declined", attempt_id, payment)
@@ -53,7 +56,7 @@ class Bank:
             self._books.emit("payment_intent.requires_action", attempt_id)
             self._tell("challenged", attempt_id, payment)
             self.pump()
-            delay = world.dice.between("bank.3ds", 5, 600)
+            delay = world.dice.between("bank.3ds", *((2, 12) if world.plan.is_hasty else (5, 600)))
             if what == "challenge_fails":
                 world.later(delay, self._fails, attempt_id, person, tries)
             elif what == "challenge_back":
@@ -145,6 +148,7 @@ class Bank:
         """The bank takes its promise back before its time."""
         payment = self._books.payment(attempt_id)
         if payment is not None and payment.seen is Seen.AUTHORIZED:
+            self._has_lapsed = True
             self._books.lapse(attempt_id)
             self._tell("lapsed", attempt_id, payment)
             self.pump()

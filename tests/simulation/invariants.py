@@ -101,6 +101,7 @@ class Watch:
     reviewed: set[UUID] = field(default_factory=set)  # attempts whose bank looked at them again
     calls: Counter[UUID] = field(default_factory=Counter)  # intent -> how often it was tried
     claims: dict[UUID, tuple[int, int]] = field(default_factory=dict)  # intent -> its last try, and the calls of that
+    sent_sold: set[UUID] = field(default_factory=set)  # attempts whose capture was last sent while the order stood
     journals: dict[UUID, UUID] = field(default_factory=dict)  # journal -> booking
     balances: dict[UUID, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))  # booking -> account
     open_entries: Counter[UUID] = field(default_factory=Counter)  # journals of this commit, and what they sum to
@@ -297,6 +298,10 @@ class Watch:
         refs = (f"ord_{row.id.hex}" for row in self.orders.values() if row.reference == reference)
         return [sold.total for ref in refs if (sold := self.books.sold.get(ref)) is not None and sold.is_live]
 
+    def _is_sold(self, reference: UUID) -> bool:
+        """Whether our own row says so."""
+        return any(row.state in _SOLD for row in self.orders.values() if row.reference == reference)
+
     def _is_revoked(self, reference: UUID) -> bool:
         """The merchant took its yes back; until we have heard of it (our row says so) captures go on in good faith."""
         refs = (f"ord_{row.id.hex}" for row in self.orders.values() if row.reference == reference)
@@ -407,7 +412,7 @@ class Watch:
         reference = portion.reference
         if not self.live_orders(reference) and not self._is_revoked(reference):
             raise Violation("P1/I1", "captured without the merchant's order", booking=reference, attempt=attempt_id)
-        if not any(row.state in _SOLD for row in self.orders.values() if row.reference == reference):
+        if not (self._is_sold(reference) or attempt_id in self.sent_sold):
             raise Violation("P1/I1", "captured before our row said confirmed", booking=reference, attempt=attempt_id)
         if portion.id in self.left:
             raise Violation("P4/I7", "who left before the freeze was captured", portion=portion.id)
@@ -445,11 +450,20 @@ class Watch:
         if intent.attempts > tries_max or calls > calls_per_try_max:
             raise Violation("I12", "an intent without end", kind=intent.kind, tries=intent.attempts, calls=calls)
         if intent.kind == moving.CAPTURE:
+            self._capture_sent(intent)
             paid = self.books.paid.get(intent.subject)
             if paid is None or not paid.is_live or paid.capture_before is None:
                 return
             if world.now >= paid.capture_before - timedelta(seconds=capture_margin_seconds):
                 raise Violation("I10", "a capture was sent too late", attempt=intent.subject, ends=paid.capture_before)
+
+    def _capture_sent(self, intent: Intent) -> None:
+        """What is on its way cannot be called back; what is sent, or sent again, needs an order that stands."""
+        attempt = self.attempts.get(intent.subject)
+        if attempt is not None and self._is_sold(self.portions[attempt.portion_id].reference):
+            self.sent_sold.add(intent.subject)
+        else:
+            self.sent_sold.discard(intent.subject)
 
     @_loud
     def person(self, world: Any, who: UUID, what: str, ok: bool) -> None:

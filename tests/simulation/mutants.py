@@ -559,6 +559,11 @@ def _refused_change_taken() -> Broken:
     return table("booking", {(_B.AMENDING, _E.AMENDMENT_REFUSED): (_B.AMENDING, (_X.SETTLE_AMENDMENT,))})
 
 
+def _taken_of_an_order_in_question() -> Broken:
+    """The merchant takes its yes back, and what is owed is captured as if nothing had been said."""
+    return swapped(payments, "stop_taking", _does_nothing)
+
+
 def _cover_stands() -> Broken:
     """Who takes over a covered place pays for it, and the merchant waits for its money all the same."""
     return swapped(payments, "lessen_cover", _does_nothing)
@@ -831,6 +836,18 @@ MUTANTS: Final = (
         "2.5 recovering: one fallback, then policy, never silence",
         _never_asked_again,
         (("provider.capture:lapsed", 0.5),),
+    ),
+    Mutant(
+        "taken of an order in question",
+        "P1: where the merchant contradicts itself nothing more is taken",
+        _taken_of_an_order_in_question,
+        (
+            ("people.silent", 0.0),
+            ("merchant.confirm:tickets_later", 0.9),
+            ("merchant.tickets:revoked", 0.6),
+            ("provider.away:capturing", 0.6),
+        ),
+        others=0.05,
     ),
     Mutant(
         "cover stands",

@@ -84,6 +84,8 @@ class People:
             self._again[0] -= 1
             delay = world.dice.between("people.rescue", 5, 300)
             world.later(delay, self._try, 0, "take_over", partial(self._rescue, portion_id=row.id))
+        if world.plan.is_rescued and world.plan.is_forgetful and index == 0 and row.state == "open":
+            return  # what they took over, they forget
         if index is not None and self._again[index] and world.plan.people[index].pays_after is not None:
             self._again[index] -= 1
             world.later(world.dice.between("people.again", 20, 3600), self.pay, index, 1)
@@ -255,7 +257,7 @@ class People:
 
     def _rescue(self, index: int, *, portion_id: UUID) -> None:
         bookings.take_over(self._world.production, self.callers[index], PortionId(portion_id))
-        if self._world.dice.draw("people.rescues") < 0.6:
+        if not self._world.plan.is_forgetful:
             self._world.later(self._world.dice.between("people.think", 4, 120), self.pay, index, 1)
 
     def _take(self, index: int) -> None:

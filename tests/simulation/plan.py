@@ -177,6 +177,7 @@ MORE_FAULTS: Final[Mapping[str, Mapping[str, float]]] = {
     "dispute": {"reopened": 0.3},
     "worker.stall": {"before": 0.02, "after": 0.02},
     "bank.promise": {"short": 0.0},  # only where a profile wants it
+    "bank.again_for_change": {"declined": 0.1, "abandoned": 0.1},  # asked once more for a change of a booked party
 }
 
 
@@ -263,6 +264,7 @@ class Plan:
     is_stopped: bool = False  # the operator ends a booking while the merchant is asked
     is_deaf: bool = False  # nobody answers to being asked again
     is_rescued: bool = False  # the organizer takes over whatever a member's bank refuses or lets lapse
+    is_forgetful: bool = False  # and does not pay it
     profile: str = ""
 
     def describe(self) -> str:
@@ -335,10 +337,13 @@ def draw(seed: int, profile: Profile | None = None) -> Plan:
         is_stopped=too("operator.stop", 0.02),
         is_deaf=too("people.deaf", 0.03),
         is_rescued=too("organizer.rescue", 0.05),
+        is_forgetful=too("organizer.forgets", 0.4),
         profile=profile.name if profile else "",
     )
     if too("organizer.hasty", 0.0):
         plan = replace(plan, cancels_after=own.uniform(0.1, 30))
+    if too("organizer.impatient", 0.0):
+        plan = replace(plan, cancels_after=own.uniform(10, 100))
     least = least_payable(currency).minor
     if too("fare.tiny", 0.0):
         plan = replace(plan, fare=int(least * own.uniform(0.75, 1.6)) // 10 * 10)

@@ -14,7 +14,7 @@ from typing import Final
 from tests.simulation.plan import Profile
 
 PLAIN: Final = Profile("")
-plain_share: Final = 0.4  # of the seeds play without a profile
+plain_share: Final = 0.3  # of the seeds play without a profile
 
 # Everybody pays, and in time: what is aimed at lies behind the freeze.
 _GOES: Final = {"people.silent": 0.0, "people.leave": 0.0, "organizer.cancel": 0.0, "people.late": 0.0}
@@ -36,7 +36,7 @@ PROFILES: Final[tuple[Profile, ...]] = (
             "merchant.release_hold:lost_answer": 0.2,
         },
         0.2,
-        0.7,
+        1.5,
     ),
     Profile(
         "canceled while they pay",
@@ -54,6 +54,23 @@ PROFILES: Final[tuple[Profile, ...]] = (
             "bank.authorize:declined": 0.2,
         },
         0.2,
+        4.0,
+    ),
+    Profile(
+        "canceled while they look",
+        {
+            "organizer.impatient": 1.0,
+            "people.prompt": 1.0,
+            "people.gone": 0.0,
+            "merchant.holds": 0.0,
+            "provider.observe:slow_answer": 0.35,
+            "bank.authorize:abandoned": 0.45,
+            "bank.authorize:declined": 0.25,
+            "bank.authorize:challenge_left": 0.15,
+            "bank.authorize:challenge_fails": 0.05,
+            "webhook:double": 0.3,
+        },
+        0.1,
         2.0,
     ),
     Profile(
@@ -237,6 +254,7 @@ PROFILES: Final[tuple[Profile, ...]] = (
         {
             **_GOES,
             "policy.saves": 1.0,
+            "organizer.impatient": 0.5,
             "people.prompt": 0.8,
             "merchant.holds": 0.0,
             "provider.observe:slow_answer": 0.35,
@@ -244,6 +262,7 @@ PROFILES: Final[tuple[Profile, ...]] = (
             "bank.card:removed": 0.2,
         },
         0.1,
+        2.0,
     ),
     Profile(
         "days to pay",
@@ -273,22 +292,23 @@ PROFILES: Final[tuple[Profile, ...]] = (
             "policy.saves": 0.6,
             "bank.authorize:declined": 0.5,
             "bank.authorize:abandoned": 0.15,
-            "bank.lapse:early": 0.5,
+            "bank.lapse:early": 0.7,
         },
         0.1,
-        3.5,
+        6.0,
     ),
     Profile(
         "cheaper than agreed",
         {
             **_GOES,
             **_HASTY,
-            "fare.tiny": 0.7,
+            "fare.tiny": 0.9,
             "merchant.confirm:pending": 0.9,
             "merchant.decides:dropped": 0.9,
-            "bank.lapse:early": 0.4,
+            "bank.lapse:early": 0.6,
         },
         0.1,
+        2.0,
     ),
     Profile(
         "changes",
@@ -333,11 +353,13 @@ PROFILES: Final[tuple[Profile, ...]] = (
             "merchant.away:amending": 1.0,
             "away.for_days": 0.0,
             "bank.change:lapses": 0.8,
-            "bank.authorize:declined": 0.3,
-            "organizer.rescue": 0.6,
+            "bank.again_for_change:declined": 0.5,
+            "bank.again_for_change:abandoned": 0.2,
+            "organizer.rescue": 0.35,
+            "organizer.forgets": 0.8,
         },
         0.05,
-        4.0,
+        5.0,
     ),
     Profile(
         "given back",
@@ -390,6 +412,7 @@ PROFILES: Final[tuple[Profile, ...]] = (
             "merchant.confirm:tickets_later": 0.9,
             "merchant.tickets:revoked": 0.35,
             "provider.capture:lapsed": 0.4,
+            "provider.away:capturing": 0.4,
         },
         0.05,
         1.5,
@@ -467,7 +490,7 @@ PROFILES: Final[tuple[Profile, ...]] = (
             "bank.lapse:early": 0.4,
         },
         0.1,
-        1.2,
+        1.5,
     ),
     Profile(
         "standing still, with a page in its hands",

@@ -139,8 +139,8 @@ def _recover(session: Session, row: BookingRow, now: datetime) -> None:
     payments.recover_all(session, row.id, now=now)
 
 
-def _stop_recovering(session: Session, row: BookingRow, now: datetime) -> None:
-    payments.stop_recovering(session, row.id, now=now)
+def _stop_taking(session: Session, row: BookingRow, now: datetime) -> None:
+    payments.stop_taking(session, row.id, now=now)
 
 
 def _cover(session: Session, row: BookingRow, now: datetime) -> None:
@@ -202,7 +202,7 @@ _EFFECTS: Final = MappingProxyType[Effect, Callable[[Session, BookingRow, dateti
         Effect.CONFIRM: _confirm,
         Effect.CAPTURE: _capture,
         Effect.RECOVER: _recover,
-        Effect.STOP_RECOVERING: _stop_recovering,
+        Effect.STOP_TAKING: _stop_taking,
         Effect.COVER: _cover,
         Effect.VOID: _void,
         Effect.RELEASE_HOLD: _release_hold,

@@ -26,7 +26,7 @@ from groupbook.payments.service.reading import (
     travelers_of,
 )
 from groupbook.payments.service.reconciling import reconcile_day, reconcile_due, today_of
-from groupbook.payments.service.recovering import authorize_saved, recover_all, stop_recovering
+from groupbook.payments.service.recovering import authorize_saved, recover_all, stop_taking
 from groupbook.payments.service.refunding import (
     refund_amount,
     refund_portion,
@@ -94,7 +94,7 @@ __all__ = [
     "statement_days",
     "statement_of_days",
     "statement_of_reference",
-    "stop_recovering",
+    "stop_taking",
     "sweep",
     "tally",
     "today_of",

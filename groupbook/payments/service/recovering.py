@@ -11,9 +11,10 @@ from groupbook.kit import intents
 from groupbook.kit.clock import system_now
 from groupbook.kit.ids import IntentId, new_id
 from groupbook.payments import repository
+from groupbook.payments.attempt import AttemptEvent
 from groupbook.payments.domain import AttemptMode, AttemptState, PortionEvent, PortionState
 from groupbook.payments.models import AttemptRow, PortionRow
-from groupbook.payments.moving import AUTHORIZE, move_portion, supersede, tell, touch
+from groupbook.payments.moving import AUTHORIZE, move_attempt, move_portion, owe_close, supersede, tell, touch
 
 
 def authorize_saved(session: Session, reference: UUID, *, now: datetime) -> list[IntentId]:
@@ -62,13 +63,24 @@ def recover_all(session: Session, reference: UUID, *, now: datetime) -> list[Int
     return owed
 
 
-def stop_recovering(session: Session, reference: UUID, *, now: datetime) -> None:
-    """Ask nobody any more: the order is being taken back. A step; asking again changes nothing.
+def stop_taking(session: Session, reference: UUID, *, now: datetime) -> None:
+    """Ask nobody any more, and take nothing more: the order is in question. A step; asking again changes nothing.
 
+    A capture that is owed is called off, and its authorization released; one that lands all the same is found by that.
     What lands late on a page or a card that was tried is released, not taken. Should the order stand after all,
     `recover_all` asks anew.
     """
-    for portion in repository.lock_portions(session, reference):
+    portions = repository.lock_portions(session, reference)
+    taking = [row for row in portions if row.state == PortionState.CAPTURING]
+    current = repository.current_attempts(session, [row.id for row in taking])
+    for portion in taking:
+        attempt = current.get(portion.id)
+        if attempt is not None and attempt.state == AttemptState.CAPTURING:
+            move_attempt(attempt, AttemptEvent.CAPTURE_REFUSED)
+            attempt.close_asked_at = system_now(session)
+            owe_close(session, attempt)
+        move_portion(portion, PortionEvent.CAPTURE_REFUSED, now)
+    for portion in portions:
         if portion.state == PortionState.SHORT and portion.asked_again_at is not None:
             supersede(session, portion)
             portion.asked_again_at = None
