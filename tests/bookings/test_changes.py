@@ -312,6 +312,30 @@ def test_a_merchant_that_takes_its_yes_back_before_the_tickets_came_is_a_persons
     assert (house.states(), given_back(house)) == ({"ada": "refunded", "bo": "refunded"}, 10_000)
 
 
+def test_what_is_owed_is_not_taken_once_the_merchant_took_its_yes_back(saga: MakeSaga) -> None:
+    """The provider was away when everybody was to be captured; when it is back, there is no order to take money for."""
+    house = opened(saga, "ada", "bo")
+    house.merchant_twin.provoke("confirm", "tickets_later")
+    house.provider.plan("capture", *(["unavailable"] * 50))
+    for name in ("ada", "bo"):
+        house.pay(name)
+    assert (house.booking().state, taken(house)) == (BookingState.CAPTURING, 0)
+    for order in house.merchant_twin._orders.values():
+        order.state = "canceled"
+    due = "UPDATE intent SET due_at = clock_timestamp() WHERE kind = '{}' AND state IN ('due', 'unknown')"
+    house.execute(due.format("offers.look_at_order"))
+    house.run_until_quiet()
+    assert (house.booking().state, house.facts("order.discrepant")) == (BookingState.PARKED, 1)
+    house.provider._plans.clear()
+    house.execute(due.format("payment.capture"))
+    house.run_until_quiet()
+    assert (taken(house), house.states()) == (0, {"ada": "short", "bo": "short"})
+    assert len(house.provider.voids) == 2
+    bookings.resume_booking(house.database, house.merchant_id, house.id, OPS)
+    house.run_until_quiet()
+    assert (house.booking().state, taken(house)) == (BookingState.REFUNDED, 0)
+
+
 def test_a_resumed_booking_asks_for_no_order_that_it_could_not_capture(saga: MakeSaga) -> None:
     """It was parked for long: five hours are left of the authorizations, and capturing may take six."""
     house = opened(saga, "ada", "bo")

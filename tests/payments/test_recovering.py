@@ -231,6 +231,36 @@ def recover(house: House) -> int:
     return len(owed)
 
 
+def test_where_the_order_is_in_question_what_is_owed_is_not_taken(house: House) -> None:
+    """The merchant takes its yes back before the captures could be sent: banks let go, and should the order stand after
+    all, everybody is asked again.
+    """
+    house.open(ada=3334, bo=3333)
+    house.authorize("ada", "bo")
+    house.do(payments.capture_all, house.reference)
+    assert house.states == {"ada": "capturing", "bo": "capturing"}
+    for _ in range(2):  # asking again changes nothing
+        house.do(payments.stop_taking, house.reference)
+    house.quiet()
+    assert house.states == {"ada": "short", "bo": "short"}
+    assert (house.twin.captures, len(house.twin.voids)) == ([], 2)
+    assert (house.statement.authorized, house.statement.captured) == (eur(0), eur(0))
+    recover(house)
+    assert all(view.is_payable for view in house.views)
+
+
+def test_a_capture_that_landed_unheard_counts_although_it_was_called_off(house: House) -> None:
+    house.open(ada=3334)
+    house.authorize("ada")
+    house.twin.plan("capture", "lost_answer")
+    [owed] = house.do(payments.capture_all, house.reference)
+    house.runner.run(house.merchant_id, owed)
+    house.do(payments.stop_taking, house.reference)
+    house.quiet()
+    assert (len(house.twin.captures), house.twin.voids, house.states["ada"]) == (1, [], "captured")
+    assert house.statement.captured == eur(3334)
+
+
 def test_a_kept_card_is_charged_once_when_the_capture_failed(house: House) -> None:
     fall_short(house, keeps_card=True)
     assert recover(house) == 1
