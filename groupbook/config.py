@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     )
     smtp_ca_file: str = Field(default="", description="certificates to trust instead of the system's")
     smtp_timeout_seconds: float = 10.0
+    bounce_secret: SecretStr = Field(
+        default=SecretStr(""), description="the password by which returned letters are handed in at /in/mail"
+    )
     mail_from: str = Field(default="", description='the sender of our e-mails: trips@example.org, "Trips" <…>')
 
     # What is allowed

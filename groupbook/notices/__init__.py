@@ -13,6 +13,7 @@ person no channel reaches, still finds the notice in the page. An address is wri
     read_stop, stop, read_confirm, confirm(database, sealer, token, …)          by a link in a message, without a login
     read_seat, ask_seat_link, read_entry, enter(database, sealer, token)        a guest on another device
     read_reminders, change_reminders(database, …)        the merchant's schedule
+    receive_bounce(database, sealer, raw)                a letter that came back
     forget_addresses(session)                            beat: what nobody needs any more
     sentence(words, code, trip=title)                    what the page shows
 """
@@ -57,6 +58,7 @@ from groupbook.notices.service import (
     read_reminders,
     read_seat,
     read_stop,
+    receive_bounce,
     remind,
     send,
     stop,
@@ -102,6 +104,7 @@ __all__ = [
     "read_reminders",
     "read_seat",
     "read_stop",
+    "receive_bounce",
     "remind",
     "send",
     "sentence",

@@ -195,6 +195,10 @@ def scope_of(code: NoticeCode) -> Scope:
     return Scope.REMINDERS if code is NoticeCode.PAY_REMINDER else Scope.ALL
 
 
+# The enhanced status codes of a mailbox that does not exist (RFC 3463 3.2-3.3, RFC 7505): not of one that is full, nor
+# of a policy against us.
+NO_MAILBOX: Final = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
+
 # --- addresses --------------------------------------------------------------------------------------------------------
 
 email_characters_max: Final = 254

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hmac
 from dataclasses import dataclass
 from typing import Annotated, Literal, cast
 
@@ -12,10 +15,12 @@ from starlette.routing import Route
 from groupbook import trips
 from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database
+from groupbook.kit.errors import Unauthenticated
 from groupbook.kit.http import Call, Edge, Instant, Operation, Wire, operation
 from groupbook.kit.http import routes as kit_routes
 from groupbook.kit.i18n import negotiate, words
 from groupbook.kit.ids import MemberId, TripId, to_wire
+from groupbook.kit.sealing import Sealer
 from groupbook.notices import service
 from groupbook.notices.domain import Notice
 from groupbook.notices.reminders import ReminderSettings, RemindersInvalid
@@ -25,7 +30,11 @@ from groupbook.trips.domain import TripNotFound
 
 @dataclass(frozen=True)
 class NoticesDeps:
+    """`bounce_secret`: what whoever hands in returned letters knows; empty: nobody does."""
+
     database: Database
+    sealer: Sealer
+    bounce_secret: str = ""
 
 
 # What pages show: all but ONLY_BY_MAIL.
@@ -102,6 +111,30 @@ async def mark_notices_seen(call: Call[NoticesDeps], trip_id: TripId) -> None:
     await call.run(mark)
 
 
+class BounceOut(Wire):
+    """Whether the report says that the mailbox of one of our letters does not exist; anything else changes nothing."""
+
+    address_refused: bool
+
+
+@operation("POST", "/in/mail", auth="none", tags=["inbound"], errors=(Unauthenticated,))
+async def receive_returned_mail(call: Call[NoticesDeps]) -> BounceOut:
+    """Hand in a letter that came back, raw (RFC 3464), by HTTP Basic with the bounce secret as the password"""
+    if not _knows(call.request.headers.get("authorization", ""), call.deps.bounce_secret):
+        raise Unauthenticated()
+    raw = await call.request.body()
+    return BounceOut(address_refused=await call.run(service.receive_bounce, call.deps.database, call.deps.sealer, raw))
+
+
+def _knows(authorization: str, secret: str) -> bool:
+    scheme, _, given = authorization.partition(" ")
+    try:
+        password = base64.b64decode(given, validate=True).partition(b":")[2]
+    except (binascii.Error, ValueError):
+        return False
+    return bool(secret) and scheme.lower() == "basic" and hmac.compare_digest(password, secret.encode())
+
+
 def _member(session: Session, trip_id: TripId, caller: Caller) -> MemberId:
     member = trips.member_of(session, trip_id, caller)
     if member is None:
@@ -155,7 +188,13 @@ async def change_reminders(call: Call[NoticesDeps], body: ReminderSettingsIn) ->
     return ReminderSettingsOut.of(await call.run(service.change_reminders, call.deps.database, call.caller, settings))
 
 
-OPERATIONS: list[Operation] = [list_notices, mark_notices_seen, read_reminders, change_reminders]
+OPERATIONS: list[Operation] = [
+    list_notices,
+    mark_notices_seen,
+    read_reminders,
+    change_reminders,
+    receive_returned_mail,
+]
 
 
 def routes(deps: NoticesDeps, edge: Edge) -> list[Route]:

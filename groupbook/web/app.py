@@ -120,6 +120,7 @@ def _api(house: House, edge: Edge, hub: Hub) -> list[BaseRoute]:
         lifetimes=_lifetimes(house),
     )
     discount_deps = discounts_http.DiscountDeps(database, sealer, partial(place_text, say=words(DEFAULT_LOCALE)))
+    notice_deps = notices_http.NoticesDeps(database, sealer, settings.bounce_secret.get_secret_value())
     booking_deps = bookings_http.BookingDeps(
         database, house.runner, house.policy, settings.public_url, sealer, house.adapter_of
     )
@@ -133,7 +134,7 @@ def _api(house: House, edge: Edge, hub: Hub) -> list[BaseRoute]:
         *payments_http.routes(payments_http.PaymentDeps(database, house.providers), edge),
         *statements_http.routes(statements_http.StatementDeps(database), edge),
         *referrals_http.routes(referrals_http.ReferralDeps(database), edge),
-        *notices_http.routes(notices_http.NoticesDeps(database), edge),
+        *notices_http.routes(notice_deps, edge),
         *webhooks_http.routes(house.webhooks, edge),
         *openapi.routes(OPERATIONS, settings.public_url),
         *health.routes(house),

@@ -14,14 +14,13 @@ from urllib.parse import unquote, urlsplit
 
 from groupbook.kit.database import forbid_in_transaction
 from groupbook.kit.errors import OutcomeUnknown, Refused, Unavailable
-from groupbook.notices.domain import Address, Message
+from groupbook.notices.domain import NO_MAILBOX, Address, Message
 
 CHANNEL: Final = "email"
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 # A server may say 550 of a mailbox that is gone, and of a policy against us (RFC 5321 4.2.3). The enhanced code tells
 # which (RFC 3463 3.2-3.3, RFC 7505); a server that gives none is taken at its word.
 _ABOUT_A_MAILBOX: Final = (550, 551, 553)
-_NO_MAILBOX: Final = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
 _POLICY: Final = "5.7."
 _ENHANCED: Final = re.compile(rb"([245]\.\d{1,3}\.\d{1,3})(?!\S)")
 
@@ -122,7 +121,7 @@ def _of_recipient(status: int, said: bytes) -> Refused | Unavailable:
     """
     found = _ENHANCED.match(said)
     enhanced = found[1].decode() if found else ""
-    if 500 <= status < 600 and (enhanced in _NO_MAILBOX or (not enhanced and status in _ABOUT_A_MAILBOX)):
+    if 500 <= status < 600 and (enhanced in NO_MAILBOX or (not enhanced and status in _ABOUT_A_MAILBOX)):
         return Refused("not_reachable", status=status)
     if status in _ABOUT_A_MAILBOX or enhanced.startswith(_POLICY):
         return Unavailable(channel=CHANNEL, error=f"{status} {enhanced}")

@@ -118,7 +118,14 @@ def world(database_url: str, tmp_path: Path) -> Iterator[MakeWorld]:
         def build(*names: str, hours: float = 90, quiet: bool = False, **reminders: Any) -> World:
             mailer: Messenger = Mailer(url=box.url, sender="Kestrel <trips@gb.example>")
             window = hours * 3_600
-            saga = Saga(database_url, *names, messengers=[mailer], public_url=ORIGIN, collection_window_seconds=window)
+            saga = Saga(
+                database_url,
+                *names,
+                messengers=[mailer],
+                public_url=ORIGIN,
+                collection_window_seconds=window,
+                bounce_secret="letters come back",
+            )
             made.append(saga)
             saga.offer_capabilities(Capabilities(holds=True, hold_seconds_max=30 * 86_400))
             if not quiet:
@@ -472,6 +479,99 @@ def test_a_no_is_not_carried_around(world: MakeWorld) -> None:
     here.work()
     assert here.states("please_pay") == {"ada": "shown", "bo": "shown"}
     assert (bot.sent, len(here.box.mails)) == ({}, 1)
+
+
+# --- letters that come back -------------------------------------------------------------------------------------------
+
+
+def report(
+    mail: EmailMessage, *, status: str = "5.1.1", action: str = "failed", is_whole: bool = True, kind: str = "report"
+) -> bytes:
+    """RFC 3464, Appendix A, about this letter, with the letter or its headers."""
+    letter = mail.as_bytes()
+    if not is_whole:
+        letter = letter.partition(b"\n\n")[0].partition(b"\r\n\r\n")[0]
+    about = "message/rfc822" if is_whole else "text/rfc822-headers"
+    head = f"""From: Mail Delivery Subsystem <MAILER-DAEMON@mx.example.org>
+To: trips@gb.example
+Subject: Delivery failed
+MIME-Version: 1.0
+Content-Type: multipart/{kind}; report-type=delivery-status; boundary="b1"
+
+--b1
+Content-Type: text/plain
+
+The address was not found.
+
+--b1
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.example.org
+
+Final-Recipient: rfc822; somebody.else@example.net
+Action: {action}
+Status: {status}
+
+--b1
+Content-Type: {about}
+
+"""
+    return head.encode() + letter + b"\n--b1--\n"
+
+
+def hand_in(here: World, raw: bytes, password: str = "letters come back") -> Any:
+    with reader(here) as server:
+        answer = server.post("/in/mail", content=raw, auth=("mail", password))
+    return answer.json().get("address_refused") if answer.status_code == 200 else answer.status_code
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_an_address_whose_letter_came_back_gets_no_more_letters(world: MakeWorld, is_whole: bool) -> None:
+    here = world("ada", "bo")
+    here.join_by_mail("bo", "bo@example.org")
+    here.join_by_mail("ada", "ada@example.org")
+    here.saga.open()
+    here.work()
+    came_back = report(here.box.about("bo@example.org")[-1], is_whole=is_whole)
+    assert [hand_in(here, came_back) for _ in range(2)] == [True, True]
+    sent = len(here.box.about("bo@example.org"))
+    here.saga.travel(hours=46)
+    here.work()
+    assert (here.states("pay_reminder"), len(here.box.about("bo@example.org"))) == (
+        {"ada": "sent", "bo": "shown"},
+        sent,
+    )
+    reach = notices.read_reach(here.deps, here.saga.friends["bo"], here.saga.trip_id)
+    assert (reach.is_refused, reach.channel) == (True, None)
+    here.give("bo", "bo@example.org")  # the mailbox is mended
+    assert not notices.read_reach(here.deps, here.saga.friends["bo"], here.saga.trip_id).is_refused
+
+
+def test_what_is_no_end_of_a_mailbox_changes_nothing(world: MakeWorld) -> None:
+    here = world("ada", "bo")
+    here.join_by_mail("bo", "bo@example.org")
+    mail = here.box.about("bo@example.org")[-1]
+    good = report(mail)
+    stranger = EmailMessage()
+    stranger["List-Unsubscribe"] = f"<{ORIGIN}/mail/{'A' * 80}>"
+    stranger.set_content("Hello")
+    for raw in (
+        report(mail, status="4.2.2", action="delayed"),
+        report(mail, status="5.2.2"),
+        report(mail, status="5.7.1"),
+        report(mail, action="delivered", status="2.0.0"),
+        report(mail, kind="mixed"),
+        report(stranger),
+        mail.as_bytes(),
+        good[: good.index(b"message/rfc822")],
+        b"",
+        b"\xff\x00" * 500,
+        b"Content-Type: multipart/report; boundary=a\n\n" + b"--a\nContent-Type: multipart/mixed; boundary=a\n\n" * 900,
+    ):
+        assert hand_in(here, raw) is False, raw[:200]
+    assert [hand_in(here, good, password) for password in ("", "wrong")] == [401, 401]
+    assert here.saga.count("SELECT count(*) FROM opt_out WHERE refused_at IS NOT NULL") == 0
+    assert hand_in(here, good) is True
 
 
 # --- a guest on another device ----------------------------------------------------------------------------------------

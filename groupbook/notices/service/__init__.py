@@ -14,6 +14,7 @@ from groupbook.notices.service.reaching import (
     read_confirm,
     read_reach,
     read_stop,
+    receive_bounce,
     stop,
     wish,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "read_reminders",
     "read_seat",
     "read_stop",
+    "receive_bounce",
     "remind",
     "send",
     "stop",

@@ -20,6 +20,7 @@ from groupbook.kit.ids import TripId
 from groupbook.kit.sealing import Sealer
 from groupbook.merchants import Merchant
 from groupbook.notices import reach_repository
+from groupbook.notices.bounces import read_bounce
 from groupbook.notices.domain import (
     Address,
     MailLinkUnknown,
@@ -283,6 +284,26 @@ def _set_wishes(session: Session, channel: str, mark: bytes, wishes: Wishes) -> 
         reminders_at=None if wishes.reminders and wishes.messages else (known and known.reminders_at) or now,
         all_at=None if wishes.messages else (known and known.all_at) or now,
     )
+
+
+def receive_bounce(database: Database, sealer: Sealer, raw: bytes) -> bool:
+    """A letter came back: nothing more goes to a mailbox that does not exist. Twice is once. A use case.
+
+    Returns: whether the report says so of a letter of ours; any other changes nothing.
+    """
+    bounce = read_bounce(raw)
+    if bounce is None:
+        return False
+    try:
+        link = read_stop_token(sealer, bounce.token)
+    except MailLinkUnknown:
+        log.warning("bounce_of_no_letter_of_ours")
+        return False
+    with database.begin(link.merchant_id) as session:
+        at = clock.system_now(session)
+        reach_repository.change_opt_out(session, link.channel, link.mark, refused_at=at)
+    log.info("address_refused", channel=link.channel, status=bounce.status)
+    return True
 
 
 def forget_addresses(session: Session) -> int:
