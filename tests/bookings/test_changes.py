@@ -316,7 +316,8 @@ def test_what_is_owed_is_not_taken_once_the_merchant_took_its_yes_back(saga: Mak
     """The provider was away when everybody was to be captured; when it is back, there is no order to take money for."""
     house = opened(saga, "ada", "bo")
     house.merchant_twin.provoke("confirm", "tickets_later")
-    house.provider.plan("capture", *(["unavailable"] * 50))
+    for _ in range(50):
+        house.provider.plan("capture", "unavailable")
     for name in ("ada", "bo"):
         house.pay(name)
     assert (house.booking().state, taken(house)) == (BookingState.CAPTURING, 0)
