@@ -92,6 +92,7 @@ AT_THE_AGENCY: dict[str, tuple[Trouble, ...]] = {
     "overcharged": (Trouble("deciding", "confirm", ("aborted", "parked")),),
     "pending": (Trouble("deciding", "confirm"),),
     "not_allowed": (Trouble("changing", "amend"),),
+    "too_late": (Trouble("changing", "amend"),),
     "hold_expired": (Trouble("deciding", "confirm", ENDED),),
     "invalid_traveler": (Trouble("deciding", "confirm", ENDED, NOT_ACCEPTED),),
     "short_hold": (Trouble("opening", "hold", ("booked", "aborted")),),
