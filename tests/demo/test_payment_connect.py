@@ -5,6 +5,7 @@ https://docs.stripe.com/connect/oauth-reference, https://docs.stripe.com/connect
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 import stripe
 import stripe.oauth_error
 
+from integrations.demo.payments.store import Store
 from tests.support.payments import API_KEY, RunningSandbox, connected_account, running
 
 BACK = "http://localhost:8000/dashboard/payments/connected"
@@ -232,3 +234,20 @@ def test_the_platforms_own_payments_carry_no_fee(sandbox: RunningSandbox) -> Non
     params: Any = HELD | {"amount": 5000, "currency": "eur", "application_fee_amount": 75}
     with pytest.raises(stripe.InvalidRequestError, match="Can only apply an application_fee_amount when"):
         client_of(sandbox).v1.payment_intents.create(params)
+
+
+def test_a_folder_from_before_there_were_accounts_is_opened_and_its_objects_are_ours(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "payments.sqlite3")
+    old.execute(
+        "CREATE TABLE object (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, kind TEXT NOT NULL, "
+        "created INTEGER NOT NULL, body TEXT NOT NULL)"
+    )
+    body = '{"id": "cus_1", "object": "customer", "created": 1}'
+    old.execute("INSERT INTO object (id, kind, created, body) VALUES ('cus_1', 'customer', 1, ?)", (body,))
+    old.commit()
+    old.close()
+    store = Store(tmp_path)
+    assert (store.owner_of("cus_1"), store.get("customer", "cus_1")["id"]) == ("acct_sandbox", "cus_1")
+    with store.acting_for("acct_other"):
+        assert store.find("cus_1") is None
+    store.close()

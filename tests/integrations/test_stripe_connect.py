@@ -16,9 +16,10 @@ from groupbook.cli import app
 from groupbook.kit.errors import GroupbookError, InvariantBroken
 from groupbook.kit.ids import AttemptId, RefundId, new_id
 from groupbook.kit.money import Money
-from groupbook.payments.ports import PaymentOrder, PaymentRef
+from groupbook.payments.ports import EventRejected, PaymentOrder, PaymentRef
 from integrations.demo.payments.shapes import check, decode
-from integrations.payments.stripe import StripeProvider
+from integrations.demo.payments.webhooks import sign
+from integrations.payments.stripe import Platform, StripeProvider, connect
 from integrations.payments.stripe.configuration import Configuration
 from tests.support.saga import Saga
 
@@ -175,3 +176,51 @@ def test_the_operator_connects_nothing_over_payments_that_are_under_way(database
 def kept(saga: Saga) -> dict[str, Any]:
     with saga.database.begin(saga.merchant_id) as session:
         return dict(merchants.read_connection(session, saga.house.sealer, "payment_provider").configuration)
+
+
+@pytest.mark.parametrize(
+    ("known", "named", "is_taken"),
+    [
+        ({"secret_key": "sk_test_own"}, None, True),
+        ({"secret_key": "sk_test_own"}, "acct_other", False),
+        ({"secret_key": "sk_test_own", "account_ref": "acct_shop"}, "acct_shop", True),
+        ({"secret_key": "sk_test_own", "account_ref": "acct_shop"}, "acct_other", False),
+        ({"account": "acct_shop"}, "acct_shop", True),
+        ({"account": "acct_shop"}, "acct_other", False),
+        ({"account": "acct_shop"}, None, False),
+    ],
+)
+def test_a_message_is_of_our_own_account_or_refused(known: dict[str, Any], named: str | None, is_taken: bool) -> None:
+    """https://docs.stripe.com/connect/webhooks: what happens on a connected account names it, all else names none."""
+    event = {
+        "id": "evt_1",
+        "object": "event",
+        "created": 1_700_000_000,
+        "data": {"object": {"id": "pi_1", "object": "payment_intent"}},
+        "livemode": False,
+        "type": "payment_intent.succeeded",
+    } | ({"account": named} if named else {})
+    body = json.dumps(event).encode()
+    provider = connect(known | {"webhook_secret": "whsec_1"}, livemode=False, platform=Platform("sk_test_platform"))
+    headers = {"stripe-signature": sign(body, "whsec_1", event["created"])}  # type: ignore[arg-type]  # a number
+    now = datetime.fromtimestamp(1_700_000_000, UTC)
+    if is_taken:
+        assert provider.read_event(headers, body, now=now).account == named
+    else:
+        with pytest.raises(EventRejected) as refused:
+            provider.read_event(headers, body, now=now)
+        assert refused.value.params["reason"] == "wrong_account"
+    provider.close()
+
+
+@pytest.mark.parametrize(("known", "platform"), [({}, Platform("sk_test_platform")), ({"account": "acct_shop"}, None)])
+def test_nobody_pays_the_platform_itself_or_an_account_without_one(
+    known: dict[str, Any], platform: Platform | None
+) -> None:
+    with pytest.raises(InvariantBroken):
+        connect(known, livemode=False, platform=platform)
+
+
+def test_a_live_merchant_has_no_account_on_a_test_platform() -> None:
+    with pytest.raises(InvariantBroken):
+        connect({"account": "acct_shop"}, livemode=True, platform=Platform("sk_test_platform"))
