@@ -28,7 +28,7 @@ from groupbook.trips import StartTrip
 from groupbook.trips.service.plan import NewOption
 from tests.support import parties
 from tests.support import rig as rigs
-from tests.support.rig import Rig
+from tests.support.rig import Rig, wait_until
 
 PHONE = ViewportSize(width=390, height=844)
 DESK = ViewportSize(width=1280, height=900)
@@ -240,6 +240,12 @@ class Crowd:
     def state(self) -> str:
         asked = "SELECT state FROM booking WHERE trip_id = :trip ORDER BY created_at DESC LIMIT 1"
         return str(next(iter(self.column(asked)), "none"))
+
+    def opens(self) -> None:
+        """The organizer asks everybody to pay."""
+        house = self.stage.rig.house
+        bookings.open_booking(house.database, self.organizer, self.trip_id, policy=house.policy)
+        wait_until(lambda: self.state == "open", lambda: f"{self.state} is not open")
 
     def cancel(self) -> None:
         """The organizer calls a booking off that stands."""

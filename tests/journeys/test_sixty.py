@@ -1,0 +1,63 @@
+"""Sixty people pay for one booking: it is booked right, and its pages can be read on a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from groupbook.kit.ids import to_wire
+from tests.journeys.crowd import GOOD, PHONE, Crowd, Friend, Stage, euro, gather, settled
+from tests.support.rig import client
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+hands = 8
+NAMES = ("Ana", "Bo", *(f"Friend {n}" for n in range(3, 61)))
+
+
+@pytest.fixture
+def bo(stage: Stage) -> Iterator[Friend]:
+    """The one whose phone is looked at."""
+    friend = stage.friend(viewport=PHONE)
+    yield friend
+    friend.context.close()
+
+
+def test_sixty_pay_and_a_phone_shows_how_far_they_are(stage: Stage, bo: Friend) -> None:
+    crowd = gather(stage, NAMES, "The whole choir")
+    fare = crowd.fare
+    crowd.opens()
+    bo.sit("Bo", crowd.trip_id, crowd.tokens["Bo"])
+    bo.sees("0/60", "Your part", euro(fare), f"Authorize {euro(fare)}", euro(60 * fare), "60 seats kept")
+    is_readable(bo, crowd, "60-open")
+    with ThreadPoolExecutor(hands) as crowd_of_hands:
+        list(crowd_of_hands.map(lambda name: pays(crowd, name), [name for name in NAMES if name != "Bo"]))
+    bo.sees("59/60", "Waiting for everybody")
+    is_readable(bo, crowd, "60-waiting")
+    bo.pays(amount=euro(fare))
+    bo.has_ticket()
+    bo.sees(f"{euro(fare)} was taken from your card.")
+    is_readable(bo, crowd, "60-booked")
+    assert crowd.books() == settled(60 * fare)
+    assert bo.errors == []
+
+
+def pays(crowd: Crowd, name: str) -> None:
+    """Through the interface to the hosted page, and a good card."""
+    asked = (
+        "SELECT portion.id FROM portion JOIN booking ON booking.id = reference WHERE trip_id = :trip AND payer = :payer"
+    )
+    (portion_id,) = crowd.column(asked, payer=crowd.members[name])
+    headers = {"Authorization": f"Bearer {crowd.tokens[name]}", "Idempotency-Key": f"sixty-{portion_id}"}
+    path = f"/v1/portions/{to_wire('por', portion_id)}/payments"
+    answer = client().post(crowd.stage.rig.web_url + path, json={"locale": "en"}, headers=headers).raise_for_status()
+    card = {"number": GOOD, "expiry": "12/39", "cvc": "123"}
+    assert client().post(answer.json()["url"], data=card).status_code == 303
+
+
+def is_readable(bo: Friend, crowd: Crowd, shot: str) -> None:
+    """Nothing is wider than the phone, and how far the group is stands on the first screens."""
+    assert bo.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    bo.shot(crowd.stage.shots, shot)
