@@ -383,6 +383,8 @@ SAMPLES: dict[str, Callable[[], Sample]] = {
         OPTIONS[2], unbookable_text="This train is sold out. Choose another one together."))),
     "paying": lambda: _trip("paying", replace(PAYING, booking=_booking(
         _payer(BO, *OPEN, is_payable=True), _payer(ANA, *IN), _payer(CHLOE, *NO, asks_for_help=True, amount=_euro(4820)), _payer(EMEKA, *OPEN), _payer(LEILA, *IN)))),
+    "paying-sixty": lambda: _trip("paying", replace(PAYING, booking=_booking(
+        _payer(BO, *IN), *(_payer(MemberView(f"mem_{n}", f"Friend {n}", position=n), *(OPEN if n > 57 else IN)) for n in range(2, 61))))),
     "paying-declined": lambda: _trip("paying", replace(PAYING, booking=_booking(
         _payer(BO, *NO, is_payable=True), _payer(ANA, *IN), _payer(CHLOE, *IN), _payer(EMEKA, *IN, paid_by="Ana"), _payer(LEILA, *IN)))),
     "paying-confirm": lambda: _trip("paying", replace(PAYING, booking=_booking(

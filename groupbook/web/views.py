@@ -6,11 +6,12 @@ member's own lines and only the state of the others.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from math import pi
-from typing import Literal
+from typing import Final, Literal
 
 from groupbook.kit.money import Money
 from groupbook.web.render import initials, tint
@@ -174,15 +175,19 @@ class ArcView:
     offset: float
 
 
+large_min: Final = 16  # from then on single arcs of the ring tell nobody anything, and long lists are folded
+_READY: Final = ("authorized", "saved", "captured")
+
+
 @dataclass(frozen=True)
 class ProgressView:
-    """One arc per portion, in the order of the members."""
+    """One arc per portion, in the order of the members; in a large group one for all that are alike."""
 
     states: Sequence[str]
 
     @property
     def done(self) -> int:
-        return sum(state in ("authorized", "saved", "captured") for state in self.states)
+        return sum(state in _READY for state in self.states)
 
     @property
     def total(self) -> int:
@@ -192,11 +197,17 @@ class ProgressView:
     def arcs(self) -> list[ArcView]:
         around = 2 * pi * 50
         each = around / max(len(self.states), 1)
-        gap = 4.0 if len(self.states) > 1 else 0.0
-        return [
-            ArcView(state, round(each - gap, 2), round(around - each + gap, 2), round(-each * index - gap / 2, 2))
-            for index, state in enumerate(self.states)
-        ]
+        runs = [(state, 1) for state in self.states]
+        if len(self.states) >= large_min:
+            counts = Counter(sorted(self.states, key=lambda state: state not in _READY))
+            runs = list(counts.items())
+        gap = 4.0 if len(runs) > 1 else 0.0
+        arcs, before = [], 0
+        for state, count in runs:
+            length = max(each * count - gap, 1.0)
+            arcs.append(ArcView(state, round(length, 2), round(around - length, 2), round(-each * before - gap / 2, 2)))
+            before += count
+        return arcs
 
 
 @dataclass(frozen=True)
@@ -307,6 +318,14 @@ class BookingView:
     places: Sequence[PlaceView] = ()
     changes: Sequence[NoticeView] = ()  # what became of places that were changed, the newest first
     gone: Sequence[str] = ()  # ids of members who had a place and gave it up
+
+    @property
+    def roll(self) -> list[PayerView]:
+        """Everybody who still goes; in a large group the reader first, then who is missing."""
+        payers = [payer for payer in self.payers if payer.member.id not in self.gone]
+        if len(payers) < large_min:
+            return payers
+        return sorted(payers, key=lambda payer: (not payer.member.is_you, payer.state in _READY))
 
     @property
     def your_cards(self) -> list[tuple[PayerView, str]]:

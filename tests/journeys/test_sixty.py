@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from playwright.sync_api import expect
 
 from groupbook.kit.ids import to_wire
 from tests.journeys.crowd import GOOD, PHONE, Crowd, Friend, Stage, euro, gather, settled
@@ -35,6 +36,7 @@ def test_sixty_pay_and_a_phone_shows_how_far_they_are(stage: Stage, bo: Friend) 
     with ThreadPoolExecutor(hands) as crowd_of_hands:
         list(crowd_of_hands.map(lambda name: pays(crowd, name), [name for name in NAMES if name != "Bo"]))
     bo.sees("59/60", "Waiting for everybody")
+    expect(bo.page.locator(".gb-ring circle:not(.track)")).to_have_count(2)  # those who are in, and the one who is not
     is_readable(bo, crowd, "60-waiting")
     bo.pays(amount=euro(fare))
     bo.has_ticket()
@@ -58,6 +60,13 @@ def pays(crowd: Crowd, name: str) -> None:
 
 
 def is_readable(bo: Friend, crowd: Crowd, shot: str) -> None:
-    """Nothing is wider than the phone, and how far the group is stands on the first screens."""
+    """Nothing is wider than the phone; the reader and the first others are shown, the rest is a tap away."""
     assert bo.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    rows = bo.page.locator("[aria-labelledby=payers-title] .gb-member")
+    expect(rows.locator("visible=true")).to_have_count(12)
+    expect(rows.first).to_contain_text("Bo")
     bo.shot(crowd.stage.shots, shot)
+    more = bo.page.locator("summary", has_text="48 more")
+    more.click()
+    expect(rows.locator("visible=true")).to_have_count(60)
+    more.click()

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+from math import pi
 
+import pytest
+
+from groupbook.web.views import ProgressView
 from tests.web.conftest import Browser, Site, text_of
 from tests.web.test_story import _pay, _trip_of
 
@@ -41,6 +45,15 @@ def test_the_page_says_what_happens_to_my_card_at_every_step(site: Site) -> None
     assert "your bank keeps" not in text_of(at["Ana"].get(trip).text).replace("If you go on, your bank keeps", "")
     _pay(site, at["Ana"], trip, "Ana")
     assert "€50.00 was taken from your card." in text_of(at["Bo"].get(trip).text)
+
+
+def test_a_large_group_reads_its_ring_at_a_glance() -> None:
+    """One arc for all that are alike, and together they go around once."""
+    ring = ProgressView([*["waiting"] * 20, *["authorized"] * 39, "declined"])
+    assert [arc.state for arc in ring.arcs] == ["authorized", "waiting", "declined"]
+    assert sum(arc.length + 4 for arc in ring.arcs[:2]) == pytest.approx(100 * pi * 59 / 60, abs=0.02)
+    assert (ring.done, ring.total) == (39, 60)
+    assert len(ProgressView(["waiting"] * 15).arcs) == 15
 
 
 def test_whoever_reloads_the_answer_to_an_act_is_shown_the_trip(site: Site) -> None:
