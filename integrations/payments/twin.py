@@ -115,8 +115,19 @@ class Twin:
         for effect in late:
             effect()
 
-    def authorize(self, attempt_id: AttemptId, *, card: str = "4242", under_review: bool = False) -> None:
-        """The payer's bank says yes, to the money or to keeping the card. On a closed page nothing happens."""
+    def authorize(
+        self,
+        attempt_id: AttemptId,
+        *,
+        card: str = "4242",
+        under_review: bool = False,
+        seconds: int = capture_window_seconds,
+    ) -> None:
+        """The payer's bank says yes, to the money or to keeping the card. On a closed page nothing happens.
+
+        Args:
+            seconds: how long the bank keeps the money; some schemes keep it for less than the usual week.
+        """
         payment = self._payments[attempt_id]
         if not payment.is_waiting or payment.page_ref is None:
             return
@@ -129,7 +140,7 @@ class Twin:
             payment.seen = Seen.SAVED
             self._emit("setup_intent.succeeded", payment)
             return
-        self._reserve(payment, f"pi_{payment.page_ref}", capture_window_seconds)
+        self._reserve(payment, f"pi_{payment.page_ref}", seconds)
         payment.is_under_review = under_review
 
     def decline(self, attempt_id: AttemptId, reason: str = "insufficient_funds") -> None:

@@ -203,6 +203,21 @@ def test_a_sponsor_who_does_not_pay_is_left_out_by_the_quorum(saga: MakeSaga) ->
     assert [amount for _, amount in house.provider.captures] == [5_000, 5_000], "at most what they would pay alone"
 
 
+def test_who_cannot_be_captured_in_time_is_no_payer_of_the_quorum_and_holds_up_nobody(saga: MakeSaga) -> None:
+    """Two must go, three are in; Ada's bank keeps her money for an hour only. Bo and Cy go."""
+    house = opened(saga, "ada", "bo", "cy", payer_quorum=2)
+    house.page("ada")
+    house.provider.authorize(house._attempt("ada"), seconds=3_600)
+    house.refresh("ada")
+    for name in ("bo", "cy"):
+        house.pay(name)
+    assert house.states() == {"ada": "authorized", "bo": "authorized", "cy": "authorized"}
+    house.travel(minutes=29)
+    house.run_until_quiet()
+    balanced(house)
+    assert house.states() == {"bo": "captured", "cy": "captured"}
+
+
 # --- who bears a lost discount ----------------------------------------------------------------------------------------
 
 

@@ -81,8 +81,7 @@ def _look(session: Session, row: BookingRow, now: datetime) -> None:
 def _shrink(session: Session, row: BookingRow, now: datetime) -> None:
     """Those who are in go; the others are let go, and nobody pays more than they agreed to for that."""
     row.shrunk_at = now
-    members = set(party.members_in(session, row))
-    settled = [one.traveler for one in party.portions_in(session, row) if one.is_settled and one.traveler in members]
+    settled = party.settled_in(session, row, now).intersection(party.members_in(session, row))
     if row.has_parts:
         party.end_unsettled(session, row, now)
     try:

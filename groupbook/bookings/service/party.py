@@ -212,17 +212,27 @@ def prices_of(session: Session, row: BookingRow, members: Collection[UUID], now:
     return {one.id: price.people[one.subject].pay.minor for one in going}
 
 
-def extra_settled(session: Session, row: BookingRow) -> int:
+def settled_in(session: Session, row: BookingRow, now: datetime) -> set[UUID]:
+    """Whose portions are in, for long enough to be taken after the merchant's answer (`Snapshot.lasts`). A step."""
+    until = now + Policy(**row.policy).settle_margin
+    return {
+        one.traveler
+        for one in portions_in(session, row)
+        if one.is_settled and (one.capture_before is None or until < one.capture_before)
+    }
+
+
+def extra_settled(session: Session, row: BookingRow, now: datetime) -> int:
     """How many settled portions nobody travels on. A step; a booking without parts asks nothing."""
     extra = parts_of(session, row).extra
-    return sum(one.is_settled and one.traveler in extra for one in portions_in(session, row)) if extra else 0
+    return len(extra & settled_in(session, row, now)) if extra else 0
 
 
 def end_unsettled(session: Session, row: BookingRow, now: datetime) -> bool:
     """What is given or borne by nobody's bank any more does not count. A step; answers whether anything ended."""
-    settled = {one.traveler for one in portions_in(session, row) if one.is_settled}
+    settled = settled_in(session, row, now)
     gifts = [one for one in parts_of(session, row).gifts if one.id not in settled]
-    gone: list[ContributionRow | DepartureRow] = [*gifts, *_lapsed(session, row)]
+    gone: list[ContributionRow | DepartureRow] = [*gifts, *_lapsed(session, row, now)]
     for one in gone:
         one.ended_at = now
     session.flush()
@@ -231,7 +241,7 @@ def end_unsettled(session: Session, row: BookingRow, now: datetime) -> bool:
 
 def let_leavers_go(session: Session, row: BookingRow, now: datetime) -> None:
     """A leaver whose bank does not keep their money any more bears nothing, and nobody waits for them. A step."""
-    lapsed = _lapsed(session, row)
+    lapsed = _lapsed(session, row, now)
     if lapsed:
         for one in lapsed:
             one.ended_at = now
@@ -239,9 +249,9 @@ def let_leavers_go(session: Session, row: BookingRow, now: datetime) -> None:
         share(session, row, offers.read_quote(session, row.quote_id), now)
 
 
-def _lapsed(session: Session, row: BookingRow) -> list[DepartureRow]:
-    """Leavers who were to bear something that no bank keeps. Where sponsors bear it, leavers have nothing to keep."""
+def _lapsed(session: Session, row: BookingRow, now: datetime) -> list[DepartureRow]:
+    """Leavers who were to bear what no bank keeps for long enough. Where sponsors bear it, leavers bear nothing."""
     if Policy(**row.policy).lost_discount != "leaver":
         return []
-    settled = {one.traveler for one in portions_in(session, row) if one.is_settled}
+    settled = settled_in(session, row, now)
     return [one for one in parts_of(session, row).departures if one.member_id not in settled]

@@ -87,7 +87,7 @@ def snapshot(session: Session, row: BookingRow, now: datetime) -> Snapshot:
         amendment=_amendment(session, row),
         authorize_at=row.authorize_at,
         payer_quorum=policy.payer_quorum,
-        extra_settled=parties.extra_settled(session, row) if policy.payer_quorum is not None else 0,
+        extra_settled=parties.extra_settled(session, row, now) if policy.payer_quorum is not None else 0,
         has_shrunk=row.shrunk_at is not None,
         was_booked=row.finished_at is not None,
         hold_earns=earns,
