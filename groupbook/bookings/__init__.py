@@ -21,6 +21,7 @@ rooms below under the booking's lock and takes the next step of a pure machine.
     wait_in_line, wait_again, stop_waiting, come_in, read_line(database, …)         the waiting list
     release_place, read_release(database, …); pass_places_on(database, …)           a place for it; beat
     give, take_back(database, caller, …)                                            a part for a friend, a sponsor
+    want_gifts, open_gift, give_without_a_place(database, …)                        sponsors who do not travel
     propose_split, answer_split(database, caller, …)                                a sum shared by parts
     list_bookings(database, caller, …) -> Slice[BookingView]                        the merchant's own
     read_story(database, merchant_id, booking_id) -> BookingStory                   steps, events, calls, answers, money
@@ -54,6 +55,7 @@ from groupbook.bookings.service import (
     Awaited,
     Change,
     ChangePreview,
+    Given,
     Handover,
     LeavePreview,
     Line,
@@ -62,6 +64,8 @@ from groupbook.bookings.service import (
     OfferedToMe,
     PlaceAddress,
     Release,
+    SponsorLink,
+    WantedGift,
     amend_booking,
     answer_split,
     ask_to_pay,
@@ -74,9 +78,11 @@ from groupbook.bookings.service import (
     change_policy,
     come_in,
     confirm_change,
+    find_gift,
     find_place,
     force_cancel,
     give,
+    give_without_a_place,
     hand_back,
     hand_over,
     has_receipt,
@@ -90,6 +96,7 @@ from groupbook.bookings.service import (
     mend_refund,
     on_booking_over,
     open_booking,
+    open_gift,
     open_handover,
     pass_places_on,
     place_token,
@@ -104,6 +111,7 @@ from groupbook.bookings.service import (
     read_policy,
     read_receipt,
     read_release,
+    read_sponsor_link,
     read_story,
     read_tickets,
     refresh_payment,
@@ -118,6 +126,8 @@ from groupbook.bookings.service import (
     trip_of_booking,
     wait_again,
     wait_in_line,
+    want_gifts,
+    want_no_gifts,
     withdraw_ask,
 )
 from groupbook.bookings.service.operating import Canceled, Mended, ParkedBooking, Resumed, WaitingForAPerson
@@ -139,6 +149,7 @@ __all__ = [
     "Choices",
     "Entry",
     "EntryKind",
+    "Given",
     "Handover",
     "LeavePreview",
     "Limits",
@@ -161,9 +172,11 @@ __all__ = [
     "ReceiptNotFound",
     "Release",
     "Resumed",
+    "SponsorLink",
     "Stopped",
     "TicketView",
     "WaitingForAPerson",
+    "WantedGift",
     "amend_booking",
     "answer_split",
     "ask_to_pay",
@@ -177,10 +190,12 @@ __all__ = [
     "come_in",
     "confirm_change",
     "error_code",
+    "find_gift",
     "find_place",
     "force_cancel",
     "forget",
     "give",
+    "give_without_a_place",
     "hand_back",
     "hand_over",
     "has_receipt",
@@ -199,6 +214,7 @@ __all__ = [
     "on_portion",
     "on_reconciliation",
     "open_booking",
+    "open_gift",
     "open_handover",
     "pass_places_on",
     "place_token",
@@ -213,6 +229,7 @@ __all__ = [
     "read_policy",
     "read_receipt",
     "read_release",
+    "read_sponsor_link",
     "read_story",
     "read_tickets",
     "refresh_payment",
@@ -227,5 +244,7 @@ __all__ = [
     "trip_of_booking",
     "wait_again",
     "wait_in_line",
+    "want_gifts",
+    "want_no_gifts",
     "withdraw_ask",
 ]

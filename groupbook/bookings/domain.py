@@ -8,9 +8,9 @@ Errors of this room (kit.errors draws the tree they hang in):
     ├── Invalid      policy_invalid, amendment_incomplete, contribution_invalid, split_invalid,
     │                nonce_missing, reason_missing
     ├── NotFound     booking_not_found, pay_request_not_found, contribution_not_found, split_not_found,
-    │                handover_not_found, receipt_not_found
+    │                handover_not_found, receipt_not_found, sponsor_link_not_found
     ├── Forbidden    not_organizer, not_your_booking
-    ├── Gone         portion_gone, handover_over
+    ├── Gone         portion_gone, handover_over, sponsor_link_over
     └── Conflict     booking_closed, nothing_decided, nobody_travels, not_payable_now, not_traveling, amendment_open,
                      cancel_unsafe, split_changed, already_traveling, handover_open, nobody_waits,
                      terms_changed
@@ -68,6 +68,16 @@ class ContributionInvalid(Invalid):
     """An amount that cannot be given, or towards somebody who does not travel; `reason` says which."""
 
     code = "contribution_invalid"
+
+
+class SponsorLinkNotFound(NotFound):
+    code = "sponsor_link_not_found"
+
+
+class SponsorLinkOver(Gone):
+    """The organizer closed it, or nothing more is wanted by it."""
+
+    code = "sponsor_link_over"
 
 
 class SplitNotFound(NotFound):

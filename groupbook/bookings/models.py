@@ -149,6 +149,33 @@ class ContributionRow(TenantRow, Base):
     reserve: Mapped[int]
     given_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
+    sponsor_link_id: Mapped[UUID | None]
+    nonce_sha256: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+
+class SponsorLinkRow(TenantRow, Base):
+    """The organizer asks people who do not travel for `wanted` in all, by one link."""
+
+    __tablename__ = "sponsor_link"
+    __table_args__ = (
+        _to_booking(),
+        CheckConstraint("wanted > 0", name="wanted"),
+        Index("uq_sponsor_link_token_sha256", "token_sha256", unique=True),
+        Index(
+            "uq_sponsor_link_open",
+            "merchant_id",
+            "booking_id",
+            unique=True,
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+    )
+
+    booking_id: Mapped[UUID]
+    wanted: Mapped[int]
+    token_sha256: Mapped[bytes] = mapped_column(LargeBinary)
+    sealed_token: Mapped[bytes] = mapped_column(LargeBinary)
+    made_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
 
 
 class DepartureRow(TenantRow, Base):

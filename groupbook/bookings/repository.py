@@ -21,6 +21,7 @@ from groupbook.bookings.domain import (
     Operator,
     PayRequestNotFound,
     SplitNotFound,
+    SponsorLinkNotFound,
     Step,
     TicketView,
 )
@@ -35,6 +36,7 @@ from groupbook.bookings.models import (
     PayRequestRow,
     SettlementPolicyRow,
     SplitRow,
+    SponsorLinkRow,
     TicketRow,
     WaitingRow,
 )
@@ -325,6 +327,29 @@ def find_contribution(session: Session, id: UUID) -> ContributionRow:
     if row is None:
         raise ContributionNotFound()
     return row
+
+
+def sponsor_link_of(session: Session, booking_id: UUID) -> SponsorLinkRow | None:
+    """The one that is open."""
+    query = select(SponsorLinkRow).where(SponsorLinkRow.booking_id == booking_id, SponsorLinkRow.ended_at.is_(None))
+    return session.scalar(query.execution_options(populate_existing=True))
+
+
+def find_sponsor_link(session: Session, id: UUID) -> SponsorLinkRow:
+    """As it is now; the lock that guards it is its booking's. Raises SponsorLinkNotFound."""
+    query = select(SponsorLinkRow).where(SponsorLinkRow.id == id).execution_options(populate_existing=True)
+    row = session.scalar(query)
+    if row is None:
+        raise SponsorLinkNotFound()
+    return row
+
+
+def given_by_nonce(session: Session, link_id: UUID, nonce_sha256: bytes) -> ContributionRow | None:
+    """What was given by this link with this nonce, also what was taken back since."""
+    query = select(ContributionRow).where(
+        ContributionRow.sponsor_link_id == link_id, ContributionRow.nonce_sha256 == nonce_sha256
+    )
+    return session.scalar(query.order_by(ContributionRow.id).limit(1))
 
 
 @query

@@ -318,6 +318,54 @@ class Contribute(Wire):
     reserve: MoneyWire | None = None
 
 
+class WantGifts(Wire):
+    """`wanted`: what people who do not travel may give in all."""
+
+    wanted: MoneyWire
+
+
+class SponsorLinkOut(Wire):
+    """The link for sponsors who do not travel; `left` is what is not promised yet."""
+
+    id: str
+    url: str
+    wanted: MoneyWire
+    left: MoneyWire
+
+
+class WantedGiftOut(Wire):
+    """What the organizer asks sponsors for: an amount between `least` and `left`, which lowers everybody's portion."""
+
+    trip_id: str
+    title: str
+    by: str
+    wanted: MoneyWire
+    left: MoneyWire
+    least: MoneyWire
+    travelers: int
+    deadline_at: Instant | None
+
+
+class GiveByLink(Wire):
+    """`name` is needed of whoever has no account, and so is `nonce`: 128 random bits or more of your own.
+
+    Asked again with the same `nonce` it is the same contribution, and a guest is given another `guest_token`.
+    """
+
+    amount: MoneyWire
+    name: str | None = None
+    nonce: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{22,64}$")] | None = None
+
+
+class GivenOut(Wire):
+    """Your contribution, to be paid like a portion. `guest_token` (here only) is a guest's key for this trip."""
+
+    contribution: str
+    trip_id: str
+    member_id: str
+    guest_token: str | None
+
+
 class ContributionOut(Wire):
     """A contribution; it is paid like a portion (`extras` of the booking)."""
 

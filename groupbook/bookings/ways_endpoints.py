@@ -15,16 +15,21 @@ from groupbook.bookings.domain import (
     HandoverOver,
     NobodyWaits,
     NonceMissing,
+    NotOrganizer,
     NotTraveling,
     NotYourBooking,
     SplitChanged,
     SplitInvalid,
     SplitNotFound,
+    SponsorLinkNotFound,
+    SponsorLinkOver,
 )
 from groupbook.bookings.schemas import (
     AnswerSplit,
     Contribute,
     ContributionOut,
+    GiveByLink,
+    GivenOut,
     HandOver,
     HandoverOut,
     OfferedPlaceOut,
@@ -34,13 +39,26 @@ from groupbook.bookings.schemas import (
     QueueUp,
     ReleaseOut,
     SplitIdOut,
+    SponsorLinkOut,
     TakePlace,
     WaitingOut,
+    WantedGiftOut,
+    WantGifts,
 )
 from groupbook.discounts.domain import CodeNotUsable
 from groupbook.kit.errors import Unauthenticated
 from groupbook.kit.http import Call, MoneyWire, Operation, operation
-from groupbook.kit.ids import BookingId, ContributionId, HandoverId, MemberId, SplitId, TripId, from_wire, to_wire
+from groupbook.kit.ids import (
+    BookingId,
+    ContributionId,
+    HandoverId,
+    MemberId,
+    SplitId,
+    SponsorLinkId,
+    TripId,
+    from_wire,
+    to_wire,
+)
 from groupbook.offers.domain import OfferNotBookable
 from groupbook.payments.domain import PortionTooSmall
 from groupbook.people.domain import NameEmpty, NameTooLong
@@ -324,6 +342,108 @@ async def release_place(call: Call[BookingDeps], booking_id: BookingId) -> Relea
     return ReleaseOut(id=to_wire("hdo", found.id), expires_at=found.expires_at)
 
 
+# --- sponsors who do not travel ---------------------------------------------------------------------------------------
+
+
+@operation(
+    "PUT",
+    "/v1/bookings/{booking_id}/sponsor-link",
+    auth="member",
+    tags=["payments"],
+    errors=(BookingNotFound, BookingClosed, NotOrganizer, TripNotFound, ContributionInvalid),
+)
+async def want_gifts(call: Call[BookingDeps], booking_id: BookingId, body: WantGifts) -> SponsorLinkOut:
+    """Ask people who do not travel for a contribution, by one link
+
+    The organizer's. Asked again it is the same link, with the new amount.
+    """
+    deps = call.deps
+    link = await call.run(service.want_gifts, deps.database, deps.sealer, call.caller, booking_id, body.wanted.money())
+    return SponsorLinkOut(
+        id=to_wire("spo", link.id),
+        url=f"{deps.public_url}/g/{link.token}",
+        wanted=MoneyWire.of(link.wanted),
+        left=MoneyWire.of(link.left),
+    )
+
+
+@operation(
+    "DELETE",
+    "/v1/sponsor-links/{sponsor_link_id}",
+    status=204,
+    auth="member",
+    tags=["payments"],
+    errors=(SponsorLinkNotFound, NotOrganizer, TripNotFound),
+)
+async def want_no_gifts(call: Call[BookingDeps], sponsor_link_id: SponsorLinkId) -> None:
+    """Close the sponsor link; what was given by it stands"""
+    await call.run(service.want_no_gifts, call.deps.database, call.caller, sponsor_link_id)
+
+
+@operation(
+    "GET",
+    "/v1/gifts/{token}",
+    auth="none",
+    tags=["payments"],
+    errors=(SponsorLinkNotFound, SponsorLinkOver, BookingClosed),
+)
+async def open_gift(call: Call[BookingDeps], token: str) -> WantedGiftOut:
+    """What a sponsor link asks for"""
+    found = await call.run(service.open_gift, call.deps.database, token)
+    return WantedGiftOut(
+        trip_id=to_wire("trip", found.trip_id),
+        title=found.title,
+        by=found.by,
+        wanted=MoneyWire.of(found.wanted),
+        left=MoneyWire.of(found.left),
+        least=MoneyWire.of(found.least),
+        travelers=found.travelers,
+        deadline_at=found.deadline_at,
+    )
+
+
+@operation(
+    "POST",
+    "/v1/gifts/{token}/give",
+    status=201,
+    auth="optional",
+    tags=["payments"],
+    errors=(
+        SponsorLinkNotFound,
+        SponsorLinkOver,
+        BookingClosed,
+        ContributionInvalid,
+        NonceMissing,
+        NameEmpty,
+        NameTooLong,
+        TripFull,
+        TripCanceled,
+        PortionTooSmall,
+    ),
+)
+async def give_without_a_place(call: Call[BookingDeps], token: str, body: GiveByLink) -> GivenOut:
+    """Give a fixed amount to everybody who travels, without traveling
+
+    It lowers everybody's portion by the same and is paid like one: nobody is charged before everybody is in, what is
+    not needed is never taken, and what goes back goes back to you.
+    """
+    given = await call.run(
+        service.give_without_a_place,
+        call.deps.database,
+        call.caller,
+        token,
+        body.amount.money(),
+        name=body.name,
+        nonce=body.nonce,
+    )
+    return GivenOut(
+        contribution=to_wire("ctb", given.contribution_id),
+        trip_id=to_wire("trip", given.joined.trip_id),
+        member_id=to_wire("mem", given.joined.member.id),
+        guest_token=given.joined.guest_token,
+    )
+
+
 OPERATIONS: tuple[Operation, ...] = (
     give,
     take_back,
@@ -339,4 +459,8 @@ OPERATIONS: tuple[Operation, ...] = (
     stop_waiting,
     come_in,
     release_place,
+    want_gifts,
+    want_no_gifts,
+    open_gift,
+    give_without_a_place,
 )

@@ -42,6 +42,7 @@ AmendmentId = NewType("AmendmentId", UUID)
 ContributionId = NewType("ContributionId", UUID)
 SplitId = NewType("SplitId", UUID)
 HandoverId = NewType("HandoverId", UUID)
+SponsorLinkId = NewType("SponsorLinkId", UUID)
 RecheckId = NewType("RecheckId", UUID)
 ShareId = NewType("ShareId", UUID)
 VisitId = NewType("VisitId", UUID)
@@ -87,6 +88,7 @@ PREFIXES: dict[object, str] = {
     ContributionId: "ctb",
     SplitId: "spl",
     HandoverId: "hdo",
+    SponsorLinkId: "spo",
     RecheckId: "rck",
     ShareId: "shr",
     VisitId: "vis",

@@ -245,6 +245,7 @@ class JoinedVia(StrEnum):
     PUBLIC = "public"
     WIDGET = "widget"
     LAUNCH = "launch"
+    SPONSOR = "sponsor"  # gives without traveling
 
 
 class OptionKind(StrEnum):

@@ -52,6 +52,7 @@ from groupbook.web import (
     receipt_pages,
     rule_pages,
     sessions,
+    sponsor_pages,
     telling_pages,
     trial_pages,
     waiting_pages,
@@ -157,6 +158,7 @@ def _pages(house: House) -> list[BaseRoute]:
         *receipt_pages.routes(_web_deps(house)),
         *telling_pages.routes(_web_deps(house), house.letters),
         *waiting_pages.routes(_web_deps(house), house.letters),
+        *sponsor_pages.routes(_web_deps(house), house.letters),
         *(mailbox_pages.routes(settings.mail_folder) if settings.test_mode and settings.mail_folder else ()),
         *pages.routes(_web_deps(house)),
     ]

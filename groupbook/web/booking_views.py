@@ -102,7 +102,7 @@ def booking_view(
         keeps_until=_keeps_until(booking),
         can_leave=mine is not None and booking.state is BookingState.OPEN,
         coverable=[payer for payer, line in zip(payers, booking.portions, strict=True) if _may_cover(line, booking)],
-        extras=[_extra(line, booking, people, zone, say) for line in booking.extras],
+        extras=[extra_view(line, booking, people, zone, say) for line in booking.extras],
         splits=[_split(split, booking, people, say) for split in booking.splits],
         policy_text=ways_words.lost_discount_text(booking.lost_discount, say) if len(booking.portions) > 1 else "",
         policy=booking.lost_discount,
@@ -153,7 +153,10 @@ def _givable(booking: Booking, payers: Sequence[PayerView], asked: Collection[Po
     return [payer.member for payer in others if booking.is_organizer or payer.portion_id in wire]
 
 
-def _extra(line: PortionLine, booking: Booking, people: Mapping[str, MemberView], zone: str, say: Words) -> ExtraView:
+def extra_view(
+    line: PortionLine, booking: Booking, people: Mapping[str, MemberView], zone: str, say: Words
+) -> ExtraView:
+    """What is given or borne, for whoever reads it."""
     payer = somebody(people, line.payer, line.payer_name or say("Somebody"), booking.me)
     whom = somebody(people, line.traveler, line.name or say("Somebody"), booking.me)
     is_yours = line.payer == booking.me

@@ -181,6 +181,8 @@ def error_text(error: GroupbookError, say: Words) -> str:
         "contribution_not_found": say("This contribution is not there any more."),
         "split_invalid": say("This split cannot be asked for here. Nothing was changed."),
         "split_changed": say("The split has changed meanwhile. Look again, then decide."),
+        "sponsor_link_over": say("Nothing more is wanted by this link."),
+        "sponsor_link_not_found": say("This link is closed already."),
         "split_not_found": say("This split is not there any more."),
         "portion_too_small": say("That would leave somebody with less than a card can pay. Nothing was changed."),
         "already_traveling": say("You are in this group already. The place is for somebody else."),
@@ -250,6 +252,13 @@ def trouble(error: GroupbookError, say: Words) -> Trouble:
         "share_revoked": expired,
         "share_not_found": incomplete,
         "handover_not_found": incomplete,
+        "sponsor_link_not_found": incomplete,
+        "sponsor_link_over": Trouble(
+            "clock",
+            say("Nothing more is wanted"),
+            say("The organizer closed this link, or others have given what was wanted."),
+            "start",
+        ),
         "handover_over": Trouble(
             "clock",
             say("This place is not free any more"),

@@ -408,6 +408,10 @@ PROBLEMS: Final[Mapping[str, Advice]] = MappingProxyType(
         "already_traveling": Advice(
             "Whoever takes the place is in the party already.", "A place is for somebody who does not travel yet."
         ),
+        "sponsor_link_not_found": _missing("sponsor link"),
+        "sponsor_link_over": Advice(
+            "The organizer closed the link, or all that is wanted by it is promised.", "Ask the organizer."
+        ),
         "split_not_found": _missing("split"),
         "split_invalid": Advice(
             "A split needs two or more travelers, you among them, and only so many of yours wait at a time.",

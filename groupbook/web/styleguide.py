@@ -12,9 +12,19 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from groupbook.bookings import ChangePreview, Handover, LeavePreview, Line, OfferedPlace, OfferedToMe, Release
+from groupbook.bookings import (
+    ChangePreview,
+    Handover,
+    LeavePreview,
+    Line,
+    OfferedPlace,
+    OfferedToMe,
+    Release,
+    SponsorLink,
+    WantedGift,
+)
 from groupbook.kit.errors import NotFound
-from groupbook.kit.ids import HandoverId, MemberId, MerchantId, TripId
+from groupbook.kit.ids import HandoverId, MemberId, MerchantId, SponsorLinkId, TripId
 from groupbook.kit.money import Money
 from groupbook.web.qr import qr_svg
 from groupbook.web.render import Viewer, render
@@ -205,6 +215,7 @@ def _trip(part: str, trip: TripView, **more: Any) -> Sample:
             "quorums": [2, 3, 4],
             "quorum": None,
             "bearers": BEARERS,
+            "sponsor": None,
             "start_url": "/start",
             "networks": NETWORKS,
             **more,
@@ -285,9 +296,40 @@ MOVED = replace(
 )
 
 
+def _sponsor(**more: Any) -> Sample:
+    wanted = WantedGift(
+        merchant_id=MerchantId(UUID(int=1)),
+        trip_id=TripId(UUID(int=2)),
+        title="Marseille with the gang",
+        by="Ana",
+        wanted=_euro(10000),
+        left=_euro(7000),
+        least=_euro(50),
+        travelers=5,
+        deadline_at=SOON,
+    )
+    context = {
+        "wanted": wanted,
+        "action": "/g/x",
+        "nonce": "x",
+        "values": {"name": "", "email": "", "amount": ""},
+        "errors": {"amount": "", "name": "", "email": ""},
+        "asks_address": True,
+        "notice": None,
+        "networks": NETWORKS,
+        "preview": PREVIEW,
+        "zone": ZONE,
+    }
+    return "sponsor.html", {**context, **more}, None
+
+
 def _waiting(line: Line, **more: Any) -> Sample:
     context = {
         "url": "/t/x",
+        "gifts": [],
+        "gives_only": False,
+        "deadline_at": SOON,
+        "receipt_url": "",
         "title": line.title,
         "line": line,
         "is_viewer": True,
@@ -431,6 +473,12 @@ SAMPLES: dict[str, Callable[[], Sample]] = {
     "waiting-room": lambda: _waiting(Line("Marseille with the gang", 1, 1, True, None)),
     "waiting-missed": lambda: _waiting(Line("Marseille with the gang", None, 2, False, None), notice=NoticeView("This place is not free any more.", "bad")),
     "waiting-over": lambda: _waiting(Line("Marseille with the gang", None, 0, True, None), is_over=True),
+    "sponsor": lambda: _sponsor(),
+    "sponsor-refused": lambda: _sponsor(errors={"amount": "This amount cannot be given here. Nothing was changed.", "name": "", "email": ""}),
+    "sponsor-gave": lambda: _waiting(Line("Marseille with the gang", None, 0, False, None), gives_only=True, gifts=[
+        ExtraView("You give to everybody", _payer(BO, *OPEN, is_payable=True, amount=_euro(3000), card_text=FATES["waiting"]), "ctb_1", can_end=True)]),
+    "paying-sponsor-link": lambda: _trip("paying", replace(_organizer(PAYING), booking=_booking(_payer(BO, *IN), _payer(ANA, *IN))),
+        sponsor=SponsorLink(SponsorLinkId(UUID(int=1)), "x", _euro(10000), _euro(7000)), sponsor_url="http://localhost:8000/g/3kq1Yx8mQyq0rM0s8tqUfw"),
     "place-from-line": lambda: ("place.html", {
         "place": OfferedPlace(MerchantId(UUID(int=1)), TripId(UUID(int=2)), "Marseille with the gang", "", "Chloé", _euro(3906), SOON, SOON, "leaver", is_from_line=True),
         "ride": {"label": "Paris → Marseille, 08:12", "on": ON, "legs": OPTIONS[0].legs},

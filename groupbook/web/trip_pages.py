@@ -115,11 +115,22 @@ def _context(ask: Ask, caller: Caller, shown: TripPage) -> dict[str, object]:
         "trip": shown.trip,
         "part": shown.part,
         "steps": shown.steps,
+        **(_sponsor(ask, caller, shown) if shown.part == "paying" else {}),
         **(_choices(ask, caller, shown) if shown.part in ("decided", "ended") else {}),
         "start_url": f"/start?merchant={shown.merchant.slug}",
         "networks": ask.networks(shown.merchant, shown.trip.url),
         "state": {"live": shown.stream, "state": shown.trip.state, "trip": shown.trip.id},
     }
+
+
+def _sponsor(ask: Ask, caller: Caller, shown: TripPage) -> dict[str, object]:
+    """The organizer's link for people who give without traveling."""
+    booking = shown.trip.booking
+    if not shown.trip.is_organizer or booking is None or not booking.is_open:
+        return {"sponsor": None}
+    id = BookingId(from_wire("bkg", booking.id))
+    link = bookings.read_sponsor_link(ask.deps.database, ask.deps.sealer, caller, id)
+    return {"sponsor": link, "sponsor_url": f"{ask.deps.public_url}/g/{link.token}" if link is not None else ""}
 
 
 def _choices(ask: Ask, caller: Caller, shown: TripPage) -> dict[str, object]:
@@ -403,6 +414,20 @@ def give(ask: Ask, caller: Caller, trip_id: TripId) -> None:
     bookings.give(ask.deps.database, caller, booking.id, amount, to=to, reserve=reserve or None)
 
 
+def want_gifts(ask: Ask, caller: Caller, trip_id: TripId) -> None:
+    """A link for people who give without traveling; empty closes it."""
+    booking = _booking(ask, caller, trip_id)
+    if not ask.one("wanted"):
+        link = bookings.read_sponsor_link(ask.deps.database, ask.deps.sealer, caller, booking.id)
+        if link is not None:
+            bookings.want_no_gifts(ask.deps.database, caller, link.id)
+        return
+    wanted = typed_amount(ask.one("wanted"), booking.total.currency)
+    if wanted is None:
+        raise ContributionInvalid(pointer="/wanted", reason="out_of_range", most=booking.total.minor)
+    bookings.want_gifts(ask.deps.database, ask.deps.sealer, caller, booking.id, wanted)
+
+
 def take_back(ask: Ask, caller: Caller, trip_id: TripId) -> None:
     id = ContributionId(from_wire("ctb", ask.one("contribution")))
     bookings.take_back(ask.deps.database, caller, id)
@@ -482,6 +507,7 @@ ACTS: Final[Mapping[str, Act]] = MappingProxyType(
         "release": release,
         "give": give,
         "take-back": take_back,
+        "want-gifts": want_gifts,
         "split": split,
         "answer-split": answer_split,
     }

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Final
 
 from starlette.responses import Response
 from starlette.routing import Route
 
 from groupbook import bookings, merchants, notices, people, trips
+from groupbook.bookings import BookingView
+from groupbook.kit.callers import Caller
+from groupbook.kit.database import Database
 from groupbook.kit.errors import GroupbookError
 from groupbook.kit.http import STATUS
 from groupbook.kit.ids import TripId, to_wire
 from groupbook.notices import NoticeDeps, TooManyAddresses
 from groupbook.notices.domain import check_email
-from groupbook.trips.domain import Role, TripNotFound, TripState
+from groupbook.trips.domain import JoinedVia, Role, TripNotFound, TripState
 from groupbook.web import phrases
 from groupbook.web.asking import Ask, page
+from groupbook.web.booking_views import extra_view
 from groupbook.web.deps import WebDeps
 from groupbook.web.render import Viewer
 from groupbook.web.start_pages import invitation_page
-from groupbook.web.trip_pages import seat_of, trip_id_of
+from groupbook.web.trip_pages import Act, pay, seat_of, take_back, trip_id_of
 from groupbook.web.views import NoticeView
 
 
@@ -68,7 +74,13 @@ def show_line(letters: NoticeDeps, ask: Ask, *, error: GroupbookError | None = N
     if me is None:
         raise TripNotFound()
     network = ask.deps.networks.get(reach.channel or "")
+    booking = bookings.booking_of_trip(ask.deps.database, caller, trip_id) if me.role is Role.VIEWER else None
+    gifts = [extra_view(one, booking, {}, merchant.timezone, ask.say) for one in booking.extras] if booking else []
     context = {
+        "gifts": gifts,
+        "gives_only": me.joined_via is JoinedVia.SPONSOR and line.position is None,
+        "deadline_at": booking.deadline_at if booking else None,
+        "receipt_url": _receipt_url(ask, caller, booking) if booking and gifts else "",
         "url": f"/t/{to_wire('trip', trip_id)}",
         "title": line.title,
         "line": line,
@@ -84,18 +96,37 @@ def show_line(letters: NoticeDeps, ask: Ask, *, error: GroupbookError | None = N
     return ask.show("watching.html", context, status=status, merchant=merchant, viewer=viewer)
 
 
-_ACTS = {"wait": bookings.wait_again, "stop-waiting": bookings.stop_waiting, "come-in": bookings.come_in}
+def _receipt_url(ask: Ask, caller: Caller, booking: BookingView) -> str:
+    with ask.deps.database.begin(caller.merchant_id) as session:
+        is_there = booking.me is not None and bookings.has_receipt(session, booking.id, booking.me)
+    return f"/t/{to_wire('trip', booking.trip_id)}/receipts/{to_wire('bkg', booking.id)}" if is_there else ""
+
+
+def _plainly(verb: Callable[[Database, Caller, TripId], object]) -> Act:
+    def run(ask: Ask, caller: Caller, trip_id: TripId) -> None:
+        verb(ask.deps.database, caller, trip_id)
+
+    return run
+
+
+_ACTS: Final[Mapping[str, Act]] = {
+    "wait": _plainly(bookings.wait_again),
+    "stop-waiting": _plainly(bookings.stop_waiting),
+    "come-in": _plainly(bookings.come_in),
+    "pay-gift": pay,
+    "end-gift": take_back,
+}
 
 
 def act(letters: NoticeDeps, name: str, ask: Ask) -> Response:
-    """Queue again, leave the line, or join the group; then the page as it is afterwards."""
+    """Queue again, leave the line, join the group, pay or take back what one gives; then the page as it is then."""
     trip_id: TripId = trip_id_of(ask)
     caller = seat_of(ask, trip_id)
     try:
-        _ACTS[name](ask.deps.database, caller, trip_id)
+        answer = _ACTS[name](ask, caller, trip_id)
     except TripNotFound:
         raise
     except GroupbookError as error:
         return show_line(letters, ask, error=error)
     path = f"/t/{to_wire('trip', trip_id)}"
-    return ask.go(path if name == "come-in" else f"{path}/waiting")
+    return answer or ask.go(path if name == "come-in" else f"{path}/waiting")

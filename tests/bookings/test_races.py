@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from groupbook import bookings, payments, trips
 from groupbook.bookings import Resumed
-from groupbook.bookings.domain import BookingClosed, BookingState, HandoverOver
+from groupbook.bookings.domain import BookingClosed, BookingState, HandoverOver, SponsorLinkOver
 from groupbook.house import House
 from groupbook.kit import intents
 from groupbook.kit.errors import InvariantBroken
@@ -501,3 +501,38 @@ def test_without_the_lock_a_taken_place_is_taken_back(race: MakeRace) -> None:
     taken, kept = take_and_keep(one)
     assert not any(isinstance(outcome, Exception) for outcome in (taken, kept))
     assert (going(one.saga), one.saga.facts("place.withdrawn")) == (["ada", "bo", "di"], 1), "and Di is told otherwise"
+
+
+# --- the last of what is wanted ---------------------------------------------------------------------------------------
+
+
+def give_the_last_twice(one: Race) -> tuple[object, object]:
+    """Two sponsors each give all that is wanted, at once."""
+    saga = one.saga
+    booking_id = opened(saga)
+    wanted = Money(4_000, "EUR")
+    link = bookings.want_gifts(saga.database, saga.house.sealer, saga.friends["ada"], booking_id, wanted)
+
+    def give(name: str) -> Callable[[House], object]:
+        return lambda house: bookings.give_without_a_place(
+            house.database, None, link.token, wanted, name=name, nonce=name * 6
+        )
+
+    return one.run(give("gran"), give("boss"), at=2)
+
+
+def given(saga: Saga) -> int:
+    return saga.count("SELECT coalesce(sum(amount), 0) FROM contribution")
+
+
+def test_no_more_is_given_than_is_wanted(race: MakeRace) -> None:
+    one = race("ada", "bo", locks=LOCKED)
+    first, second = give_the_last_twice(one)
+    assert (isinstance(first, Exception), isinstance(second, SponsorLinkOver), given(one.saga)) == (False, True, 4_000)
+
+
+def test_without_the_lock_more_is_given_than_is_wanted(race: MakeRace) -> None:
+    """The version of the trip, which both change, is the last line of defense."""
+    first, second = give_the_last_twice(race("ada", "bo", locks=UNLOCKED))
+    assert not isinstance(first, Exception)
+    assert not isinstance(second, SponsorLinkOver), "the second saw all that was wanted, still"

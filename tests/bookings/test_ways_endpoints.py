@@ -111,3 +111,30 @@ def test_the_waiting_list_over_http(client: tuple[Saga, Callable[..., Any]]) -> 
     assert ask("bo", "DELETE", f"/v1/handovers/{released.json()['id']}").status_code in (204, 410)
     assert ask("cy", "POST", f"/v1/trips/{trip}/waiting").status_code == 204
     assert ask("cy", "GET", f"/v1/trips/{trip}/waiting").json()["position"] == 1
+
+
+def test_sponsors_over_http(client: tuple[Saga, Callable[..., Any]]) -> None:
+    house, ask = client
+    trip = to_wire("trip", house.trip_id)
+    booking = f"/v1/bookings/{ask('ada', 'POST', f'/v1/trips/{trip}/bookings', {}).json()['id']}"
+    house.run_until_quiet()
+    wanted = {"wanted": {"amount": 4000, "currency": "EUR"}}
+    assert ask("bo", "PUT", f"{booking}/sponsor-link", wanted).json()["code"] == "not_organizer"
+    link = ask("ada", "PUT", f"{booking}/sponsor-link", wanted).json()
+    assert (link["left"], ask("ada", "PUT", f"{booking}/sponsor-link", wanted).json()["url"]) == (
+        wanted["wanted"],
+        link["url"],
+    )
+    gift = f"/v1/gifts/{link['url'].rpartition('/')[2]}"
+    found = ask(None, "GET", gift).json()
+    assert (found["title"], found["by"], found["travelers"], found["least"]["amount"]) == ("Lights", "ada", 2, 50)
+    body = {"amount": {"amount": 1500, "currency": "EUR"}, "name": "Gran"}
+    assert ask(None, "POST", f"{gift}/give", body).json()["code"] == "nonce_missing"
+    given = ask(None, "POST", f"{gift}/give", body | {"nonce": "n" * 22})
+    assert (given.status_code, given.json()["trip_id"]) == (201, trip)
+    house.tokens["gran"] = given.json()["guest_token"]
+    seen = ask("gran", "GET", booking).json()
+    assert (seen["portions"], [one["contribution"] for one in seen["extras"]]) == ([], [given.json()["contribution"]])
+    assert ask("gran", "GET", f"/v1/trips/{trip}").json()["members"] is None
+    assert ask("ada", "DELETE", f"/v1/sponsor-links/{link['id']}").status_code == 204
+    assert ask(None, "GET", gift).json()["code"] == "sponsor_link_over"

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from groupbook import merchants
-from groupbook.web import pages, waiting_pages
+from groupbook.web import pages, sponsor_pages, waiting_pages
 from groupbook.web.deps import WebDeps
 from integrations.social.twin import TwinNetwork
 from tests.support.saga import Saga
@@ -41,7 +41,9 @@ class Site:
             payment_origins=("https://pay.example",),
             test_mode=True,
         )
-        self.app = Starlette(routes=[*pages.routes(self.deps), *waiting_pages.routes(self.deps, saga.house.letters)])
+        letters = saga.house.letters
+        routes = [*pages.routes(self.deps), *waiting_pages.routes(self.deps, letters)]
+        self.app = Starlette(routes=[*routes, *sponsor_pages.routes(self.deps, letters)])
 
     def browser(self, language: str = "en") -> Browser:
         return Browser(self.app, language)

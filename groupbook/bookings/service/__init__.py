@@ -43,6 +43,17 @@ from groupbook.bookings.service.reading import (
 )
 from groupbook.bookings.service.receipting import has_receipt, read_receipt
 from groupbook.bookings.service.splitting import answer_split, propose_split
+from groupbook.bookings.service.sponsoring import (
+    Given,
+    SponsorLink,
+    WantedGift,
+    find_gift,
+    give_without_a_place,
+    open_gift,
+    read_sponsor_link,
+    want_gifts,
+    want_no_gifts,
+)
 from groupbook.bookings.service.story import read_story
 from groupbook.bookings.service.waiting import (
     Line,
@@ -65,6 +76,7 @@ __all__ = [
     "Awaited",
     "Change",
     "ChangePreview",
+    "Given",
     "Handover",
     "LeavePreview",
     "Line",
@@ -73,6 +85,8 @@ __all__ = [
     "OfferedToMe",
     "PlaceAddress",
     "Release",
+    "SponsorLink",
+    "WantedGift",
     "amend_booking",
     "answer_split",
     "ask_to_pay",
@@ -85,9 +99,11 @@ __all__ = [
     "change_policy",
     "come_in",
     "confirm_change",
+    "find_gift",
     "find_place",
     "force_cancel",
     "give",
+    "give_without_a_place",
     "hand_back",
     "hand_over",
     "has_receipt",
@@ -101,6 +117,7 @@ __all__ = [
     "mend_refund",
     "on_booking_over",
     "open_booking",
+    "open_gift",
     "open_handover",
     "pass_places_on",
     "place_token",
@@ -115,6 +132,7 @@ __all__ = [
     "read_policy",
     "read_receipt",
     "read_release",
+    "read_sponsor_link",
     "read_story",
     "read_tickets",
     "refresh_payment",
@@ -129,5 +147,7 @@ __all__ = [
     "trip_of_booking",
     "wait_again",
     "wait_in_line",
+    "want_gifts",
+    "want_no_gifts",
     "withdraw_ask",
 ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -55,21 +57,51 @@ def give(
         _check(session, row, amount, reserve, to)
         if to is not None:
             _require_asked(session, row, _member(session, row, member_id), to)
-        row.has_parts = True
-        gift = ContributionRow(
-            merchant_id=row.merchant_id,
-            id=new_id(),
-            booking_id=row.id,
-            by_member_id=member_id,
-            for_member_id=to,
-            amount=amount.minor,
-            reserve=reserve.minor if reserve is not None else 0,
-            given_at=now,
-            ended_at=None,
-        )
-        session.add(gift)
-        _apply(session, row, "contributed")
-        return ContributionId(gift.id)
+        return _add(session, row, member_id, amount, now, to=to, reserve=reserve)
+
+
+def give_by_link(
+    session: Session, row: BookingRow, member_id: MemberId, amount: Money, *, link_id: UUID, nonce: bytes | None
+) -> ContributionId:
+    """A step: what somebody who need not travel gives to everybody, by the organizer's link. The booking is locked.
+
+    Raises:
+        BookingClosed, ContributionInvalid, PortionTooSmall: as for `give`.
+    """
+    _require_open(row)
+    _check(session, row, amount, None, None)
+    return _add(session, row, member_id, amount, clock.now(session), link_id=link_id, nonce=nonce)
+
+
+def _add(
+    session: Session,
+    row: BookingRow,
+    member_id: MemberId,
+    amount: Money,
+    now: datetime,
+    *,
+    to: MemberId | None = None,
+    reserve: Money | None = None,
+    link_id: UUID | None = None,
+    nonce: bytes | None = None,
+) -> ContributionId:
+    row.has_parts = True
+    gift = ContributionRow(
+        merchant_id=row.merchant_id,
+        id=new_id(),
+        booking_id=row.id,
+        by_member_id=member_id,
+        for_member_id=to,
+        amount=amount.minor,
+        reserve=reserve.minor if reserve is not None else 0,
+        given_at=now,
+        ended_at=None,
+        sponsor_link_id=link_id,
+        nonce_sha256=nonce,
+    )
+    session.add(gift)
+    _apply(session, row, "contributed")
+    return ContributionId(gift.id)
 
 
 def take_back(database: Database, caller: Caller, contribution_id: ContributionId) -> None:

@@ -126,6 +126,7 @@ def view(session: Session, row: BookingRow, caller: Caller) -> BookingView:
     names = names_for(session, TripId(row.trip_id), me, portions, requests)
     seats = () if watches else order.seats if order and order.seats else hold.seats if hold else ()
     lines = _lines(row, quote, [one for one in portions if one.traveler not in extra], me, requests, names)
+    extras = _extras(row, parts, portions, me, names)
     return BookingView(
         id=BookingId(row.id),
         trip_id=TripId(row.trip_id),
@@ -160,7 +161,7 @@ def view(session: Session, row: BookingRow, caller: Caller) -> BookingView:
         payer_quorum=policy.payer_quorum,
         authorize_at=row.authorize_at,
         lost_discount=policy.lost_discount,
-        extras=_extras(row, parts, portions, me, names),
+        extras=tuple(one for one in extras if not watches or (me is not None and one.payer == me.id)),
         splits=_splits(row, parts, me),
         settles_by=row.confirm_by if row.state == BookingState.CONFIRMING.value else row.budget_at,
         changes=_changes(session, row, portions, me, names),

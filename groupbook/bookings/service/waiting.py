@@ -31,7 +31,7 @@ from groupbook.kit.facts import Fact
 from groupbook.kit.ids import BookingId, HandoverId, MemberId, TripId
 from groupbook.kit.money import Money
 from groupbook.kit.sealing import Sealer
-from groupbook.trips.domain import Member, TripNotFound
+from groupbook.trips.domain import JoinedVia, Member, NotMember, Role, TripNotFound
 
 _page: Final = 200
 
@@ -88,10 +88,12 @@ def wait_again(database: Database, caller: Caller, trip_id: TripId) -> None:
     """To the end of the line, for who sits in the trip without a place: they missed one, or sat out. A use case.
 
     Raises:
-        TripNotFound. NothingToWaitFor, AlreadyTraveling.
+        TripNotFound, NotMember. NothingToWaitFor, AlreadyTraveling.
     """
     with database.begin(caller.merchant_id) as session:
         member = _member(session, caller, trip_id, lock=True)
+        if member.role is Role.VIEWER and member.joined_via is JoinedVia.SPONSOR:
+            raise NotMember()  # they were asked to give, not to come
         trips.require_full(session, trips.trip_of(session, trip_id))
         _queue(session, trip_id, member)
 
