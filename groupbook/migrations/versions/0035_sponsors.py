@@ -19,8 +19,8 @@ from groupbook.migrations.tenancy import (
     tenant_table,
 )
 
-revision = "0033_sponsors"
-down_revision = "0032_waiting"
+revision = "0035_sponsors"
+down_revision = "0034_payment_link"
 
 _INSTANT = sa.DateTime(timezone=True)
 
