@@ -25,7 +25,7 @@ from groupbook.web.booking_views import extra_view
 from groupbook.web.deps import WebDeps
 from groupbook.web.render import Viewer
 from groupbook.web.start_pages import invitation_page
-from groupbook.web.trip_pages import Act, pay, seat_of, take_back, trip_id_of
+from groupbook.web.trip_pages import Act, after_act, pay, seat_of, take_back, trip_id_of
 from groupbook.web.views import NoticeView
 
 
@@ -33,8 +33,11 @@ def routes(deps: WebDeps, letters: NoticeDeps) -> list[Route]:
     """The pages, by address."""
     return [
         Route("/i/{token}/wait", page(partial(wait, letters), deps), methods=["POST"]),
+        Route("/i/{token}/wait", page(lambda ask: ask.go(f"/i/{ask.request.path_params['token']}"), deps)),
         Route("/t/{trip_id}/waiting", page(partial(show_line, letters), deps), methods=["GET"]),
         *(Route(f"/t/{{trip_id}}/{name}", page(partial(act, letters, name), deps), methods=["POST"]) for name in _ACTS),
+        # Whoever reloads the answer to an act is shown what it was about.
+        *(Route(f"/t/{{trip_id}}/{name}", page(after_act, deps), methods=["GET"]) for name in _ACTS),
     ]
 
 

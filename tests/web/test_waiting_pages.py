@@ -70,6 +70,8 @@ def test_who_left_the_booking_and_members_reach_the_line_too(site: Site) -> None
     assert (refused.status_code, "You are in this group already." in text_of(refused.text)) == (409, True)
     assert "You do not wait for a place" in text_of(at["Cy"].act(trip, "stop-waiting").text)
     assert site.browser().get(f"{trip}/waiting").status_code == 401
+    assert at["Cy"].get(f"{trip}/stop-waiting").url.path == trip, "reloaded"
+    assert site.browser().get(f"{_invite(site)}/wait").status_code == 200
 
 
 def test_a_guest_says_where_news_may_go(site: Site) -> None:
