@@ -416,7 +416,7 @@ def give(ask: Ask, caller: Caller, trip_id: TripId) -> None:
 
 def want_gifts(ask: Ask, caller: Caller, trip_id: TripId) -> None:
     """A link for people who give without traveling; empty closes it."""
-    booking = _booking(ask, caller, trip_id)
+    booking = booking_of(ask, caller, trip_id)
     if not ask.one("wanted"):
         link = bookings.read_sponsor_link(ask.deps.database, ask.deps.sealer, caller, booking.id)
         if link is not None:

@@ -19,8 +19,8 @@ from groupbook.migrations.tenancy import (
     tenant_table,
 )
 
-revision = "0035_sponsors"
-down_revision = "0034_payment_link"
+revision = "0036_sponsors"
+down_revision = "0035_change_terms"
 
 _INSTANT = sa.DateTime(timezone=True)
 
