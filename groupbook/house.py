@@ -211,6 +211,7 @@ def _sweeps(
     return {
         "decide_trips": lambda merchant_id: trips.decide_due(database, MerchantId(merchant_id)),
         "expire_holds": step(lambda session: offers.expire_holds(session, clock.now(session))),
+        "read_standing_orders": step(lambda session: offers.read_standing_orders(session, clock.now(session))),
         "look_at_payments": step(lambda session: payments.sweep(session, now=clock.now(session))),
         "compare_with_provider": lambda merchant_id: payments.reconcile_due(providers, MerchantId(merchant_id)),
         "move_bookings": lambda merchant_id: bookings.sweep(database, merchant_id),

@@ -155,6 +155,7 @@ def _table() -> Mapping[tuple[BookingState, BookingEvent], tuple[BookingState, t
         s.TOMBSTONING,
         s.CAPTURING,
         s.RECOVERING,
+        s.BOOKED,
         s.AMENDING,
         s.VOIDING,
         s.UNWINDING,

@@ -279,6 +279,8 @@ def _recovering(seen: Snapshot) -> BookingEvent | None:
 def _booked(seen: Snapshot) -> BookingEvent | None:
     if seen.cancel_asked:
         return BookingEvent.CANCEL_ASKED
+    if seen.order is OrderState.DISCREPANT:
+        return BookingEvent.BROKEN
     asked = seen.amendment is not None and seen.amendment.stage is AmendmentStage.ASKED
     return BookingEvent.AMEND_ASKED if asked else None
 

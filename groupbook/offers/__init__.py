@@ -48,6 +48,7 @@ from groupbook.offers.service.orders import (
     order_of,
     price_change,
     read_order,
+    read_standing_orders,
 )
 from groupbook.offers.service.quotes import next_step, price_offer, price_offers, read_quote, record_quote
 from groupbook.offers.service.rechecks import recheck, recheck_of
@@ -92,6 +93,7 @@ __all__ = [
     "read_order",
     "read_quote",
     "read_seat_map",
+    "read_standing_orders",
     "recheck",
     "recheck_of",
     "record_quote",

@@ -166,6 +166,12 @@ class MerchantOrderRow(TenantRow, Base):
             postgresql_where=text("state <> 'rejected'"),
         ),
         Index("ix_merchant_order_reference", "merchant_id", "reference"),
+        Index(
+            "ix_merchant_order_standing",
+            "merchant_id",
+            text("coalesce(read_at, updated_at)"),
+            postgresql_where=text("state = 'confirmed'"),
+        ),
     )
 
     reference: Mapped[UUID]
@@ -183,6 +189,7 @@ class MerchantOrderRow(TenantRow, Base):
     version: Mapped[int] = mapped_column()
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+    read_at: Mapped[datetime | None]  # when it was last asked for again, with its tickets here
 
     __mapper_args__ = {"version_id_col": version}
 

@@ -462,6 +462,31 @@ def latest_order(session: Session, reference: UUID) -> MerchantOrderRow | None:
     return session.scalar(query.order_by(MerchantOrderRow.id.desc()).limit(1))
 
 
+def lock_standing_orders(
+    session: Session, *, now: datetime, read_before: datetime, limit: int
+) -> list[MerchantOrderRow]:
+    """Orders with tickets whose departure is ahead, not read or changed since `read_before`; the longest ago first."""
+    read_at = func.coalesce(MerchantOrderRow.read_at, MerchantOrderRow.updated_at)
+    query = (
+        select(MerchantOrderRow)
+        .join(
+            QuoteRow,
+            and_(QuoteRow.merchant_id == MerchantOrderRow.merchant_id, QuoteRow.id == MerchantOrderRow.quote_id),
+        )
+        .join(OfferRow, and_(OfferRow.merchant_id == QuoteRow.merchant_id, OfferRow.id == QuoteRow.offer_id))
+        .where(
+            MerchantOrderRow.state == OrderState.CONFIRMED.value,
+            read_at <= read_before,
+            OfferRow.departs_at > now,
+            func.jsonb_array_length(MerchantOrderRow.tickets) > 0,
+        )
+        .order_by(read_at, MerchantOrderRow.id)
+        .limit(limit)
+        .with_for_update(of=MerchantOrderRow, skip_locked=True)
+    )
+    return list(session.scalars(query))
+
+
 def order_of_row(row: MerchantOrderRow) -> Order:
     return Order(
         id=OrderId(row.id),

@@ -8,10 +8,10 @@ from datetime import timedelta
 
 import pytest
 
-from groupbook import bookings, payments
+from groupbook import bookings, offers, payments
 from groupbook.bookings import Change
 from groupbook.bookings.domain import AmendmentIncomplete, AmendmentOpen, BookingClosed, BookingState, NotTraveling
-from groupbook.kit import clock
+from groupbook.kit import clock, intents
 from groupbook.kit.errors import InvariantBroken
 from groupbook.kit.money import Money
 from groupbook.merchants.domain import Capabilities
@@ -310,6 +310,58 @@ def test_a_merchant_that_takes_its_yes_back_before_the_tickets_came_is_a_persons
     house.run_until_quiet()
     assert house.booking().state is BookingState.REFUNDED
     assert (house.states(), given_back(house)) == ({"ada": "refunded", "bo": "refunded"}, 10_000)
+
+
+def test_an_order_that_is_gone_at_the_merchant_is_noticed_within_a_day(saga: MakeSaga) -> None:
+    """A cancellation lands long after the tickets came. Resumed, everybody gets their money back."""
+    house = opened(saga, "ada", "bo")
+    for name in ("ada", "bo"):
+        house.pay(name)
+    assert house.booking().state is BookingState.BOOKED
+    looks = "SELECT count(*) FROM intent WHERE kind = 'offers.look_at_order'"
+    for days in (1, 1):
+        house.travel(days=days, minutes=1)
+        house.run_until_quiet()
+    assert (house.count(looks), house.facts("order.discrepant")) == (2, 0), "once a day, and all is well"
+    for order in house.merchant_twin._orders.values():
+        order.state = "canceled"
+    house.run_until_quiet()
+    assert (house.booking().state, house.count(looks)) == (BookingState.BOOKED, 2), "not before its time"
+    house.travel(days=1, minutes=1)
+    house.run_until_quiet()
+    assert (house.booking().state, house.facts("order.discrepant"), house.count(looks)) == (BookingState.PARKED, 1, 3)
+    assert given_back(house) == 0
+    bookings.resume_booking(house.database, house.merchant_id, house.id, OPS)
+    house.run_until_quiet()
+    assert (house.booking().state, given_back(house)) == (BookingState.REFUNDED, 10_000)
+
+
+def test_an_order_whose_train_has_left_is_read_no_more(saga: MakeSaga) -> None:
+    house = opened(saga, "ada", "bo")
+    for name in ("ada", "bo"):
+        house.pay(name)
+    house.travel(days=10)
+    house.run_until_quiet()
+    assert house.count("SELECT count(*) FROM intent WHERE kind = 'offers.look_at_order'") == 0
+
+
+def test_a_look_from_before_we_took_the_order_back_says_nothing(saga: MakeSaga) -> None:
+    """The look is under way while everybody cancels: it may show an order that stands, or one that is gone."""
+    house = opened(saga, "ada", "bo")
+    for name in ("ada", "bo"):
+        house.pay(name)
+    bookings.cancel_booking(house.database, house.friends["ada"], house.id)
+    house.run_until_quiet()
+    assert house.booking().state is BookingState.REFUNDED
+    booking_id = house.id
+    with house.database.begin(house.merchant_id) as session:
+        order = offers.order_of(session, booking_id)
+        assert order is not None
+        intents.owe(session, "offers.look_at_order", order.id, {"standing": True}, reference=order.reference)
+    for sold in house.merchant_twin._orders.values():
+        sold.state = "confirmed"
+    house.run_until_quiet()
+    assert house.facts("order.discrepant") == 0
 
 
 def test_what_is_owed_is_not_taken_once_the_merchant_took_its_yes_back(saga: MakeSaga) -> None:

@@ -46,6 +46,10 @@ _WHY: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
         ("order: canceled + contradicted",),
     ),
     (
+        "the daily look at orders that stand is no part of the world: tests/bookings/test_changes.py plays it",
+        ("booking: booked + broken",),
+    ),
+    (
         "nobody is given the page of an opening that was refused, so no card is kept there",
         ("attempt: failed + seen_saved",),
     ),

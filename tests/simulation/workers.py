@@ -26,7 +26,7 @@ from groupbook.payments.ports import PaymentProvider
 from tests.simulation.clock import Actor
 from worker import LISTENERS
 
-# Sweeps of rooms that a settlement does not touch.
+# Sweeps of rooms that a settlement does not touch, and what is compared once a day, long after it.
 NOT_SWEPT: Final = frozenset(
     {
         "compare_with_provider",
@@ -38,6 +38,7 @@ NOT_SWEPT: Final = frozenset(
         "forget_keys",
         "forget_addresses",
         "forget_visits",
+        "read_standing_orders",
     }
 )
 HEARD: Final[Listeners] = {

@@ -32,6 +32,7 @@ from groupbook.offers.service.catalog import read_offer
 from groupbook.offers.service.holds import consume_hold, note_refusal, priced, refusal_payload
 from groupbook.offers.service.orders import (
     LOOK,
+    STANDING,
     amended_travelers,
     close_amendment,
     move,
@@ -163,7 +164,7 @@ class CancelOrder(_OrderCall):
 
 
 class LookAtOrder(_OrderCall):
-    """Read an order again: one that is pending, or one whose cancellation a confirm may have overtaken."""
+    """Read an order again: one that is pending or stands, or one whose cancellation a confirm may have overtaken."""
 
     def call(self, intent: Intent) -> ObservedOrder:
         adapter = self._adapter(intent)
@@ -175,6 +176,11 @@ class LookAtOrder(_OrderCall):
     def record(self, session: Session, intent: Intent, answer: ObservedOrder) -> None:
         row = _locked(session, intent.subject)
         state = OrderState(row.state)
+        if intent.payload.get(STANDING):
+            # While it is changed or taken back its own answers tell, and what was read before is old news.
+            if state is OrderState.CONFIRMED and answer.state in ("canceled", "rejected"):
+                _contradict(session, row)
+            return
         is_last_look = bool(intent.payload.get(_BEHIND))
         if state is OrderState.PENDING:
             self._record_pending(session, row, answer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -46,6 +46,9 @@ CONFIRM: Final = "offers.confirm_order"
 CANCEL: Final = "offers.cancel_order"
 AMEND: Final = "offers.amend_order"
 LOOK: Final = "offers.look_at_order"
+STANDING: Final = "standing"  # in the payload of the look at an order whose tickets are here
+read_every: Final = timedelta(days=1)
+read_batch_max: Final = 50
 _ASKED: Final = frozenset({OrderState.CONFIRMING, OrderState.PENDING, OrderState.CONFIRMED, OrderState.AMENDING})
 
 
@@ -185,6 +188,20 @@ def _standing(session: Session, reference: UUID) -> MerchantOrderRow:
     if order.state != OrderState.CONFIRMED.value:
         raise OrderFinal(order=to_wire("ord", order.id), state=order.state)
     return order
+
+
+def read_standing_orders(session: Session, now: datetime) -> int:
+    """Owe a look at orders that stand, with a departure ahead: each once a day, so many at a time. For the sweep.
+
+    A cancellation of ours that was given up may land late, and a merchant may cancel by itself; either is told as
+    order.discrepant.
+    """
+    rows = repository.lock_standing_orders(session, now=now, read_before=now - read_every, limit=read_batch_max)
+    for row in rows:
+        row.read_at = now
+        intents.owe(session, LOOK, row.id, {STANDING: True}, reference=row.reference)
+    session.flush()
+    return len(rows)
 
 
 def amendment_of(session: Session, amendment_id: UUID) -> AmendmentAnswer | None:
