@@ -6,9 +6,9 @@ the waiting for each "done" falls away. So a transaction costs a round trip for 
 commit.
 
 An error of a statement that waited is raised by the one it travels with: at the latest by the commit, which then has
-not happened. A row the ORM read and changes must still be there: the server itself looks, and refuses the statement
-otherwise, so that nothing behind it is done, the COMMIT neither. Two kinds of statements never wait: those that return
-something, and the ORM's compare-and-set of a versioned row, whose count of rows is its answer.
+not happened. A row the ORM read and changes must still be there, at its version where it has one: the server itself
+looks, and refuses the statement otherwise, so that nothing behind it is done, the COMMIT neither. Only what returns
+something never waits.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Connection(psycopg.Connection[Any]):
         """Whatever waits goes ahead of what is said inside. After the last word nobody asks for the time.
 
         Raises:
-            InvariantBroken: a row that was read is gone, so what was to be written on it is lost.
+            InvariantBroken: a row that was read is gone or has another version, so what was to be written is lost.
         """
         if not self._waiting and self._opening is None:
             yield
@@ -128,7 +128,7 @@ class Connection(psycopg.Connection[Any]):
 
 @contextmanager
 def _row_promises() -> Iterator[None]:
-    """Name the server's complaint about a row that is gone."""
+    """Name the server's complaint about a row that is gone or changed."""
     try:
         yield
     except InvalidTextRepresentation as error:
@@ -164,12 +164,8 @@ class Cursor(psycopg.Cursor[Any]):
         self.keep(_ONE_ROW.format(statement), parameters, many=many)
 
 
-def keep_what_needs_no_answer(engine: Engine, *, is_versioned: Callable[[Any], bool]) -> None:
-    """Make this engine's connections talk so.
-
-    Args:
-        is_versioned: whether the ORM compares and sets the rows of this table by their version.
-    """
+def keep_what_needs_no_answer(engine: Engine) -> None:
+    """Make this engine's connections talk so."""
 
     def kept(cursor: Any, statement: str, parameters: Any, context: Any, *, many: bool) -> bool | None:
         """True: it waits, and SQLAlchemy need not execute it."""
@@ -182,8 +178,6 @@ def keep_what_needs_no_answer(engine: Engine, *, is_versioned: Callable[[Any], b
             return None
         # Only the ORM's flush keeps its statements in a cache of the mapper's, and only it counts what it changed.
         if context.isupdate and "compiled_cache" in context.execution_options:
-            if is_versioned(context.compiled.statement.table):
-                return None
             cursor.keep_promised(statement, parameters, many=many)
         else:
             cursor.keep(statement, parameters, many=many)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache, partial, wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast
 from uuid import UUID
@@ -164,7 +164,7 @@ class Database:
             hide_parameters=True,  # an error's text ends up in logs, and parameters are people's data
             connect_args={"application_name": name},
         )
-        keep_what_needs_no_answer(self.engine, is_versioned=_is_versioned)
+        keep_what_needs_no_answer(self.engine)
         event.listen(self.engine, "connect", _become_app_role)
 
     @contextmanager
@@ -294,11 +294,6 @@ def alembic_config(url: str) -> Config:
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["url"] = driver_url(url)
     return config
-
-
-@cache
-def _is_versioned(table: Any) -> bool:
-    return any(mapper.local_table is table and mapper.version_id_col is not None for mapper in Base.registry.mappers)
 
 
 def _become_app_role(connection: psycopg.Connection[Any], _record: object) -> None:

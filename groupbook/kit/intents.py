@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import and_, or_, select, tuple_
+from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import Session, aliased, make_transient_to_detached
 
@@ -61,6 +61,7 @@ class Owed:
 
     Args:
         rank: the lower, the earlier in line where calls wait for their turn (`kit.pace`).
+        is_first: nobody can have owed it before, for its subject is of this transaction; so nothing is asked.
     """
 
     kind: str
@@ -70,6 +71,7 @@ class Owed:
     due_at: datetime | None = None
     reference: UUID | None = None
     rank: int = 0
+    is_first: bool = False
 
 
 class IntentHandler(Protocol):
@@ -118,9 +120,10 @@ def owe(
     due_at: datetime | None = None,
     reference: UUID | None = None,
     rank: int = 0,
+    is_first: bool = False,
 ) -> IntentId:
     """Write down a call we owe, in this transaction. With `once`, asking again returns the first intent's id."""
-    (id,) = owe_all(session, [Owed(kind, subject, payload or {}, once, due_at, reference, rank)])
+    (id,) = owe_all(session, [Owed(kind, subject, payload or {}, once, due_at, reference, rank, is_first)])
     return id
 
 
@@ -197,7 +200,7 @@ def write_all(session: Session, calls: Sequence[Owed], *, at: datetime) -> list[
         for id, call in zip(ids, calls, strict=True)
     ]
     written = set(ids)
-    if any(call.once is not None for call in calls):
+    if any(call.once is not None and not call.is_first for call in calls):
         new = insert(IntentRow).values(rows).on_conflict_do_nothing().returning(IntentRow.id)
         written = set(session.scalars(new))
     else:  # each is the first of its kind, so there is nothing to be told
@@ -283,13 +286,15 @@ def waits_for_later(session: Session, intent_id: UUID) -> bool:
 
 
 @query
-def lock_runnable(session: Session, intent_ids: Sequence[UUID], at: datetime, *, beside: bool) -> list[IntentRow]:
+def lock_runnable(session: Session, intent_ids: Sequence[UUID], *, beside: bool) -> list[IntentRow]:
     """These intents, locked, if their time has come and nobody holds them; `beside`: those of their kind and reference.
 
-    The longest owed first. What this very transaction has owed is nobody else's yet, and is not asked for.
+    The longest owed first. What this very transaction has owed is nobody else's yet, and is not asked for; else this is
+    its first question, so the server compares by its own clock.
     """
     fresh: Mapping[UUID, IntentRow] = session.info.get("fresh_intents", {})
     if not beside and all(id in fresh for id in intent_ids):
+        at = system_now(session)
         found = [fresh[id] for id in intent_ids if fresh[id].state == "due" and fresh[id].due_at <= at]
         found = sorted(found, key=lambda row: (row.owed_at, row.id))[:claimed_max]
         session.add_all(found)
@@ -299,7 +304,7 @@ def lock_runnable(session: Session, intent_ids: Sequence[UUID], at: datetime, *,
         mate = aliased(IntentRow)
         mates = select(mate.id).join(IntentRow, (IntentRow.reference == mate.reference) & (IntentRow.kind == mate.kind))
         wanted |= IntentRow.id.in_(mates.where(wanted, mate.state.in_(_OPEN)))
-    mine = select(IntentRow).where(wanted, _runnable(at))
+    mine = select(IntentRow).where(wanted, _runnable(func.statement_timestamp()))
     mine = mine.order_by(IntentRow.owed_at, IntentRow.id).limit(claimed_max).with_for_update(skip_locked=True)
     return list(session.scalars(mine.execution_options(populate_existing=True)))
 
@@ -343,7 +348,7 @@ def lock_fenced(session: Session, fences: Mapping[IntentId, int]) -> dict[UUID, 
     return {row.id: row for row in session.scalars(mine.order_by(IntentRow.id).with_for_update())}
 
 
-def _runnable(at: datetime) -> Any:
+def _runnable(at: datetime | ColumnElement[datetime]) -> Any:
     waiting = and_(IntentRow.state.in_(("due", "unknown")), IntentRow.due_at <= at)
     abandoned = and_(IntentRow.state == "calling", IntentRow.lease_until <= at)
     return or_(waiting, abandoned)

@@ -159,7 +159,7 @@ class Runner:
         self, session: Session, intent_ids: Sequence[UUID], *, beside: bool = False, in_line: bool = False
     ) -> list[Claim]:
         """`beside`: also what waits of the same kind and reference; where there is a line, the first in it instead."""
-        rows = intents.lock_runnable(session, intent_ids, system_now(session), beside=beside)
+        rows = intents.lock_runnable(session, intent_ids, beside=beside)
         claims = self._take(session, [row for row in rows if row.kind not in self._pace.endpoints])
         for kind in dict.fromkeys(row.kind for row in rows if row.kind in self._pace.endpoints):
             mine = [row for row in rows if row.kind == kind]

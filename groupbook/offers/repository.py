@@ -126,7 +126,7 @@ def offer_of(row: OfferRow) -> Offer:
 
 @query
 def find_offer(session: Session, offer_id: UUID) -> Offer | None:
-    row = session.scalar(select(OfferRow).where(OfferRow.id == offer_id))
+    row = session.get(OfferRow, (merchant_of(session), offer_id))
     return offer_of(row) if row else None
 
 
@@ -242,7 +242,7 @@ def add_quote(session: Session, quote: Quote) -> None:
 
 @query
 def find_quote(session: Session, quote_id: UUID) -> Quote | None:
-    row = session.scalar(select(QuoteRow).where(QuoteRow.id == quote_id))
+    row = session.get(QuoteRow, (merchant_of(session), quote_id))
     return quote_of_row(row) if row else None
 
 
@@ -263,6 +263,37 @@ def quote_of_row(row: QuoteRow) -> Quote:
 
 
 # --- holds ----------------------------------------------------------------------------------------------------------
+
+
+# What this transaction has locked or made, by its id, and the newest hold and order of a reference, by table and
+# reference: nobody else changes them now, nor makes a newer one, for whoever asks for the newest works under the lock
+# of what the reference belongs to.
+def _held(session: Session) -> dict[Any, Any]:
+    held: dict[Any, Any] = session.info.setdefault("held_at_merchant", {})
+    return held
+
+
+def _lock(session: Session, table: type[HoldRow] | type[MerchantOrderRow], id: UUID) -> Any:
+    if id not in _held(session):
+        asked = select(table).where(table.id == id).with_for_update().execution_options(populate_existing=True)
+        _held(session)[id] = session.scalar(asked)
+    return _held(session)[id]
+
+
+def _lock_newest(session: Session, table: type[HoldRow] | type[MerchantOrderRow], reference: UUID) -> Any:
+    held = _held(session)
+    if (table, reference) not in held:
+        asked = select(table).where(table.reference == reference).order_by(table.id.desc()).limit(1).with_for_update()
+        row = held[table, reference] = session.scalar(asked.execution_options(populate_existing=True))
+        if row is not None:
+            held[row.id] = row
+    return held[table, reference]
+
+
+def _add(session: Session, row: HoldRow | MerchantOrderRow) -> None:
+    session.add(row)
+    session.flush()
+    _held(session)[row.id] = _held(session)[type(row), row.reference] = row
 
 
 def add_hold(
@@ -296,14 +327,14 @@ def add_hold(
         created_at=now,
         updated_at=now,
     )
-    session.add(row)
-    session.flush()
+    _add(session, row)
     return row
 
 
 @query
 def lock_hold(session: Session, hold_id: UUID) -> HoldRow | None:
-    return session.scalar(select(HoldRow).where(HoldRow.id == hold_id).with_for_update())
+    row: HoldRow | None = _lock(session, HoldRow, hold_id)
+    return row
 
 
 @query
@@ -317,6 +348,8 @@ def lock_open_holds(session: Session, reference: UUID) -> list[HoldRow]:
 
 @query
 def latest_hold(session: Session, reference: UUID) -> HoldRow | None:
+    if (HoldRow, reference) in _held(session):
+        return lock_latest_hold(session, reference)
     return session.scalar(select(HoldRow).where(HoldRow.reference == reference).order_by(HoldRow.id.desc()).limit(1))
 
 
@@ -328,8 +361,8 @@ def holds_of(session: Session, reference: UUID) -> list[HoldRow]:
 
 @query
 def lock_latest_hold(session: Session, reference: UUID) -> HoldRow | None:
-    newest = select(HoldRow).where(HoldRow.reference == reference).order_by(HoldRow.id.desc()).limit(1)
-    return session.scalar(newest.with_for_update())
+    row: HoldRow | None = _lock_newest(session, HoldRow, reference)
+    return row
 
 
 @query
@@ -367,8 +400,7 @@ def is_being_consumed(session: Session, hold_id: UUID) -> bool:
 def lock_caps(session: Session, offer_id: UUID, placed_by: UUID | None) -> None:
     """One placing of a hold at a time for this offer, and for this organizer: else two would both find room."""
     names = [f"hold of offer {offer_id.hex}", *([f"hold of organizer {placed_by.hex}"] if placed_by else [])]
-    for name in names:
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
+    session.execute(select(*(func.pg_advisory_xact_lock(func.hashtextextended(name, 0)) for name in names)))
 
 
 @query
@@ -430,23 +462,26 @@ def add_order(
         created_at=now,
         updated_at=now,
     )
-    session.add(row)
-    session.flush()
+    _add(session, row)
     return row
 
 
 @query
 def lock_order(session: Session, order_id: UUID) -> MerchantOrderRow | None:
-    return session.scalar(select(MerchantOrderRow).where(MerchantOrderRow.id == order_id).with_for_update())
+    row: MerchantOrderRow | None = _lock(session, MerchantOrderRow, order_id)
+    return row
 
 
 @query
+def lock_latest_order(session: Session, reference: UUID) -> MerchantOrderRow | None:
+    row: MerchantOrderRow | None = _lock_newest(session, MerchantOrderRow, reference)
+    return row
+
+
 def lock_current_order(session: Session, reference: UUID) -> MerchantOrderRow | None:
-    """The order of this reference that was not rejected, locked."""
-    query = select(MerchantOrderRow).where(
-        MerchantOrderRow.reference == reference, MerchantOrderRow.state != OrderState.REJECTED.value
-    )
-    return session.scalar(query.with_for_update())
+    """The order of this reference that was not rejected, locked. Only behind a rejected one another is made."""
+    row: MerchantOrderRow | None = lock_latest_order(session, reference)
+    return None if row is None or row.state == OrderState.REJECTED.value else row
 
 
 @query
@@ -458,6 +493,8 @@ def orders_of(session: Session, reference: UUID) -> list[MerchantOrderRow]:
 
 @query
 def latest_order(session: Session, reference: UUID) -> MerchantOrderRow | None:
+    if (MerchantOrderRow, reference) in _held(session):
+        return lock_latest_order(session, reference)
     query = select(MerchantOrderRow).where(MerchantOrderRow.reference == reference)
     return session.scalar(query.order_by(MerchantOrderRow.id.desc()).limit(1))
 

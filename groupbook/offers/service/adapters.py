@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, TypeVar
 
 from sqlalchemy.orm import Session
 
 from groupbook import merchants
-from groupbook.kit.database import merchant_of
-from groupbook.kit.errors import Unavailable
-from groupbook.kit.ids import MerchantId
+from groupbook.kit.database import Database, merchant_of
+from groupbook.kit.errors import GroupbookError, Unavailable
+from groupbook.kit.ids import IntentId, MerchantId
+from groupbook.kit.intents import Intent
 from groupbook.kit.sealing import Sealer
 from groupbook.offers.ports import AdapterFactory, MerchantAdapter
 
+Request = TypeVar("Request")
 # Finds the adapter of the merchant this session is bound to. Reads rows only: the call comes after the transaction.
 AdapterOf = Callable[[Session], MerchantAdapter]
 
@@ -47,3 +50,37 @@ def fixed_adapters(adapters: Mapping[str, MerchantAdapter]) -> AdapterOf:
         return adapters[name]
 
     return adapter_of
+
+
+class LoadedCall(Generic[Request]):
+    """A call whose request is read as it is claimed (`kit.intents.BatchHandler`), in the claim's own transaction."""
+
+    _database: Database
+    _adapter_of: AdapterOf
+
+    def _request(self, session: Session, intent: Intent) -> Request:
+        """What the merchant is asked. Raises Refused where it is not wanted any more."""
+        raise NotImplementedError
+
+    def load(self, session: Session, intents: Sequence[Intent]) -> dict[IntentId, tuple[MerchantAdapter, Request]]:
+        loaded = {}
+        for intent in intents:
+            try:
+                loaded[intent.id] = self._read(session, intent)
+            except GroupbookError:
+                continue  # the call says so itself
+        return loaded
+
+    def prepare(self, session: Session, intents: Sequence[Intent]) -> None:
+        """Each locks its own rows as its answer is recorded."""
+
+    def _read(self, session: Session, intent: Intent) -> tuple[MerchantAdapter, Request]:
+        request = self._request(session, intent)
+        return self._adapter_of(session), request
+
+    def _loaded(self, intent: Intent) -> tuple[MerchantAdapter, Request]:
+        if intent.loaded is not None:
+            loaded: tuple[MerchantAdapter, Request] = intent.loaded
+            return loaded
+        with self._database.begin(intent.merchant_id) as session:
+            return self._read(session, intent)

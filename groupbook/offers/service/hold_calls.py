@@ -17,7 +17,7 @@ from groupbook.offers import repository
 from groupbook.offers.domain import HOLD_KEPT, HoldEvent, HoldState
 from groupbook.offers.models import HoldRow
 from groupbook.offers.ports import HoldRequest, MerchantAdapter, MerchantRefused, PlacedHold
-from groupbook.offers.service.adapters import AdapterOf
+from groupbook.offers.service.adapters import AdapterOf, LoadedCall
 from groupbook.offers.service.catalog import read_offer
 from groupbook.offers.service.holds import (
     AT_EXPIRY,
@@ -49,26 +49,26 @@ class _HoldCall:
             return self._adapter_of(session)
 
 
-class PlaceHold(_HoldCall):
+class PlaceHold(_HoldCall, LoadedCall[HoldRequest]):
     """The intent behind `place_hold`."""
 
+    def _request(self, session: Session, intent: Intent) -> HoldRequest:
+        row = _locked(session, intent.subject)
+        if row.state != HoldState.PLACING.value:
+            # Released before it was ever asked for: asking now would take places nobody wants.
+            raise MerchantRefused("canceled")
+        quote = read_quote(session, row.quote_id)
+        return HoldRequest(
+            our_ref=to_wire("hld", row.id),
+            offer_ref=read_offer(session, row.offer_id).ref,
+            total=quote.total,
+            travelers=priced(quote, repository.load_travelers(row.travelers)),
+            hold_seconds=row.hold_seconds,
+            fee=None if row.fee is None else Money(row.fee, row.currency),
+        )
+
     def call(self, intent: Intent) -> PlacedHold:
-        with self._database.begin(intent.merchant_id) as session:
-            row = _locked(session, intent.subject)
-            if row.state != HoldState.PLACING.value:
-                # Released before it was ever asked for: asking now would take places nobody wants.
-                raise MerchantRefused("canceled")
-            quote = read_quote(session, row.quote_id)
-            offer = read_offer(session, row.offer_id)
-            adapter = self._adapter_of(session)
-            request = HoldRequest(
-                our_ref=to_wire("hld", row.id),
-                offer_ref=offer.ref,
-                total=quote.total,
-                travelers=priced(quote, repository.load_travelers(row.travelers)),
-                hold_seconds=row.hold_seconds,
-                fee=None if row.fee is None else Money(row.fee, row.currency),
-            )
+        adapter, request = self._loaded(intent)
         return adapter.place_hold(request, key=intent.key, timeout_seconds=self._timeout_seconds)
 
     def observe(self, intent: Intent) -> PlacedHold | None:

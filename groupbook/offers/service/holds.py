@@ -194,9 +194,9 @@ def read_hold(session: Session, hold_id: UUID) -> Hold:
     return repository.hold_of_row(row)
 
 
-def hold_of(session: Session, reference: UUID) -> Hold | None:
-    """The latest hold of this reference. A step."""
-    row = repository.latest_hold(session, reference)
+def hold_of(session: Session, reference: UUID, *, lock: bool = False) -> Hold | None:
+    """The latest hold of this reference; with `lock`, nobody else changes it until the transaction ends. A step."""
+    row = (repository.lock_latest_hold if lock else repository.latest_hold)(session, reference)
     return repository.hold_of_row(row) if row else None
 
 
@@ -321,7 +321,7 @@ def _ask(
         fee_minor=capabilities.hold_fee_minor,
         now=now,
     )
-    intents.owe(session, PLACE, row.id, once=row.id.hex, reference=row.reference)
+    intents.owe(session, PLACE, row.id, reference=row.reference)
     return repository.hold_of_row(row)
 
 

@@ -27,7 +27,7 @@ from groupbook.offers.ports import (
     OrderRequest,
     PendingOrder,
 )
-from groupbook.offers.service.adapters import AdapterOf
+from groupbook.offers.service.adapters import AdapterOf, LoadedCall
 from groupbook.offers.service.catalog import read_offer
 from groupbook.offers.service.holds import consume_hold, note_refusal, priced, refusal_payload
 from groupbook.offers.service.orders import (
@@ -65,27 +65,27 @@ class _OrderCall:
             return self._adapter_of(session)
 
 
-class ConfirmOrder(_OrderCall):
+class ConfirmOrder(_OrderCall, LoadedCall[OrderRequest]):
     """The intent behind `confirm_order`."""
 
+    def _request(self, session: Session, intent: Intent) -> OrderRequest:
+        row = _locked(session, intent.subject)
+        if row.state not in (OrderState.CONFIRMING.value, OrderState.CONFIRMED.value):
+            # A tombstone is asked for or stands. Our own zombie stops here; the merchant's stop is the second one.
+            raise MerchantRefused("canceled")
+        quote = read_quote(session, row.quote_id)
+        hold = repository.lock_hold(session, row.hold_id) if row.hold_id else None
+        return OrderRequest(
+            our_ref=to_wire("ord", row.id),
+            hold_ref=to_wire("hld", hold.id) if hold else None,
+            offer_ref=read_offer(session, quote.offer_id).ref,
+            total=quote.total,
+            travelers=priced(quote, repository.load_travelers(row.travelers)),
+            hold_fee=Money(hold.fee, hold.currency) if hold and hold.fee else None,
+        )
+
     def call(self, intent: Intent) -> ConfirmedOrder | PendingOrder:
-        with self._database.begin(intent.merchant_id) as session:
-            row = _locked(session, intent.subject)
-            if row.state not in (OrderState.CONFIRMING.value, OrderState.CONFIRMED.value):
-                # A tombstone is asked for or stands. Our own zombie stops here; the merchant's stop is the second one.
-                raise MerchantRefused("canceled")
-            quote = read_quote(session, row.quote_id)
-            offer = read_offer(session, quote.offer_id)
-            hold = repository.lock_hold(session, row.hold_id) if row.hold_id else None
-            adapter = self._adapter_of(session)
-            request = OrderRequest(
-                our_ref=to_wire("ord", row.id),
-                hold_ref=to_wire("hld", hold.id) if hold else None,
-                offer_ref=offer.ref,
-                total=quote.total,
-                travelers=priced(quote, repository.load_travelers(row.travelers)),
-                hold_fee=Money(hold.fee, hold.currency) if hold and hold.fee else None,
-            )
+        adapter, request = self._loaded(intent)
         # Confirmed meanwhile (the merchant would not take it back): the same our_ref returns the first order.
         return adapter.confirm(request, key=intent.key, timeout_seconds=self._timeout_seconds)
 

@@ -94,7 +94,7 @@ def confirm_order(
         hold_id=hold.id if hold else None,
         now=now,
     )
-    intents.owe(session, CONFIRM, row.id, once=row.id.hex, reference=row.reference)
+    intents.owe(session, CONFIRM, row.id, reference=row.reference)
     return repository.order_of_row(row)
 
 
@@ -222,9 +222,9 @@ def read_order(session: Session, order_id: UUID) -> Order:
     return repository.order_of_row(row)
 
 
-def order_of(session: Session, reference: UUID) -> Order | None:
-    """The latest order of this reference. A step."""
-    row = repository.latest_order(session, reference)
+def order_of(session: Session, reference: UUID, *, lock: bool = False) -> Order | None:
+    """The latest order of this reference; with `lock`, nobody else changes it until the transaction ends. A step."""
+    row = (repository.lock_latest_order if lock else repository.latest_order)(session, reference)
     return repository.order_of_row(row) if row else None
 
 

@@ -17,7 +17,7 @@ from groupbook.offers import repository
 from groupbook.offers.domain import OfferDraft, Recheck, RecheckState, Traveler, compare
 from groupbook.offers.models import RecheckRow
 from groupbook.offers.ports import MerchantRefused
-from groupbook.offers.service.adapters import AdapterOf
+from groupbook.offers.service.adapters import AdapterOf, LoadedCall
 from groupbook.offers.service.catalog import read_offer
 from groupbook.offers.service.holds import check_travelers
 from groupbook.offers.service.quotes import read_quote
@@ -40,7 +40,7 @@ def recheck(session: Session, reference: UUID, quote_id: UUID, travelers: Sequen
     quote = read_quote(session, quote_id)
     check_travelers(quote, travelers)
     row = repository.add_recheck(session, quote, reference, now)
-    intents.owe(session, RECHECK, row.id, once=row.id.hex, reference=row.reference)
+    intents.owe(session, RECHECK, row.id, reference=row.reference)
     return repository.recheck_of_row(row)
 
 
@@ -50,7 +50,7 @@ def recheck_of(session: Session, reference: UUID) -> Recheck | None:
     return repository.recheck_of_row(row) if row else None
 
 
-class RecheckOffer:
+class RecheckOffer(LoadedCall[str]):
     """The intent behind `recheck`. A reading: safe to repeat."""
 
     def __init__(self, database: Database, adapter_of: AdapterOf, timeout_seconds: float) -> None:
@@ -58,11 +58,12 @@ class RecheckOffer:
         self._adapter_of = adapter_of
         self._timeout_seconds = timeout_seconds
 
+    def _request(self, session: Session, intent: Intent) -> str:
+        quote = read_quote(session, _row(session, intent.subject).quote_id)
+        return read_offer(session, quote.offer_id).ref
+
     def call(self, intent: Intent) -> OfferDraft:
-        with self._database.begin(intent.merchant_id) as session:
-            row = _row(session, intent.subject)
-            ref = read_offer(session, read_quote(session, row.quote_id).offer_id).ref
-            adapter = self._adapter_of(session)
+        adapter, ref = self._loaded(intent)
         return adapter.read_offer(ref, timeout_seconds=self._timeout_seconds)
 
     def observe(self, intent: Intent) -> None:

@@ -125,12 +125,13 @@ def begin_attempt(
     portion.decline_reason = None
     if move_portion(portion, PortionEvent.ATTEMPT_STARTED, now):
         tell(session, "portion.authorizing", portion)
-    return AttemptId(attempt.id), _owe_page(session, portion, attempt)
+    return AttemptId(attempt.id), _owe_page(session, portion, attempt, is_first=True)
 
 
-def _owe_page(session: Session, portion: PortionRow, attempt: AttemptRow) -> IntentId:
+def _owe_page(session: Session, portion: PortionRow, attempt: AttemptRow, *, is_first: bool = False) -> IntentId:
     payload = {"keeps_card": True} if portion.keeps_card and attempt.mode == AttemptMode.AUTHORIZE else None
-    return intents.owe(session, OPEN, attempt.id, payload, once=attempt.id.hex, reference=portion.reference)
+    once, reference = attempt.id.hex, portion.reference
+    return intents.owe(session, OPEN, attempt.id, payload, once=once, reference=reference, is_first=is_first)
 
 
 @dataclass(frozen=True)

@@ -142,9 +142,8 @@ def _waits_for_later(session: MemorySession, intent_id: UUID) -> bool:
 
 
 @intents.lock_runnable.register(MemorySession)
-def _lock_runnable(
-    session: MemorySession, intent_ids: Sequence[UUID], at: datetime, *, beside: bool
-) -> list[IntentRow]:
+def _lock_runnable(session: MemorySession, intent_ids: Sequence[UUID], *, beside: bool) -> list[IntentRow]:
+    at = session.database.now()
     rows = {id: row for id in intent_ids if (row := session.find(IntentRow, id)) is not None}
     if beside:
         groups = {(row.kind, row.reference) for row in rows.values() if row.reference is not None}

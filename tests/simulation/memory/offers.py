@@ -155,12 +155,6 @@ def _lock_order(session: MemorySession, order_id: UUID) -> MerchantOrderRow | No
     return session.find(MerchantOrderRow, order_id)
 
 
-@repository.lock_current_order.register(MemorySession)
-def _lock_current_order(session: MemorySession, reference: UUID) -> MerchantOrderRow | None:
-    views = [one for one in session.views(MerchantOrderRow, "reference", reference) if one["state"] != "rejected"]
-    return session.row(MerchantOrderRow, views[0]) if views else None
-
-
 @repository.orders_of.register(MemorySession)
 def _orders_of(session: MemorySession, reference: UUID) -> list[MerchantOrderRow]:
     return session.rows(MerchantOrderRow, session.views(MerchantOrderRow, "reference", reference))
@@ -172,6 +166,7 @@ def _asked_besides(session: MemorySession, reference: UUID) -> dict[UUID, str]:
     return changes | {one["id"]: "rck" for one in session.views(RecheckRow, "reference", reference)}
 
 
+@repository.lock_latest_order.register(MemorySession)
 @repository.latest_order.register(MemorySession)
 def _latest_order(session: MemorySession, reference: UUID) -> MerchantOrderRow | None:
     views = session.views(MerchantOrderRow, "reference", reference)
