@@ -60,6 +60,12 @@ _TICKETS: Final = TypeAdapter(tuple[Ticket, ...])
 _TRAVELERS: Final = TypeAdapter(tuple[Traveler, ...])
 
 
+# What this transaction has read or written: a quote never changes, and an offer only as the merchant's new copy of it.
+def _known(session: Session) -> dict[UUID, Any]:
+    known: dict[UUID, Any] = session.info.setdefault("known_offers", {})
+    return known
+
+
 # --- offers and occasions -------------------------------------------------------------------------------------------
 
 
@@ -102,7 +108,8 @@ def save_offer(session: Session, draft: OfferDraft, now: datetime) -> Offer:
             setattr(row, name, value)
         row.updated_at = now
         session.flush()
-    return offer_of(row)
+    offer = _known(session)[row.id] = offer_of(row)
+    return offer
 
 
 def offer_of(row: OfferRow) -> Offer:
@@ -126,8 +133,11 @@ def offer_of(row: OfferRow) -> Offer:
 
 @query
 def find_offer(session: Session, offer_id: UUID) -> Offer | None:
-    row = session.get(OfferRow, (merchant_of(session), offer_id))
-    return offer_of(row) if row else None
+    if offer_id not in _known(session):
+        row = session.scalar(select(OfferRow).where(OfferRow.id == offer_id))
+        _known(session)[offer_id] = offer_of(row) if row else None
+    offer: Offer | None = _known(session)[offer_id]
+    return offer
 
 
 def find_offer_by_ref(session: Session, ref: str) -> Offer | None:
@@ -238,12 +248,16 @@ def add_quote(session: Session, quote: Quote) -> None:
         )
     )
     session.flush()
+    _known(session)[quote.id] = quote
 
 
 @query
 def find_quote(session: Session, quote_id: UUID) -> Quote | None:
-    row = session.get(QuoteRow, (merchant_of(session), quote_id))
-    return quote_of_row(row) if row else None
+    if quote_id not in _known(session):
+        row = session.scalar(select(QuoteRow).where(QuoteRow.id == quote_id))
+        _known(session)[quote_id] = quote_of_row(row) if row else None
+    quote: Quote | None = _known(session)[quote_id]
+    return quote
 
 
 def quote_of_row(row: QuoteRow) -> Quote:

@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, case, false, func, or_, select
+from sqlalchemy import ColumnElement, and_, case, column, false, func, or_, select, values
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from groupbook.kit.conversation import NO_ANSWER
 from groupbook.kit.database import at_the_end, merchant_of, query
 from groupbook.kit.ids import AttemptId, RefundId, new_id
 from groupbook.kit.money import Money
@@ -307,7 +308,6 @@ def _write_journal(session: Session) -> None:
     entries = session.info.pop("journal", [])
     if not entries:
         return
-    written = write_entries(session, [entry for entry, _ in entries])
     sides = [
         {
             "merchant_id": entry["merchant_id"],
@@ -318,23 +318,22 @@ def _write_journal(session: Session) -> None:
             "amount": side.amount.minor,
         }
         for entry, both in entries
-        if entry["id"] in written
         for side in both
     ]
-    if sides:
-        write_sides(session, sides)
+    write_journal(session, [entry for entry, _ in entries], sides)
 
 
 @query
-def write_entries(session: Session, entries: Sequence[Mapping[str, Any]]) -> set[UUID]:
-    """The ids of those that were written: an entry whose cause was journaled before is none."""
-    first = insert(JournalRow).values([dict(entry) for entry in entries]).on_conflict_do_nothing()
-    return set(session.scalars(first.returning(JournalRow.id)))
-
-
-@query
-def write_sides(session: Session, sides: Sequence[Mapping[str, Any]]) -> None:
-    session.execute(insert(PostingRow).values([dict(side) for side in sides]))
+def write_journal(session: Session, entries: Sequence[Mapping[str, Any]], sides: Sequence[Mapping[str, Any]]) -> None:
+    """The entries with their sides, in one statement that nobody waits for; not those journaled for the same cause."""
+    new = insert(JournalRow).values([dict(entry) for entry in entries]).on_conflict_do_nothing()
+    written = new.returning(JournalRow.id).cte("written")
+    columns = PostingRow.__table__.c
+    names = list(sides[0])
+    drawn = values(*(column(name, columns[name].type) for name in names), name="side")
+    drawn = drawn.data([tuple(side[name] for name in names) for side in sides])
+    theirs = select(*(drawn.c[name] for name in names)).join(written, written.c.id == drawn.c.journal_id)
+    session.execute(insert(PostingRow).from_select(names, theirs).add_cte(written), execution_options=NO_ANSWER)
 
 
 @query

@@ -131,6 +131,12 @@ def _invite(row: InviteRow) -> Invite:
 # --- the trip -------------------------------------------------------------------------------------------------------
 
 
+# Trips that this transaction has locked: nobody else changes them now. Their `event_seq` alone runs on without the row.
+def _held(session: Session) -> dict[UUID, TripRow]:
+    rows: dict[UUID, TripRow] = session.info.setdefault("held_trips", {})
+    return rows
+
+
 @query
 def read_trip(session: Session, trip_id: TripId, *, lock: bool = False) -> Trip:
     """The trip; with `lock`, its row stays ours until the transaction ends.
@@ -138,10 +144,15 @@ def read_trip(session: Session, trip_id: TripId, *, lock: bool = False) -> Trip:
     Raises:
         TripNotFound: no such trip at this merchant.
     """
+    known = _held(session).get(trip_id)
+    if known is not None:
+        return _trip(known)
     query = select(TripRow).where(TripRow.id == trip_id).execution_options(populate_existing=True)
     row = session.scalar(query.with_for_update() if lock else query)
     if row is None:
         raise TripNotFound()
+    if lock:
+        _held(session)[trip_id] = row
     return _trip(row)
 
 
@@ -185,15 +196,14 @@ def change_trip(session: Session, /, trip: Trip, **values: Any) -> None:
     Raises:
         InvariantBroken: somebody changed it although we hold its lock.
     """
-    changed = session.scalar(
-        update(TripRow)
-        .where(TripRow.id == trip.id, TripRow.version == trip.version)
-        .values(version=TripRow.version + 1, **values)
-        .returning(TripRow.id)
-        .execution_options(synchronize_session=False)
-    )
-    if changed is None:
+    read_trip(session, trip.id, lock=True)
+    row = _held(session)[trip.id]
+    if row.version != trip.version:
         raise InvariantBroken(what="a locked trip changed", trip=str(trip.id))
+    for name, value in values.items():
+        setattr(row, name, value)
+    row.version += 1
+    session.flush()
 
 
 def trips_page(session: Session, *, after: UUID | None, limit: int) -> list[Trip]:

@@ -81,8 +81,8 @@ def test_a_larger_party_costs_no_more_each(costs: dict[int, dict[str, Cost]]) ->
 def test_a_checkout_of_n(costs: dict[int, dict[str, Cost]], n: int) -> None:
     """C1: 2 per payer, and a constant; C2: the decision, finalizing included, costs the same whatever the party."""
     assert {name: (costs[n][name].commits, costs[n][name].round_trips) for name in STRETCHES} == {
-        "open": (3, 45),
+        "open": (3, 32),
         "pages": (2 * n, 12 * n),
-        "authorizations": (3 * (n - 1) + 1, 19 * (n - 1) + 4),
-        "decision": (5, 71),
+        "authorizations": (3 * (n - 1) + 1, 17 * (n - 1) + 4),
+        "decision": (5, 62),
     }

@@ -35,8 +35,9 @@ from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database, merchant_of
 from groupbook.kit.errors import GroupbookError
 from groupbook.kit.ids import BookingId, HoldId, TripId, new_id
+from groupbook.offers.domain import Quote
 from groupbook.payments.domain import check_drafts
-from groupbook.trips.domain import Member, Role, TripNotFound
+from groupbook.trips.domain import Member, Role, Roster, TripNotFound
 
 log = structlog.get_logger(__name__)
 _PASSING: Final = (OperationalError, InterfaceError, TimeoutError, OSError)
@@ -107,15 +108,18 @@ def _open(
     repository.add(session, row)
     repository.add_step(session, row, "started", BookingState.PLACING, now)
     if merchants.read_merchant(session).capabilities.holds:
-        row.hold_id = _keep_places(session, row, organizer, policy, now)
+        row.hold_id = _keep_places(session, row, quote, roster, organizer, now)
     tell(session, row, "booking.started", now)
     progress(session, id)
     return id
 
 
-def _keep_places(session: Session, row: BookingRow, organizer: Member, policy: Policy, now: datetime) -> HoldId:
+def _keep_places(
+    session: Session, row: BookingRow, quote: Quote, roster: Roster, organizer: Member, now: datetime
+) -> HoldId:
+    policy = Policy(**row.policy)
     seconds = math.ceil(policy.collection_window_seconds + policy.hold_margin_seconds)
-    travelers = party.travelers_of(session, row, offers.read_quote(session, row.quote_id))
+    travelers = party.travelers(quote, roster.members)
     hold = offers.place_hold(session, row.id, row.quote_id, travelers, now, hold_seconds=seconds, by=organizer.subject)
     return hold.id
 

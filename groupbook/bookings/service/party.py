@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -18,6 +18,7 @@ from groupbook.kit.ids import MemberId, TripId
 from groupbook.kit.money import Money
 from groupbook.offers.domain import OfferNotBookable, Quote, Traveler
 from groupbook.payments.domain import Covered, PortionDraft, PortionView, least_payable, merge_small, payable_step
+from groupbook.trips.domain import Member
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,11 @@ def members_in(session: Session, row: BookingRow) -> list[UUID]:
 
 def travelers_of(session: Session, row: BookingRow, quote: Quote) -> tuple[Traveler, ...]:
     """The quoted party as the merchant needs to know them."""
-    names = {member.id: member.name for member in trips.members(session, TripId(row.trip_id))}
+    return travelers(quote, trips.members(session, TripId(row.trip_id)))
+
+
+def travelers(quote: Quote, members: Iterable[Member]) -> tuple[Traveler, ...]:
+    names = {member.id: member.name for member in members}
     return tuple(
         Traveler(member_id=person.member_id, name=names.get(MemberId(person.member_id), "")) for person in quote.people
     )

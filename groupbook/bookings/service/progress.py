@@ -64,7 +64,7 @@ def snapshot(session: Session, row: BookingRow, now: datetime) -> Snapshot:
     """The truth of the rooms below, as one value."""
     policy = Policy(**row.policy)
     hold = offers.hold_of(session, row.id, lock=True) if row.hold_id else None
-    order = offers.order_of(session, row.id, lock=True)
+    order = offers.order_of(session, row.id, lock=True) if row.order_id else None
     portions = payments.tally(session, row.id, lasting=now + policy.settle_margin, seen_since=row.frozen_at)
     party = [portion for portion in portions if not portion.is_dropped]
     earns = hold is not None and offers.hold_terms(session).earns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -67,6 +68,11 @@ class PlaceHold(_HoldCall, LoadedCall[HoldRequest]):
             fee=None if row.fee is None else Money(row.fee, row.currency),
         )
 
+    def prepare(self, session: Session, intents: Sequence[Intent]) -> None:
+        """The hold is its reference's newest, which is looked at next."""
+        for reference in {intent.reference for intent in intents if intent.reference is not None}:
+            repository.lock_latest_hold(session, reference)
+
     def call(self, intent: Intent) -> PlacedHold:
         adapter, request = self._loaded(intent)
         return adapter.place_hold(request, key=intent.key, timeout_seconds=self._timeout_seconds)
@@ -89,7 +95,7 @@ class PlaceHold(_HoldCall, LoadedCall[HoldRequest]):
             row.merchant_ref = answer.merchant_ref
             row.placed_at = now
             row.seats = repository.dump_seats(answer.seats)
-            _keep_until(session, row, answer.expires_at, now)
+            _keep_until(session, row, answer.expires_at, now, is_first=True)
         session.flush()
         if before == HoldState.PLACING.value:
             tell(session, row, "hold.placed", expires_at=_told(row.expires_at), seats=row.seats)
@@ -205,11 +211,20 @@ class ReleaseHold(_HoldCall):
         raise InvariantBroken(what="a release was refused", reason=refusal.reason, hold=str(intent.subject))
 
 
-def _keep_until(session: Session, row: HoldRow, told: datetime, now: datetime) -> None:
+def _keep_until(session: Session, row: HoldRow, told: datetime, now: datetime, *, is_first: bool = False) -> None:
     """Note the merchant's own end, and owe the release for that very moment: not for the next sweep."""
     row.expires_at = clock.seen_here(told, now=now, at=clock.system_now(session))
     once = f"{row.id.hex}:{told.isoformat()}"
-    intents.owe(session, RELEASE, row.id, {AT_EXPIRY: True}, once=once, due_at=told, reference=row.reference)
+    intents.owe(
+        session,
+        RELEASE,
+        row.id,
+        {AT_EXPIRY: True},
+        once=once,
+        due_at=told,
+        reference=row.reference,
+        is_first=is_first,
+    )
 
 
 def _told(at: datetime | None) -> str | None:

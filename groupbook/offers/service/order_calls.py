@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -83,6 +84,12 @@ class ConfirmOrder(_OrderCall, LoadedCall[OrderRequest]):
             travelers=priced(quote, repository.load_travelers(row.travelers)),
             hold_fee=Money(hold.fee, hold.currency) if hold and hold.fee else None,
         )
+
+    def prepare(self, session: Session, intents: Sequence[Intent]) -> None:
+        """The order, and the hold that it takes, are their reference's newest, which are looked at next."""
+        for reference in {intent.reference for intent in intents if intent.reference is not None}:
+            repository.lock_latest_hold(session, reference)
+            repository.lock_latest_order(session, reference)
 
     def call(self, intent: Intent) -> ConfirmedOrder | PendingOrder:
         adapter, request = self._loaded(intent)

@@ -251,20 +251,18 @@ def _ensure_accounts(session: MemorySession, currency: str) -> None:
             )
 
 
-@repository.write_entries.register(MemorySession)
-def _write_entries(session: MemorySession, entries: Sequence[Mapping[str, Any]]) -> set[UUID]:
+@repository.write_journal.register(MemorySession)
+def _write_journal(
+    session: MemorySession, entries: Sequence[Mapping[str, Any]], sides: Sequence[Mapping[str, Any]]
+) -> None:
     written = set()
     for entry in entries:
         if session.holder(JournalRow, "cause", (entry["kind"], entry["cause"])) is None:
             session.put(JournalRow, **entry)
             written.add(entry["id"])
-    return written
-
-
-@repository.write_sides.register(MemorySession)
-def _write_sides(session: MemorySession, sides: Sequence[Mapping[str, Any]]) -> None:
     for side in sides:
-        session.put(PostingRow, **side)
+        if side["journal_id"] in written:
+            session.put(PostingRow, **side)
 
 
 @repository.ledger_of.register(MemorySession)
