@@ -5,7 +5,8 @@
 `python -m benchmarks discounts [--rounds N] [--sizes 8,30] [--sets uk,db] [--instances N] [--plot [FILE]]`, a run of
 its own: nothing is served there, and its peers are installed for it alone; or
 
-`python -m benchmarks settlement [--rounds N] [--seconds S] [--parties 2,8,32,60] [--clients N]`, likewise.
+`python -m benchmarks settlement [--rounds N] [--seconds S] [--parties 2,8,32,60] [--clients N]
+[--per-second M]`, likewise.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`./run bench settlement [--rounds N] [--seconds S] [--parties 2,8,32,60] [--clients 8]`."""
+"""`./run bench settlement [--rounds N] [--seconds S] [--parties 2,8,32,60] [--clients 8] [--per-second 100]`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Final
 
 import structlog
 
-from benchmarks.settlement import bare
+from benchmarks.settlement import bare, lag
 from benchmarks.settlement.ours import Group, Ours
 from benchmarks.settlement.wire import PREPARED_AFTER, Cost, Wire
 from groupbook.kit import postgres
@@ -44,6 +44,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     about = parser.add_argument_group("settlement")
     about.add_argument("--parties", default="2,8,32,60", help="sizes counted (default %(default)s)")
     about.add_argument("--clients", type=int, default=8, help="processes that check out at once (default 8)")
+    about.add_argument("--per-second", type=float, default=100.0, help="messages of the provider (default 100)")
 
 
 def run(chosen: argparse.Namespace) -> bool:
@@ -62,7 +63,8 @@ def run(chosen: argparse.Namespace) -> bool:
         print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, PostgreSQL durable; twins for the outside")
         is_cheap = count(urls, parties)
         is_fast = speed(urls, rounds=chosen.rounds, seconds=chosen.seconds, clients=chosen.clients)
-    return is_cheap and is_fast
+        is_prompt = promptness(urls["ours"], per_second=chosen.per_second, seconds=chosen.seconds)
+    return is_cheap and is_fast and is_prompt
 
 
 # --- counts -----------------------------------------------------------------------------------------------------------
@@ -154,6 +156,25 @@ def speed(urls: dict[str, str], *, rounds: int, seconds: float, clients: int) ->
         f"{_verdict(linear <= _GOAL_LINEAR)}"
     )
     return to_set >= _GOAL_SET and to_orm >= _GOAL_ORM and linear <= _GOAL_LINEAR
+
+
+# --- news -------------------------------------------------------------------------------------------------------------
+
+
+def promptness(url: str, *, per_second: float, seconds: float) -> bool:
+    """Goal C5: the outbox's lag under so many messages a second."""
+    _quiet()
+    found = lag.measure(url, per_second=per_second, seconds=seconds)
+    print(
+        f"\n{per_second:g} messages of the provider a second for {seconds:g} s, parties of {lag.PARTY}, one process,"
+        f" {lag.WORKERS} worker threads; lag in ms"
+    )
+    for name in ("kept", "recorded", "outbox"):
+        figures = getattr(found, name)
+        print(f"  {name:8}  p50 {1000 * lag.p(0.5, figures):7.1f}   p99 {1000 * lag.p(0.99, figures):7.1f}")
+    is_met = lag.p(0.99, found.outbox) <= lag.GOAL_SECONDS
+    print(f"  outbox p99 goal <= {1000 * lag.GOAL_SECONDS:g}: {_verdict(is_met)}")
+    return is_met
 
 
 def _ratio(ours: Rates, theirs: Rates) -> float:

@@ -140,6 +140,24 @@ class Ours:
 
     def checkout(self, group: Group) -> BookingId:
         """From the organizer's click to everybody's ticket."""
+        booking_id = self.ask_everybody(group)
+        attempts = self.attempts(booking_id)
+        for attempt_id in attempts[:-1]:
+            with self._stretch_of("authorizations"):
+                self._authorize(attempt_id)
+                self.work()
+        with self._stretch_of("authorizations"):
+            self._authorize(attempts[-1])
+        with self._stretch_of("decision"):
+            self.work()
+        with self._stretch_of("bench"):
+            state = self.state(booking_id)
+        if state is not BookingState.BOOKED:
+            raise RuntimeError(f"a checkout that is {state}")
+        return booking_id
+
+    def ask_everybody(self, group: Group) -> BookingId:
+        """From the organizer's click until everybody has been sent to their page."""
         with self._stretch_of("open"):
             booking_id = bookings.open_booking(self.database, group.organizer, group.trip_id, policy=self.house.policy)
             self.work()
@@ -155,19 +173,6 @@ class Ours:
                     public_url="http://localhost",
                 )
                 self.work()
-        attempts = self._attempts(booking_id)
-        for attempt_id in attempts[:-1]:
-            with self._stretch_of("authorizations"):
-                self._authorize(attempt_id)
-                self.work()
-        with self._stretch_of("authorizations"):
-            self._authorize(attempts[-1])
-        with self._stretch_of("decision"):
-            self.work()
-        with self._stretch_of("bench"):
-            state = self.state(booking_id)
-        if state is not BookingState.BOOKED:
-            raise RuntimeError(f"a checkout that is {state}")
         return booking_id
 
     def work(self) -> None:
@@ -175,12 +180,18 @@ class Ours:
         queue = self.nudger.queue
         while queue:
             task, merchant_id, row_id = queue.popleft()
-            if task == "deliver_fact":
+            is_telling = task == "deliver_fact"
+            if is_telling:
                 self.phase(self._stretch)
-                self.deliverer.deliver(merchant_id, row_id)
+            self.do(task, merchant_id, row_id)
+            if is_telling:
                 self.phase("telling")
-            elif task == "run_intent":
-                self.runner.run(merchant_id, row_id)
+
+    def do(self, task: str, merchant_id: UUID, row_id: UUID) -> None:
+        if task == "deliver_fact":
+            self.deliverer.deliver(merchant_id, row_id)
+        elif task == "run_intent":
+            self.runner.run(merchant_id, row_id)
 
     def state(self, booking_id: BookingId) -> BookingState:
         return bookings.read_booking(self.database, self.desk, booking_id).state
@@ -197,7 +208,7 @@ class Ours:
         with self._stretch_of("bench"), self.database.begin(self.merchant_id) as session:
             return {portion.payer: portion.id for portion in payments.portions_of(session, booking_id)}
 
-    def _attempts(self, booking_id: BookingId) -> list[AttemptId]:
+    def attempts(self, booking_id: BookingId) -> list[AttemptId]:
         with self._stretch_of("bench"), self.database.begin(self.merchant_id) as session:
             portions = payments.portions_of(session, booking_id)
             return [portion.attempt_id for portion in portions if portion.attempt_id is not None]

@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -208,9 +208,12 @@ def fact_of(row: FactRow) -> Fact:
 
 @query
 def find_unheard(session: Session, fact_id: UUID) -> list[FactRow]:
-    """This fact and those of the same transaction whose time has come, in order; without those everybody has heard."""
+    """This fact and those of the same transaction whose time has come, in order; without those everybody has heard.
+
+    A transaction's first question, so the server compares by its own clock.
+    """
     batch = select(FactRow.batch).where(FactRow.id == fact_id).scalar_subquery()
-    mates = and_(FactRow.batch == batch, FactRow.due_at <= system_now(session))
+    mates = and_(FactRow.batch == batch, FactRow.due_at <= func.statement_timestamp())
     asked = select(FactRow).where(or_(FactRow.id == fact_id, mates), FactRow.delivered_at.is_(None))
     return list(session.scalars(asked.order_by(FactRow.recorded_at, FactRow.id)))
 
