@@ -110,7 +110,7 @@ class Snapshot:
     @property
     def may_hold_again(self) -> bool:
         """Places that lapsed while the group was collecting are no loss yet: they are asked for again."""
-        return self.hold_earns and self.hold in (HoldState.PLACING, HoldState.EXPIRED, HoldState.RELEASED)
+        return self.hold_earns and self.hold in HOLD_LAPSED
 
     @property
     def authorizations_due(self) -> bool:
@@ -161,6 +161,7 @@ def next_look(seen: Snapshot) -> datetime:
 
 _look_again_after: Final = timedelta(hours=1)
 _HOLD_KEPT: Final = frozenset({HoldState.LIVE, HoldState.EXTENDING})
+HOLD_LAPSED: Final = frozenset({HoldState.PLACING, HoldState.EXPIRED, HoldState.RELEASED})
 _HOLD_GONE: Final = frozenset({HoldState.REFUSED, HoldState.RELEASED, HoldState.EXPIRED})
 _HOLD_OVER: Final = _HOLD_GONE | {HoldState.CONSUMED}
 _MONEY_BACK: Final = frozenset({PortionState.REFUNDED, PortionState.VOIDED, PortionState.WAIVED})

@@ -99,7 +99,9 @@ def read_portions(session: Session, portion_ids: Iterable[UUID]) -> dict[UUID, P
 @query
 def lock_portions(session: Session, reference: UUID) -> list[PortionRow]:
     query = select(PortionRow).where(PortionRow.reference == reference).order_by(PortionRow.id)
-    return list(session.scalars(query.with_for_update().execution_options(populate_existing=True)))
+    rows = list(session.scalars(query.with_for_update().execution_options(populate_existing=True)))
+    _steady(session).update((row.id, row) for row in rows)
+    return rows
 
 
 @query
@@ -134,8 +136,11 @@ def tally(session: Session, reference: UUID, *, lasting: datetime, seen_since: d
 
 @query
 def current_attempts(session: Session, portion_ids: Iterable[UUID]) -> dict[UUID, AttemptRow]:
-    query = select(AttemptRow).where(AttemptRow.portion_id.in_(list(portion_ids)), AttemptRow.is_current)
-    return {row.portion_id: row for row in session.scalars(query)}
+    ids = list(portion_ids)
+    query = select(AttemptRow).where(AttemptRow.portion_id.in_(ids), AttemptRow.is_current)
+    rows = list(session.scalars(query.execution_options(populate_existing=True)))
+    _steady(session).update((row.id, row) for row in rows if row.portion_id in _steady(session))
+    return {row.portion_id: row for row in rows}
 
 
 @query

@@ -84,5 +84,5 @@ def test_a_checkout_of_n(costs: dict[int, dict[str, Cost]], n: int) -> None:
         "open": (3, 32),
         "pages": (2 * n, 12 * n),
         "authorizations": (3 * (n - 1) + 1, 17 * (n - 1) + 4),
-        "decision": (5, 62),
+        "decision": (5, 58),
     }

@@ -17,7 +17,7 @@ from groupbook.bookings import repository
 from groupbook.bookings.domain import AmendmentStage, BookingState, Policy
 from groupbook.bookings.machine import BUDGETED, BookingEvent, step
 from groupbook.bookings.models import BookingRow
-from groupbook.bookings.news import AmendmentTruth, PortionTruth, Snapshot, news, next_look
+from groupbook.bookings.news import HOLD_LAPSED, AmendmentTruth, PortionTruth, Snapshot, news, next_look
 from groupbook.bookings.service import party as parties
 from groupbook.bookings.service.effects import make_effects
 from groupbook.bookings.service.telling import announce, park
@@ -67,8 +67,11 @@ def snapshot(session: Session, row: BookingRow, now: datetime) -> Snapshot:
     order = offers.order_of(session, row.id, lock=True) if row.order_id else None
     portions = payments.tally(session, row.id, lasting=now + policy.settle_margin, seen_since=row.frozen_at)
     party = [portion for portion in portions if not portion.is_dropped]
-    earns = hold is not None and offers.hold_terms(session).earns
-    if row.state == BookingState.OPEN.value and hold is not None:
+    is_collecting = row.state == BookingState.OPEN.value
+    # Whether places earn time counts while the booking collects, and where they are not kept now.
+    asks = hold is not None and (is_collecting or _hold_state(hold, now) in HOLD_LAPSED)
+    earns = asks and offers.hold_terms(session).earns
+    if is_collecting and hold is not None:
         hold = _follow_hold(session, row, policy, party, now, earns=earns)
     return Snapshot(
         now=now,
