@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import ColumnElement, func, text
 from sqlalchemy.orm import Session
 
 from groupbook.kit.database import clock_of, merchant_of, query
@@ -31,6 +31,12 @@ def now(session: Session) -> datetime:
 def system_now(session: Session) -> datetime:
     """Plain database time: aware, UTC."""
     return clock_of(session).now()
+
+
+@query
+def server_now(session: Session) -> ColumnElement[datetime]:
+    """Plain database time, in the question itself: for the first of a transaction, where nobody knows the time yet."""
+    return func.statement_timestamp()
 
 
 def ahead(session: Session) -> timedelta:

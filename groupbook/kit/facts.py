@@ -16,11 +16,11 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from groupbook.kit.clock import system_now
+from groupbook.kit.clock import server_now, system_now
 from groupbook.kit.database import Database, merchant_of, nudge_after_commit, query
 from groupbook.kit.ids import FactId, MerchantId, new_id
 from groupbook.kit.models import FactDeliveryRow, FactRow
@@ -208,12 +208,9 @@ def fact_of(row: FactRow) -> Fact:
 
 @query
 def find_unheard(session: Session, fact_id: UUID) -> list[FactRow]:
-    """This fact and those of the same transaction whose time has come, in order; without those everybody has heard.
-
-    A transaction's first question, so the server compares by its own clock.
-    """
+    """This fact and those of the same transaction whose time has come, in order; without those everybody has heard."""
     batch = select(FactRow.batch).where(FactRow.id == fact_id).scalar_subquery()
-    mates = and_(FactRow.batch == batch, FactRow.due_at <= func.statement_timestamp())
+    mates = and_(FactRow.batch == batch, FactRow.due_at <= server_now(session))
     asked = select(FactRow).where(or_(FactRow.id == fact_id, mates), FactRow.delivered_at.is_(None))
     return list(session.scalars(asked.order_by(FactRow.recorded_at, FactRow.id)))
 

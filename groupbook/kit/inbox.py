@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from groupbook.kit.clock import server_now
 from groupbook.kit.database import merchant_of, query
 from groupbook.kit.ids import new_id
 from groupbook.kit.models import InboxRow
@@ -27,7 +27,7 @@ class Message:
 @query
 def receive_all(session: Session, source: str, messages: Sequence[Message]) -> set[str]:
     """Keep what this transaction acts on, in one statement: the ids of those that this sender had not sent before."""
-    at, merchant_id = func.statement_timestamp(), merchant_of(session)  # asked first, so nobody knows the time yet
+    at, merchant_id = server_now(session), merchant_of(session)
     once = {message.external_id: message for message in messages}
     rows = insert(InboxRow).values(
         [

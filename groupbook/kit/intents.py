@@ -15,11 +15,11 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, and_, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import Session, aliased, make_transient_to_detached
 
-from groupbook.kit.clock import system_now
+from groupbook.kit.clock import server_now, system_now
 from groupbook.kit.database import merchant_of, nudge_after_commit, query
 from groupbook.kit.errors import InvariantBroken, Refused
 from groupbook.kit.ids import IntentId, MerchantId, new_id
@@ -289,8 +289,7 @@ def waits_for_later(session: Session, intent_id: UUID) -> bool:
 def lock_runnable(session: Session, intent_ids: Sequence[UUID], *, beside: bool) -> list[IntentRow]:
     """These intents, locked, if their time has come and nobody holds them; `beside`: those of their kind and reference.
 
-    The longest owed first. What this very transaction has owed is nobody else's yet, and is not asked for; else this is
-    its first question, so the server compares by its own clock.
+    The longest owed first. What this very transaction has owed is nobody else's yet, and is not asked for.
     """
     fresh: Mapping[UUID, IntentRow] = session.info.get("fresh_intents", {})
     if not beside and all(id in fresh for id in intent_ids):
@@ -304,7 +303,7 @@ def lock_runnable(session: Session, intent_ids: Sequence[UUID], *, beside: bool)
         mate = aliased(IntentRow)
         mates = select(mate.id).join(IntentRow, (IntentRow.reference == mate.reference) & (IntentRow.kind == mate.kind))
         wanted |= IntentRow.id.in_(mates.where(wanted, mate.state.in_(_OPEN)))
-    mine = select(IntentRow).where(wanted, _runnable(func.statement_timestamp()))
+    mine = select(IntentRow).where(wanted, _runnable(server_now(session)))
     mine = mine.order_by(IntentRow.owed_at, IntentRow.id).limit(claimed_max).with_for_update(skip_locked=True)
     return list(session.scalars(mine.execution_options(populate_existing=True)))
 

@@ -17,13 +17,14 @@ from typing import Any, Final
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event, inspect, select
+from sqlalchemy import ColumnElement, event, inspect, literal, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 import groupbook
 from groupbook import discounts
 from groupbook.bookings.models import BookingRow, BookingStepRow
+from groupbook.kit import clock
 from groupbook.kit.database import Database, SessionClock
 from groupbook.kit.errors import InvariantBroken
 from groupbook.kit.ids import new_id
@@ -40,8 +41,9 @@ from tests.simulation.memory.store import MemoryDatabase, kind_of
 from tests.simulation.plan import Plan, draw
 from tests.simulation.world import World
 
-# Erasure walks through the documents of holds and orders; no simulated history erases anybody.
-UNASKED: Final = frozenset({"rows_naming"})
+# Erasure walks through the documents of holds and orders; no simulated history erases anybody. The server's time is a
+# part of questions that memory answers by its own clock.
+UNASKED: Final = frozenset({"rows_naming", "server_now"})
 _WRITES: Final = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)")
 _NOT_KEPT: Final = frozenset({TripRow, MemberRow, TripOptionRow})  # compared by what the booking does with them
 
@@ -160,6 +162,11 @@ class _Known:
 
 
 discounts.price_party.register(PostgresSession)(below._price_party)
+
+
+@clock.server_now.register(PostgresSession)
+def _server_now(session: Session) -> ColumnElement[datetime]:
+    return literal(clock.system_now(session))
 
 
 def on_postgres(url: str, plan: Plan) -> World:
