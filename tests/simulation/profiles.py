@@ -14,7 +14,7 @@ from typing import Final
 from tests.simulation.plan import Profile
 
 PLAIN: Final = Profile("")
-plain_share: Final = 0.3  # of the seeds play without a profile
+plain_share: Final = 0.25  # of the seeds play without a profile
 
 # Everybody pays, and in time: what is aimed at lies behind the freeze.
 _GOES: Final = {"people.silent": 0.0, "people.leave": 0.0, "organizer.cancel": 0.0, "people.late": 0.0}
@@ -222,12 +222,12 @@ PROFILES: Final[tuple[Profile, ...]] = (
             "dashboard.void:voided": 0.35,
             "bank.lapse:early": 0.15,
             "bank.authorize:declined": 0.45,
-            "bank.authorize:challenge": 0.25,
+            "bank.authorize:challenge": 0.35,
             "provider.observe:slow_answer": 0.2,
             "provider.void:busy": 0.4,
         },
         0.1,
-        2.0,
+        2.5,
     ),
     Profile(
         "old readings",
@@ -247,7 +247,7 @@ PROFILES: Final[tuple[Profile, ...]] = (
             "organizer.cancel": 0.3,
         },
         0.1,
-        1.5,
+        2.0,
     ),
     Profile(
         "old readings of cards",
@@ -359,7 +359,7 @@ PROFILES: Final[tuple[Profile, ...]] = (
             "organizer.forgets": 0.8,
         },
         0.05,
-        5.0,
+        4.0,
     ),
     Profile(
         "given back",
@@ -415,7 +415,7 @@ PROFILES: Final[tuple[Profile, ...]] = (
             "provider.away:capturing": 0.4,
         },
         0.05,
-        1.5,
+        2.0,
     ),
     Profile(
         "places that earn their time",
@@ -423,16 +423,18 @@ PROFILES: Final[tuple[Profile, ...]] = (
             "merchant.holds": 1.0,
             "merchant.earning": 1.0,
             "people.silent": 0.0,
-            "people.prompt": 0.3,
+            "people.prompt": 0.6,
             "merchant.place_hold:lost_answer": 0.3,
             "merchant.observe_hold:busy": 0.5,
             "merchant.extend_hold:lost_answer": 0.4,
             "merchant.extend_hold:lost_request": 0.3,
-            "merchant.extend_hold:slow_answer": 0.1,
+            "merchant.extend_hold:slow_answer": 0.3,
             "merchant.extend_hold:refused": 0.1,
             "organizer.cancel": 0.3,
+            "organizer.impatient": 0.4,
         },
         0.1,
+        1.5,
     ),
     Profile(
         "sold, unheard, and kept",
