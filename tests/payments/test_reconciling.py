@@ -189,7 +189,7 @@ def test_a_refund_that_failed_and_was_made_outside_is_made_good(books: Books) ->
         assert payments.retry_refund(session, failed) == made, "it was asked for again, by hand"
         payments.unwind_all(session, house.reference, reason="booking_canceled", now=clock.now(session))
     house.quiet()
-    assert [minor for _, minor in house.twin.refunds] == [1000, 2334, 3333]
+    assert sorted(minor for _, minor in house.twin.refunds) == [1000, 2334, 3333]
     assert house.states == {"ada": "refunded", "bo": "refunded"}
     assert (house.statement.refunded, house.statement.is_conserved) == (eur(6667), True)
     assert books.found() == []
