@@ -215,6 +215,7 @@ def _members(document: Mapping[str, Any], say: Words) -> dict[str, MemberView]:
             position=position,
         )
         for position, member in enumerate(document["members"] or ())
+        if member["role"] != "viewer"  # who waits for a place or gives without one is no member
     }
 
 

@@ -17,6 +17,7 @@ from groupbook.bookings.domain import (
     ContributionInvalid,
     NonceMissing,
     NotOrganizer,
+    NotTraveling,
     SponsorLinkNotFound,
     SponsorLinkOver,
 )
@@ -107,6 +108,9 @@ def test_what_goes_back_goes_back_to_the_sponsor_too(saga: MakeSaga) -> None:
     for name in ("ada", "bo", "cy"):
         house.pay(name)
     pay_extra(house, "gran")
+    to_gran = Change("replace", house.members["cy"], by=house.members["gran"])
+    with pytest.raises(NotTraveling):
+        bookings.amend_booking(house.database, house.friends["cy"], house.id, to_gran)
     bookings.amend_booking(house.database, house.friends["cy"], house.id, Change("cancel", house.members["cy"]))
     house.run_until_quiet()
     back = {line.payer_name: line.refunded for line in (*house.booking().portions, *house.booking().extras)}

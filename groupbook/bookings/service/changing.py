@@ -32,6 +32,7 @@ from groupbook.kit.database import Database
 from groupbook.kit.ids import AmendmentId, BookingId, MemberId, PortionId, TripId
 from groupbook.kit.money import Money
 from groupbook.payments.domain import least_payable
+from groupbook.trips.domain import Role
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ def change_place(
             known = amending.asked_before(session, row, change.kind, change.member_id, change.by)
             if known is not None:
                 return known
-        members = {member.id for member in trips.members(session, TripId(row.trip_id))}
+        present = trips.members(session, TripId(row.trip_id))
+        members = {member.id for member in present if member.role is not Role.VIEWER}
         if change.by is not None and change.by not in members:
             raise NotTraveling()
         if change.surcharge is not None and change.surcharge.currency != row.currency:

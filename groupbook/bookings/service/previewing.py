@@ -186,7 +186,8 @@ def _wanted(session: Session, row: BookingRow, change: Change) -> PlaceChange:
 def _facts(session: Session, row: BookingRow, caller: Caller, change: Change) -> _Facts:
     """Raises AmendmentOpen, BookingClosed, NotTraveling."""
     amending.check_possible(session, row, change.member_id, change.by)
-    members = {member.id for member in trips.members(session, TripId(row.trip_id))}
+    present = trips.members(session, TripId(row.trip_id))
+    members = {member.id for member in present if member.role is not Role.VIEWER}
     if change.by is not None and change.by not in members:
         raise NotTraveling()
     me = viewer(session, row, caller)
