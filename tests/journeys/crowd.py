@@ -288,7 +288,8 @@ class Crowd:
             to_wire("ord", one) for one in self.column("SELECT id FROM merchant_order WHERE reference = :id", id=id)
         ]
         holds = [to_wire("hld", one) for one in self.column("SELECT id FROM hold WHERE reference = :id", id=id)]
-        ours = self.payments_of(*self.members)
+        asked = "SELECT attempt.id FROM attempt JOIN portion ON portion.id = portion_id WHERE reference = :id"
+        ours = self._payments(self.column(asked, id=id))
         taken = sum(row["amount_received"] for row in ours)
         back = sum(row["amount"] for row in self.refunds_of(ours) if row["status"] != "failed")
         with self.stage.rig.agency.store.read() as connection:
@@ -306,9 +307,10 @@ class Crowd:
     def payments_of(self, *names: str) -> list[dict[str, Any]]:
         """What the provider has of these payers in this trip."""
         payers = [self.members[name] for name in names]
-        ids = {
-            to_wire("att", id) for id in self.column("SELECT id FROM attempt WHERE payer = ANY(:payers)", payers=payers)
-        }
+        return self._payments(self.column("SELECT id FROM attempt WHERE payer = ANY(:payers)", payers=payers))
+
+    def _payments(self, attempts: list[Any]) -> list[dict[str, Any]]:
+        ids = {to_wire("att", id) for id in attempts}
         return [row for row in self.stage.at_the_provider("payment_intent") if row["metadata"].get("attempt_id") in ids]
 
     def refunds_of(self, paid: list[dict[str, Any]]) -> list[dict[str, Any]]:
