@@ -218,6 +218,10 @@ def _trip(part: str, trip: TripView, **more: Any) -> Sample:
             "sponsor": None,
             "start_url": "/start",
             "networks": NETWORKS,
+            "told": [
+                ("Marseille with the gang is booked. Your ticket is here.", SOON),
+                ("Marseille with the gang: money is on its way back to you.", SOON),
+            ],
             **more,
         },
         Viewer("Bo", True),

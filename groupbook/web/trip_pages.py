@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 from uuid import UUID
@@ -10,7 +11,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from groupbook import bookings, discounts, people, trips
+from groupbook import bookings, discounts, notices, people, trips
 from groupbook.bookings import LOST_DISCOUNT, Choices
 from groupbook.bookings.domain import BookingClosed, ContributionInvalid, NotTraveling
 from groupbook.discounts.domain import Card, CardsInvalid, age_max
@@ -59,6 +60,7 @@ from groupbook.web.views import NoticeView
 # What stays on the trip's page as a sentence; everything else is a page of its own.
 _STAYS_TOO: Final = frozenset({"not_found", "code_not_found"})
 _STAYS: Final = frozenset({Kind.INVALID, Kind.CONFLICT, Kind.FORBIDDEN, Kind.UNAVAILABLE, Kind.TOO_MANY, Kind.GONE})
+_told_shown: Final = 5
 # Where the merchant keeps the places it is a matter of minutes or hours; where it does not, of days: beyond some days
 # cards are kept first, and the banks asked later.
 _lengths: Final = (600, 1800, 7200)
@@ -115,6 +117,7 @@ def _context(ask: Ask, caller: Caller, shown: TripPage) -> dict[str, object]:
         "trip": shown.trip,
         "part": shown.part,
         "steps": shown.steps,
+        "told": _told(ask, caller, shown),
         **(_sponsor(ask, caller, shown) if shown.part == "paying" else {}),
         **(_choices(ask, caller, shown) if shown.part in ("decided", "ended") else {}),
         "start_url": f"/start?merchant={shown.merchant.slug}",
@@ -131,6 +134,16 @@ def _sponsor(ask: Ask, caller: Caller, shown: TripPage) -> dict[str, object]:
     id = BookingId(from_wire("bkg", booking.id))
     link = bookings.read_sponsor_link(ask.deps.database, ask.deps.sealer, caller, id)
     return {"sponsor": link, "sponsor_url": f"{ask.deps.public_url}/g/{link.token}" if link is not None else ""}
+
+
+def _told(ask: Ask, caller: Caller, shown: TripPage) -> list[tuple[str, datetime]]:
+    """What the reader was told about this trip and still holds, newest first."""
+    if shown.trip.you is None:
+        return []
+    member_id = MemberId(from_wire("mem", shown.trip.you.id))
+    with ask.deps.database.begin(caller.merchant_id) as session:
+        found = notices.notices_for(session, member_id, limit=_told_shown)
+    return [(notices.sentence(ask.say, one.code, trip=shown.trip.title), one.created_at) for one in found]
 
 
 def _choices(ask: Ask, caller: Caller, shown: TripPage) -> dict[str, object]:

@@ -61,6 +61,10 @@ def test_one_cancels_after_reading_what_it_comes_to(site: Site) -> None:
     assert "Your place is canceled. €35.00 goes back to the card that paid." in after
     assert "€50.00 was taken from your card, and €35.00 of that goes back to it." in after
     assert f"{own}/cancel" not in after
+    assert "What we told you" in after
+    assert after.index("money is on its way back to you.") < after.index("is booked. Your ticket is here."), (
+        "the newest first"
+    )
     organizer = text_of(at["Ana"].get(trip).text)
     assert "The place of Bo is canceled." in organizer
     assert "35.00" not in organizer
