@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import secrets
+import shlex
 import socket
 import subprocess
 import sys
@@ -162,6 +163,7 @@ def start_everything(state: Path, asked_ports: dict[str, int], supervisor: Super
     known = read_secrets(state)
     at = choose_addresses(state, asked_ports)
     environment = settings(state, known, at, database_url(state, supervisor, say))
+    write_environment(state, environment)
     address = environment["GROUPBOOK_DATABASE_URL"]
     migrate(address)
     broker.prepare_broker(address, environment["GROUPBOOK_BROKER_URL"])
@@ -286,11 +288,21 @@ def read_secrets(state: Path) -> Secrets:
     if file.exists():
         return Secrets(**json.loads(file.read_text()))
     made = Secrets.fresh()
+    _write_privately(file, json.dumps(asdict(made), indent=2))
+    return made
+
+
+def write_environment(state: Path, environment: Mapping[str, str]) -> None:
+    """`environment.sh`, which a shell reads (`. FILE`) so that `groupbook` commands reach this demo's service."""
+    lines = [f"export {name}={shlex.quote(value)}\n" for name, value in environment.items()]
+    _write_privately(state / "environment.sh", "".join(lines))
+
+
+def _write_privately(file: Path, text: str) -> None:
     unfinished = file.with_suffix(".unfinished")
     unfinished.touch(mode=0o600)
-    unfinished.write_text(json.dumps(asdict(made), indent=2))
+    unfinished.write_text(text)
     unfinished.rename(file)
-    return made
 
 
 def choose_addresses(state: Path, asked: Mapping[str, int]) -> Addresses:

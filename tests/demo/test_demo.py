@@ -110,6 +110,10 @@ def test_it_comes_up_from_nothing_and_stops_without_a_trace(demo: Demo) -> None:
         "network": 200,
     }
     assert status(f"{addresses['web']}/health/ready") == 200
+    command = '. "$0" && exec "$1" -c "from groupbook.cli import main; main()" bookings parked --json'
+    shell = ["sh", "-c", command, str(demo.state / "environment.sh"), sys.executable]
+    asked = subprocess.run(shell, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert [(one["bookings"], one["calls"]) for one in json.loads(asked.stdout)["merchants"]] == [([], [])]
     assert demo.stop(signal.SIGINT) == 0, demo.said()
     assert "nothing is left running" in demo.said()
     assert demo.processes() == []

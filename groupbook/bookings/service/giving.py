@@ -110,7 +110,7 @@ def take_back(database: Database, caller: Caller, contribution_id: ContributionI
     Twice is once.
 
     Raises:
-        ContributionNotFound: not this caller's to take back. BookingClosed: too late.
+        NotYourBooking: it is the giver's and the organizer's to take back. BookingClosed: too late.
     """
     with database.begin(caller.merchant_id) as session:
         found = repository.find_contribution(session, contribution_id)
