@@ -39,6 +39,7 @@ _SHOWN: Final = {
     "portion.saved",
     "portion.dropped",
     "portion.asked_again",
+    "portion.refund_failed",  # their page must not go on saying that the money is on its way
 }
 
 

@@ -129,7 +129,8 @@ def change_text(one: ChangeView, me: UUID | None, zone: str, say: Words) -> tupl
         return _done_text(one, name, by, me, say), "ok"
     if one.stage in (AmendmentStage.REFUSED, AmendmentStage.DROPPING):
         stays = say("Your place stays yours.") if is_mine else say("The place of %(name)s stays as it was.", name=name)
-        return f"{stays} {reason_text(one.reason or '', say)} {say('Nobody was charged.')}", "warn"
+        nothing = say("Nothing was charged or paid back for it.")  # the catalogue does not see into an f-string
+        return f"{stays} {reason_text(one.reason or '', say)} {nothing}", "warn"
     if one.kind == "cancel":
         text = (
             say("Your place is being canceled.")

@@ -508,7 +508,7 @@ SAMPLES: dict[str, Callable[[], Sample]] = {
         changes=[NoticeView("The place of Emeka is canceled.", "ok")]))),
     "booked-changing": lambda: _trip("booked", replace(PAYING, state="booked", booking=replace(
         BOOKED, changes=[NoticeView("Dee can take the place of Bo by paying for it until Thu, Jul 1, 8:00 PM.", "info"),
-                         NoticeView("Your place stays yours. Nobody paid for it in time. Nobody was charged.", "warn")]))),
+                         NoticeView("Your place stays yours. Nobody paid for it in time. Nothing was charged or paid back for it.", "warn")]))),
     "place-cancel": lambda: _change("Cancel your place?", found=CHANGE),
     "place-cancel-changed": lambda: _change("Cancel your place?", found=CHANGE, notice=NoticeView(
         "It comes to something else now, and nothing was done. Look at the amounts again.", "bad")),
