@@ -88,7 +88,7 @@ PROFILES: Final[tuple[Profile, ...]] = (
             "organizer.regret": 0.7,
         },
         0.1,
-        1.5,
+        2.0,
     ),
     Profile("nothing left", {"merchant.sells_out": 1.0, "merchant.holds": 0.2, **_GOES}, 0.2),
     Profile(
@@ -227,7 +227,7 @@ PROFILES: Final[tuple[Profile, ...]] = (
             "provider.void:busy": 0.4,
         },
         0.1,
-        2.5,
+        3.5,
     ),
     Profile(
         "old readings",
