@@ -77,7 +77,8 @@ def tombstoning(party: Party) -> None:
     party.hold("DELETE /api/v1/orders/")
     party.book()
     party.until(BookingState.CONFIRMING)
-    party.column("UPDATE booking SET confirm_by = created_at WHERE trip_id = :trip RETURNING id")  # its time is over
+    # Its time is over, and the next sweep looks at it: a look that came before this one found nothing due for long.
+    party.column("UPDATE booking SET confirm_by = created_at, look_at = NULL WHERE trip_id = :trip RETURNING id")
 
 
 def capturing(party: Party) -> None:
