@@ -17,7 +17,7 @@ from tests.journeys.story import Story
 from tests.support.demo import RunningDemo, running_demo
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def state_folder() -> Iterator[Callable[[], Path]]:
     """Folders with short names: a PostgreSQL socket's path must stay under a hundred characters."""
     made: list[Path] = []
@@ -31,9 +31,12 @@ def state_folder() -> Iterator[Callable[[], Path]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo(state_folder: Callable[[], Path]) -> Iterator[RunningDemo]:
-    """The demo on its authored catalogue, shared by the journeys of one test process."""
+    """The demo on its authored catalogue, shared by the journeys of one test process.
+
+    Not for the whole session: what runs here would keep a core busy while all other tests wait for it.
+    """
     with running_demo(state_folder()) as running:
         yield running
 
@@ -46,7 +49,7 @@ def story(strict_browser: Browser, demo: RunningDemo) -> Iterator[Story]:
     one.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stage(browser: Browser, state_folder: Callable[[], Path]) -> Iterator[Stage]:
     """The house in processes of its own, shared by the journeys of one test process that pay there."""
     shots = os.environ.get("GROUPBOOK_TEST_SHOTS")
@@ -54,7 +57,7 @@ def stage(browser: Browser, state_folder: Callable[[], Path]) -> Iterator[Stage]
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def trio(stage: Stage) -> Iterator[Trio]:
     """Three browsers for many bookings: at a desk, on a phone, in French."""
     friends = stage.friend(), stage.friend(viewport=PHONE), stage.friend(locale="fr-FR")
