@@ -371,13 +371,21 @@ def test_limits_are_checked(limited: httpx2.Client, wrong: Any) -> None:
     assert limited.get("/_limits").json()["limits"] == {"rate": None, "endpoint_rate": None, "concurrency": None}
 
 
+def wait_for_the_slow_one(sandbox: RunningSandbox) -> None:
+    """Until its fault is taken: it is under way then, for the seconds that it was given."""
+    give_up_at = time.time() + 10
+    while sandbox.sandbox.store.faults():
+        assert time.time() < give_up_at
+        time.sleep(0.02)
+
+
 def test_a_refused_request_has_no_effect_and_its_key_is_free(sandbox: RunningSandbox, limited: httpx2.Client) -> None:
     limited.post("/_limits", json={"concurrency": 1})
-    sandbox.fault("slow", "checkout.sessions.create", seconds=0.6)
+    sandbox.fault("slow", "checkout.sessions.create", seconds=2.5)
     before = len(sandbox.sandbox.store.all_of("checkout.session"))
     slow = threading.Thread(target=opened, args=(sandbox,))
     slow.start()
-    time.sleep(0.2)
+    wait_for_the_slow_one(sandbox)
     refused = sandbox.api("POST", "/v1/checkout/sessions", PAGE, Idempotency_Key="busy-limit")
     slow.join()
     assert (refused.status_code, refused.headers["Stripe-Rate-Limited-Reason"]) == (429, "global-concurrency")
@@ -391,7 +399,7 @@ def test_an_object_is_changed_by_one_request_at_a_time(sandbox: RunningSandbox) 
     path = f"/v1/payment_intents/{intent}/capture"
     slow = threading.Thread(target=sandbox.api, args=("POST", path), kwargs={"Idempotency_Key": f"{intent}:1"})
     slow.start()
-    time.sleep(0.3)
+    wait_for_the_slow_one(sandbox)
     second = sandbox.api("POST", path, Idempotency_Key=f"{intent}:2")
     slow.join()
     assert error_of(second)[:2] == (429, "lock_timeout")
