@@ -27,6 +27,9 @@ class Settings(BaseSettings):
     stripe_api_base: str = STRIPE_API_BASE
     stripe_secret_key: SecretStr = SecretStr("")
     stripe_webhook_secret: SecretStr = SecretStr("")
+    stripe_publishable_key: str = Field(
+        default="", description="your platform's key for browsers: connected accounts may then be paid on our own page"
+    )
     stripe_connect_client_id: str = Field(
         default="", description="ca_…: merchants may connect their account on Stripe instead of pasting a key"
     )

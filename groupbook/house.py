@@ -32,8 +32,9 @@ from groupbook.payments.ports import Onboarding, ProviderFactory
 from groupbook.people.ports import SocialNetwork
 from groupbook.webhooks.ports import Sender
 
-# Listeners that move a booking: they hear of a call's outcome in the transaction that records it.
-HEARD_AT_ONCE = ("bookings",)
+# They hear of a call's outcome in the transaction that records it: what moves a booking, and what only writes down
+# that a merchant is to be told, which costs less there than a transaction of its own for every portion.
+HEARD_AT_ONCE = ("bookings", "webhooks")
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,7 @@ def _platform(settings: Settings) -> stripe.Platform | None:
         fee_basis_points=settings.stripe_connect_fee_basis_points,
         api_base=settings.stripe_api_base,
         connect_base=settings.stripe_connect_base,
+        publishable_key=settings.stripe_publishable_key,
     )
 
 

@@ -14,6 +14,7 @@ rooms below under the booking's lock and takes the next step of a pure machine.
     amend_booking(database, caller, booking_id, change) -> AmendmentId              one booked member, after it
     preview_change(database, …, change) -> ChangePreview                            what that would come to, to the cent
     confirm_change(database, …, change, terms) -> AmendmentId                       just that, or nothing
+    withdraw_change(database, caller, amendment_id) -> None                         as long as nobody has paid for it
     candidates(database, caller, booking_id) -> list[MemberId]                      who could take a place
     read_policy, change_policy, booking_limits(database, caller, house_policy, …)   settings, and what they leave open
     ask_to_pay, withdraw_ask, take_over, hand_back(database, caller, …)             paying for each other
@@ -28,13 +29,15 @@ rooms below under the booking's lock and takes the next step of a pure machine.
     read_tickets(database, caller, booking_id, *, now) -> list[TicketView]
     read_receipt(database, caller, booking_id) -> Receipt                           a payer's own
     trip_of_booking(session, booking_id) -> TripId                                  step
+    titles(session, booking_ids) -> dict[BookingId, str]                            step: what their trips are called
     awaited(session); awaited_of(session, booking_id)                               steps: who has not paid yet
     progress(session, booking_id) -> None                                           step; level-triggered, idempotent
     sweep(database, merchant_id) -> int                                             deadlines and budgets
     list_parked, resume_booking, plan_cancel, force_cancel, mend_refund(database, merchant_id, …) the operator
 Facts: booking.started, booking.opened, booking.confirmed, booking.aborted, booking.amended, booking.canceled,
     booking.parked; and about one member: place.offered, place.withdrawn, place.missed, place.unwanted, place.taken,
-    place.filled, waiting.over, waiting.needless
+    place.filled, place.asked, place.called_off, place.kept, place.handed_on, waiting.room, waiting.over,
+    waiting.needless
 """
 
 from groupbook.bookings.domain import (
@@ -62,6 +65,7 @@ from groupbook.bookings.service import (
     MoneyBack,
     OfferedPlace,
     OfferedToMe,
+    PayView,
     PlaceAddress,
     Release,
     SponsorLink,
@@ -95,9 +99,12 @@ from groupbook.bookings.service import (
     may_pay,
     mend_refund,
     on_booking_over,
+    on_member_left,
     open_booking,
     open_gift,
     open_handover,
+    page_address,
+    page_of_address,
     pass_places_on,
     place_token,
     plan_cancel,
@@ -108,6 +115,7 @@ from groupbook.bookings.service import (
     read_booking,
     read_handover,
     read_line,
+    read_pay_page,
     read_policy,
     read_receipt,
     read_release,
@@ -123,12 +131,15 @@ from groupbook.bookings.service import (
     take_back,
     take_over,
     take_place,
+    titles,
     trip_of_booking,
+    use_hosted_page,
     wait_again,
     wait_in_line,
     want_gifts,
     want_no_gifts,
     withdraw_ask,
+    withdraw_change,
 )
 from groupbook.bookings.service.operating import Canceled, Mended, ParkedBooking, Resumed, WaitingForAPerson
 from groupbook.bookings.service.story import BookingStory, Entry, EntryKind, PortionStory, Stopped, error_code
@@ -163,6 +174,7 @@ __all__ = [
     "OfferedToMe",
     "ParkedBooking",
     "PayRequestView",
+    "PayView",
     "PlaceAddress",
     "Policy",
     "PortionLine",
@@ -210,12 +222,15 @@ __all__ = [
     "mend_refund",
     "on_booking_over",
     "on_hold",
+    "on_member_left",
     "on_order",
     "on_portion",
     "on_reconciliation",
     "open_booking",
     "open_gift",
     "open_handover",
+    "page_address",
+    "page_of_address",
     "pass_places_on",
     "place_token",
     "plan_cancel",
@@ -226,6 +241,7 @@ __all__ = [
     "read_booking",
     "read_handover",
     "read_line",
+    "read_pay_page",
     "read_policy",
     "read_receipt",
     "read_release",
@@ -241,10 +257,13 @@ __all__ = [
     "take_back",
     "take_over",
     "take_place",
+    "titles",
     "trip_of_booking",
+    "use_hosted_page",
     "wait_again",
     "wait_in_line",
     "want_gifts",
     "want_no_gifts",
     "withdraw_ask",
+    "withdraw_change",
 ]

@@ -8,12 +8,12 @@ Errors of this room (kit.errors draws the tree they hang in):
     ├── Invalid      policy_invalid, amendment_incomplete, contribution_invalid, split_invalid,
     │                nonce_missing, reason_missing
     ├── NotFound     booking_not_found, pay_request_not_found, contribution_not_found, split_not_found,
-    │                handover_not_found, receipt_not_found, sponsor_link_not_found
+    │                handover_not_found, receipt_not_found, sponsor_link_not_found, amendment_not_found
     ├── Forbidden    not_organizer, not_your_booking
     ├── Gone         portion_gone, handover_over, sponsor_link_over
     └── Conflict     booking_closed, nothing_decided, nobody_travels, not_payable_now, not_traveling, amendment_open,
                      cancel_unsafe, split_changed, already_traveling, handover_open, nobody_waits,
-                     terms_changed
+                     terms_changed, amendment_accepted
 """
 
 from __future__ import annotations
@@ -182,6 +182,18 @@ class AmendmentOpen(Conflict):
     """One change at a time: the one before is still being made."""
 
     code = "amendment_open"
+
+
+class AmendmentNotFound(NotFound):
+    """No change of a booked place, or none of this caller's."""
+
+    code = "amendment_not_found"
+
+
+class AmendmentAccepted(Conflict):
+    """The change cannot be taken back any more: who comes in has paid, or the merchant was asked, or it is over."""
+
+    code = "amendment_accepted"
 
 
 class TermsChanged(Conflict):
@@ -510,6 +522,7 @@ class ChangeView:
     asked_at: datetime
     pay_by: datetime | None
     finished_at: datetime | None
+    can_withdraw: bool  # the caller may take it back, or say no to it
 
     @property
     def is_over(self) -> bool:

@@ -7,7 +7,9 @@ from starlette.routing import Route
 from groupbook.bookings import service, ways_endpoints
 from groupbook.bookings.calls import BookingDeps
 from groupbook.bookings.domain import (
+    AmendmentAccepted,
     AmendmentIncomplete,
+    AmendmentNotFound,
     AmendmentOpen,
     BookingClosed,
     BookingNotFound,
@@ -44,7 +46,7 @@ from groupbook.discounts.domain import CodeNotUsable
 from groupbook.kit.errors import Unavailable
 from groupbook.kit.http import Call, Edge, Operation, Page, PageQuery, operation
 from groupbook.kit.http import routes as _routes
-from groupbook.kit.ids import BookingId, MemberId, PayRequestId, PortionId, TripId, from_wire, to_wire
+from groupbook.kit.ids import AmendmentId, BookingId, MemberId, PayRequestId, PortionId, TripId, from_wire, to_wire
 from groupbook.offers.domain import AmendmentNotOffered, OfferNotBookable, TooManyHolds
 from groupbook.payments import PaymentRefused
 from groupbook.payments.domain import PortionNotFound, PortionNotPayable, PortionTooSmall, TooManyAttempts
@@ -220,6 +222,23 @@ async def preview_change(call: Call[BookingDeps], booking_id: BookingId, body: A
 
 
 @operation(
+    "DELETE",
+    "/v1/amendments/{amendment_id}",
+    status=204,
+    auth="either",
+    scope="bookings:write",
+    tags=["bookings"],
+    errors=(AmendmentNotFound, AmendmentAccepted, BookingClosed),
+)
+async def withdraw_change(call: Call[BookingDeps], amendment_id: AmendmentId) -> None:
+    """Take a replacement or a surcharge back, as long as nobody has paid for it
+
+    Of whoever may ask for it; and the member who would come in says no by it.
+    """
+    await call.run(service.withdraw_change, call.deps.database, call.caller, amendment_id)
+
+
+@operation(
     "GET",
     "/v1/bookings/{booking_id}/leave",
     auth="member",
@@ -304,7 +323,7 @@ async def read_timeline(call: Call[BookingDeps], booking_id: BookingId) -> Timel
     ),
 )
 async def start_payment(call: Call[BookingDeps], portion_id: PortionId, body: StartPayment) -> PaymentPageOut:
-    """Start paying a portion: the address of the provider's hosted page"""
+    """Start paying a portion: the address of the page, the provider's or ours, as the merchant chose"""
     page = await call.run(
         service.start_payment,
         call.deps.database,
@@ -314,7 +333,9 @@ async def start_payment(call: Call[BookingDeps], portion_id: PortionId, body: St
         locale=body.locale[:8],
         public_url=call.deps.public_url,
     )
-    return PaymentPageOut.of(page)
+    merchant_id, public_url = call.caller.merchant_id, call.deps.public_url
+    url = service.page_address(call.deps.sealer, merchant_id, page, public_url=public_url)
+    return PaymentPageOut(url=url, closes_at=page.closes_at)
 
 
 @operation(
@@ -382,6 +403,7 @@ OPERATIONS: tuple[Operation, ...] = (
     leave_booking,
     preview_change,
     amend_booking,
+    withdraw_change,
     read_settlement,
     change_settlement,
     read_tickets,

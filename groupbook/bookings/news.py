@@ -95,6 +95,14 @@ class Snapshot:
         settled = sum(portion.count for portion in self.portions if self._counts(portion))
         return settled - self.extra_settled >= max(1, self.payer_quorum)
 
+    @property
+    def is_kept_too_briefly(self) -> bool:
+        """Somebody's bank keeps the money, and not for long enough: it cannot count any more."""
+        return any(
+            portion.state is PortionState.AUTHORIZED and not self.lasts(portion.capture_before)
+            for portion in self.portions
+        )
+
     def _counts(self, portion: PortionTruth) -> bool:
         return portion.state in SETTLED and self.lasts(portion.capture_before)
 
@@ -155,7 +163,9 @@ def next_look(seen: Snapshot) -> datetime:
     """
     stuck_at = None if seen.budget_at is None else seen.budget_at + seen.patience
     pay_by = None if seen.amendment is None else seen.amendment.pay_by
-    moments = (seen.deadline_at, seen.authorize_at, seen.confirm_by, seen.budget_at, stuck_at, pay_by)
+    kept = [one.capture_before for one in seen.portions if one.state is PortionState.AUTHORIZED and one.capture_before]
+    useless_at = min(kept) - seen.settle_margin if kept else None
+    moments = (seen.deadline_at, seen.authorize_at, seen.confirm_by, seen.budget_at, stuck_at, pay_by, useless_at)
     return min([at for at in moments if at is not None and at > seen.now] + [seen.now + _look_again_after])
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, case, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from groupbook.bookings.domain import (
     AMENDMENT_OVER,
     ENDED,
+    AmendmentNotFound,
     BookingNotFound,
     BookingState,
     ContributionNotFound,
@@ -42,9 +43,11 @@ from groupbook.bookings.models import (
 )
 from groupbook.kit import clock
 from groupbook.kit.database import merchant_of, query
+from groupbook.kit.errors import NotFound
 from groupbook.kit.ids import MemberId, new_id
 from groupbook.offers.domain import Seat, Ticket
 
+Part = TypeVar("Part", PayRequestRow, ContributionRow, SponsorLinkRow, SplitRow, HandoverRow)
 _UNDECIDED = (
     BookingState.OPEN,
     BookingState.FREEZING,
@@ -124,6 +127,12 @@ def page(session: Session, *, after: UUID | None, limit: int) -> list[BookingRow
     return list(session.scalars(query))
 
 
+def trips_of(session: Session, booking_ids: Iterable[UUID]) -> dict[UUID, UUID]:
+    """The trip of each booking."""
+    query = select(BookingRow.id, BookingRow.trip_id).where(BookingRow.id.in_(set(booking_ids)))
+    return dict(iter(session.execute(query)))
+
+
 @query
 def due(session: Session, *, after: UUID | None, limit: int) -> list[UUID]:
     """Bookings that still owe somebody an end and whose moment has come, oldest first, behind `after`."""
@@ -133,12 +142,13 @@ def due(session: Session, *, after: UUID | None, limit: int) -> list[UUID]:
 
 
 @query
-def parked_with_authorizations(session: Session, *, after: UUID | None, limit: int) -> list[UUID]:
-    """Parked before anything was sold: banks may keep money for it."""
-    waiting = [state.value for state in _UNDECIDED]
-    query = select(BookingRow.id).where(
-        BookingRow.state == BookingState.PARKED.value, BookingRow.resume_state.in_(waiting)
-    )
+def waiting_with_authorizations(session: Session, *, after: UUID | None, limit: int) -> list[UUID]:
+    """Parked before anything was sold, or waiting for the merchant to take the order back: banks may keep money for it,
+    and nobody knows for how long yet.
+    """
+    undecided = [state.value for state in _UNDECIDED]
+    is_parked = and_(BookingRow.state == BookingState.PARKED.value, BookingRow.resume_state.in_(undecided))
+    query = select(BookingRow.id).where(or_(is_parked, BookingRow.state == BookingState.TOMBSTONING.value))
     query = query if after is None else query.where(BookingRow.id > after)
     return list(session.scalars(query.order_by(BookingRow.id).limit(limit)))
 
@@ -282,6 +292,15 @@ def forget_names(session: Session, member_ids: Sequence[UUID]) -> None:
         link.for_name = ""
 
 
+def _part(session: Session, table: type[Part], id: UUID, missing: type[NotFound]) -> Part:
+    """Something of a booking, as it is now: the lock that guards it is its booking's."""
+    query = select(table).where(table.id == id).execution_options(populate_existing=True)
+    row = session.scalar(query)
+    if row is None:
+        raise missing()
+    return row
+
+
 @query
 def open_requests(session: Session, booking_id: UUID) -> list[PayRequestRow]:
     query = (
@@ -294,12 +313,8 @@ def open_requests(session: Session, booking_id: UUID) -> list[PayRequestRow]:
 
 @query
 def find_request(session: Session, request_id: UUID) -> PayRequestRow:
-    """As it is now; the lock that guards it is its booking's. Raises PayRequestNotFound."""
-    query = select(PayRequestRow).where(PayRequestRow.id == request_id).execution_options(populate_existing=True)
-    row = session.scalar(query)
-    if row is None:
-        raise PayRequestNotFound()
-    return row
+    """Raises PayRequestNotFound."""
+    return _part(session, PayRequestRow, request_id, PayRequestNotFound)
 
 
 def add_request(session: Session, **values: Any) -> PayRequestRow:
@@ -322,11 +337,7 @@ def contributions(session: Session, booking_id: UUID) -> list[ContributionRow]:
 @query
 def find_contribution(session: Session, id: UUID) -> ContributionRow:
     """Raises ContributionNotFound."""
-    query = select(ContributionRow).where(ContributionRow.id == id).execution_options(populate_existing=True)
-    row = session.scalar(query)
-    if row is None:
-        raise ContributionNotFound()
-    return row
+    return _part(session, ContributionRow, id, ContributionNotFound)
 
 
 def sponsor_link_of(session: Session, booking_id: UUID) -> SponsorLinkRow | None:
@@ -336,12 +347,8 @@ def sponsor_link_of(session: Session, booking_id: UUID) -> SponsorLinkRow | None
 
 
 def find_sponsor_link(session: Session, id: UUID) -> SponsorLinkRow:
-    """As it is now; the lock that guards it is its booking's. Raises SponsorLinkNotFound."""
-    query = select(SponsorLinkRow).where(SponsorLinkRow.id == id).execution_options(populate_existing=True)
-    row = session.scalar(query)
-    if row is None:
-        raise SponsorLinkNotFound()
-    return row
+    """Raises SponsorLinkNotFound."""
+    return _part(session, SponsorLinkRow, id, SponsorLinkNotFound)
 
 
 def given_by_nonce(session: Session, link_id: UUID, nonce_sha256: bytes) -> ContributionRow | None:
@@ -369,11 +376,7 @@ def splits(session: Session, booking_id: UUID) -> list[SplitRow]:
 @query
 def find_split(session: Session, id: UUID) -> SplitRow:
     """Raises SplitNotFound."""
-    query = select(SplitRow).where(SplitRow.id == id).execution_options(populate_existing=True)
-    row = session.scalar(query)
-    if row is None:
-        raise SplitNotFound()
-    return row
+    return _part(session, SplitRow, id, SplitNotFound)
 
 
 @query
@@ -386,11 +389,7 @@ def open_handovers(session: Session, booking_id: UUID) -> list[HandoverRow]:
 @query
 def find_handover(session: Session, id: UUID) -> HandoverRow:
     """Raises HandoverNotFound."""
-    query = select(HandoverRow).where(HandoverRow.id == id).execution_options(populate_existing=True)
-    row = session.scalar(query)
-    if row is None:
-        raise HandoverNotFound()
-    return row
+    return _part(session, HandoverRow, id, HandoverNotFound)
 
 
 def offers_run_out(session: Session, *, after: UUID | None, limit: int) -> list[UUID]:
@@ -438,6 +437,15 @@ def open_amendment(session: Session, booking_id: UUID) -> AmendmentRow | None:
     over = [stage.value for stage in AMENDMENT_OVER]
     query = select(AmendmentRow).where(AmendmentRow.booking_id == booking_id, AmendmentRow.stage.not_in(over))
     return session.scalar(query.execution_options(populate_existing=True))
+
+
+def find_amendment(session: Session, id: UUID) -> AmendmentRow:
+    """As it is now; the lock that guards it is its booking's. Raises AmendmentNotFound."""
+    query = select(AmendmentRow).where(AmendmentRow.id == id).execution_options(populate_existing=True)
+    row = session.scalar(query)
+    if row is None:
+        raise AmendmentNotFound()
+    return row
 
 
 @query

@@ -39,9 +39,13 @@ _TAKEN: Final = frozenset(
 )
 
 
-def cancellation(state: BookingState, *, order: OrderState | None, portions: Collection[PortionState]) -> Cancellation:
+def cancellation(
+    state: BookingState, *, order: OrderState | None, portions: Collection[PortionState], was_booked: bool
+) -> Cancellation:
     """What canceling by force comes to. Total over all states; of a parked booking only the truth counts.
 
+    Args:
+        was_booked: it stood once; then it is unwound even where nobody paid anything (a party whose price is nothing).
     Raises:
         CancelUnsafe: `capture_unknown` a capture is under way and cannot be called back; `amendment_open` a change of
             one member is; `order_discrepant` the merchant's word and ours differ.
@@ -65,20 +69,20 @@ def cancellation(state: BookingState, *, order: OrderState | None, portions: Col
         raise CancelUnsafe(reason="order_discrepant", state=state.value)
     if order not in _NO_ORDER:
         return Cancellation.TAKE_BACK
-    return Cancellation.GIVE_BACK if has_taken(portions) else Cancellation.RELEASE
+    return Cancellation.GIVE_BACK if was_booked or has_taken(portions) else Cancellation.RELEASE
 
 
-def way_out(plan: Cancellation, portions: Collection[PortionState]) -> BookingState:
+def way_out(plan: Cancellation, portions: Collection[PortionState], *, was_booked: bool) -> BookingState:
     """Where the machine of a parked booking goes on towards its end."""
     if plan is Cancellation.GIVE_BACK:
         return BookingState.REFUNDING
     if plan is Cancellation.RELEASE:
         return BookingState.VOIDING
-    return BookingState.UNWINDING if has_taken(portions) else BookingState.TOMBSTONING
+    return BookingState.UNWINDING if was_booked or has_taken(portions) else BookingState.TOMBSTONING
 
 
 def way_back(
-    resume_state: BookingState, *, order: OrderState | None, portions: Collection[PortionState]
+    resume_state: BookingState, *, order: OrderState | None, portions: Collection[PortionState], was_booked: bool
 ) -> BookingState:
     """Where a parked booking goes on: where it was; but where the merchant contradicted itself, only its answer to our
     cancellation tells what is true, and that is asked for.
@@ -86,15 +90,17 @@ def way_back(
     if order is not OrderState.DISCREPANT or resume_state in _LEAVING:
         return resume_state
     is_charging = has_taken(portions) or bool({PortionState.CAPTURING, PortionState.SHORT} & set(portions))
-    return BookingState.UNWINDING if is_charging else BookingState.TOMBSTONING
+    return BookingState.UNWINDING if was_booked or is_charging else BookingState.TOMBSTONING
 
 
-def acts(state: BookingState, *, order: OrderState | None, portions: Collection[PortionState]) -> tuple[Act, ...]:
+def acts(
+    state: BookingState, *, order: OrderState | None, portions: Collection[PortionState], was_booked: bool
+) -> tuple[Act, ...]:
     """What may safely be done about a booking that stands here: nothing where it moves by itself."""
     if state is not BookingState.PARKED:
         return ()
     try:
-        cancellation(state, order=order, portions=portions)
+        cancellation(state, order=order, portions=portions, was_booked=was_booked)
     except CancelUnsafe:
         return (Act.RESUME,)
     return (Act.RESUME, Act.CANCEL)

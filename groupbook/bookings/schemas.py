@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints
 
@@ -17,12 +17,22 @@ from groupbook.bookings.domain import (
     SplitView,
     TicketView,
 )
-from groupbook.bookings.service import ChangePreview, LeavePreview, Line
+from groupbook.bookings.service import (
+    ChangePreview,
+    Given,
+    Handover,
+    LeavePreview,
+    Line,
+    OfferedPlace,
+    Release,
+    SponsorLink,
+    WantedGift,
+)
 from groupbook.bookings.sharing import LostDiscount
 from groupbook.kit.http import Instant, MoneyWire, Wire, wire_id
 from groupbook.kit.ids import to_wire
 from groupbook.kit.money import Money
-from groupbook.payments import PaymentPage
+from groupbook.trips import Joined
 
 
 class OpenBooking(Wire):
@@ -113,6 +123,7 @@ class ChangeOut(Wire):
 
     `state`: `asked`, `collecting` (who comes in is asked to pay, until `pay_by`), `ordering`, `settling`, `done`;
     `dropping`, `refused`: nothing changed, for `reason`. `back` is what went back of your money, or for your place.
+    `can_withdraw`: you may take it back, or say no to it (`DELETE /v1/amendments/{id}`).
     """
 
     id: str
@@ -125,6 +136,7 @@ class ChangeOut(Wire):
     asked_at: Instant
     pay_by: Instant | None
     finished_at: Instant | None
+    can_withdraw: bool
 
     @classmethod
     def of(cls, one: ChangeView) -> ChangeOut:
@@ -139,6 +151,7 @@ class ChangeOut(Wire):
             asked_at=one.asked_at,
             pay_by=one.pay_by,
             finished_at=one.finished_at,
+            can_withdraw=one.can_withdraw,
         )
 
 
@@ -261,10 +274,6 @@ class PaymentPageOut(Wire):
     url: str
     closes_at: Instant
 
-    @classmethod
-    def of(cls, page: PaymentPage) -> PaymentPageOut:
-        return cls(url=page.url, closes_at=page.closes_at)
-
 
 class AskToPay(Wire):
     """The member who is asked; from then on they see the amount."""
@@ -332,6 +341,15 @@ class SponsorLinkOut(Wire):
     wanted: MoneyWire
     left: MoneyWire
 
+    @classmethod
+    def of(cls, link: SponsorLink, public_url: str) -> SponsorLinkOut:
+        return cls(
+            id=to_wire("spo", link.id),
+            url=f"{public_url}/g/{link.token}",
+            wanted=MoneyWire.of(link.wanted),
+            left=MoneyWire.of(link.left),
+        )
+
 
 class WantedGiftOut(Wire):
     """What the organizer asks sponsors for: an amount between `least` and `left`, which lowers everybody's portion."""
@@ -344,6 +362,19 @@ class WantedGiftOut(Wire):
     least: MoneyWire
     travelers: int
     deadline_at: Instant | None
+
+    @classmethod
+    def of(cls, found: WantedGift) -> WantedGiftOut:
+        return cls(
+            trip_id=to_wire("trip", found.trip_id),
+            title=found.title,
+            by=found.by,
+            wanted=MoneyWire.of(found.wanted),
+            left=MoneyWire.of(found.left),
+            least=MoneyWire.of(found.least),
+            travelers=found.travelers,
+            deadline_at=found.deadline_at,
+        )
 
 
 class GiveByLink(Wire):
@@ -364,6 +395,15 @@ class GivenOut(Wire):
     trip_id: str
     member_id: str
     guest_token: str | None
+
+    @classmethod
+    def of(cls, given: Given) -> GivenOut:
+        return cls(
+            contribution=to_wire("ctb", given.contribution_id),
+            trip_id=to_wire("trip", given.joined.trip_id),
+            member_id=to_wire("mem", given.joined.member.id),
+            guest_token=given.joined.guest_token,
+        )
 
 
 class ContributionOut(Wire):
@@ -412,6 +452,15 @@ class HandoverOut(Wire):
     for_name: str
     expires_at: Instant
 
+    @classmethod
+    def of(cls, made: Handover, public_url: str) -> HandoverOut:
+        return cls(
+            id=to_wire("hdo", made.id),
+            url=f"{public_url}/h/{made.token}",
+            for_name=made.for_name,
+            expires_at=made.expires_at,
+        )
+
 
 class OfferedPlaceOut(Wire):
     """A place that is handed over. `price` is its share today; the newcomer's own cards may make it another.
@@ -429,6 +478,20 @@ class OfferedPlaceOut(Wire):
     lost_discount: LostDiscount
     is_from_line: bool
 
+    @classmethod
+    def of(cls, found: OfferedPlace) -> OfferedPlaceOut:
+        return cls(
+            trip_id=to_wire("trip", found.trip_id),
+            title=found.title,
+            by=found.by,
+            for_name=found.for_name,
+            price=MoneyWire.of(found.price),
+            deadline_at=found.deadline_at,
+            expires_at=found.expires_at,
+            lost_discount=found.lost_discount,
+            is_from_line=found.is_from_line,
+        )
+
 
 class QueueUp(Wire):
     """`name` is needed of whoever has no account; a personal invite brings one."""
@@ -436,12 +499,24 @@ class QueueUp(Wire):
     name: str | None = None
 
 
-class QueuedOut(Wire):
-    """`guest_token` (here only) is a guest's key: a bearer token for this trip."""
+class _SeatOut(Wire):
+    """Where somebody sits now, and the key to it."""
 
     trip_id: str
     member_id: str
     guest_token: str | None
+
+    @classmethod
+    def of(cls, joined: Joined) -> Self:
+        return cls(
+            trip_id=to_wire("trip", joined.trip_id),
+            member_id=to_wire("mem", joined.member.id),
+            guest_token=joined.guest_token,
+        )
+
+
+class QueuedOut(_SeatOut):
+    """`guest_token` (here only) is a guest's key: a bearer token for this trip."""
 
 
 class OfferedToMeOut(Wire):
@@ -484,6 +559,10 @@ class ReleaseOut(Wire):
     id: str
     expires_at: Instant
 
+    @classmethod
+    def of(cls, found: Release) -> ReleaseOut:
+        return cls(id=to_wire("hdo", found.id), expires_at=found.expires_at)
+
 
 class TakePlace(Wire):
     """`name` is needed of whoever has no account; the link brings one.
@@ -496,12 +575,8 @@ class TakePlace(Wire):
     nonce: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{22,64}$")] | None = None
 
 
-class PlaceTakenOut(Wire):
+class PlaceTakenOut(_SeatOut):
     """`guest_token` (here only) is a guest's key: a bearer token for this trip."""
-
-    trip_id: str
-    member_id: str
-    guest_token: str | None
 
 
 class AskAmendment(Wire):

@@ -47,7 +47,7 @@ from groupbook.bookings.schemas import (
 )
 from groupbook.discounts.domain import CodeNotUsable
 from groupbook.kit.errors import Unauthenticated
-from groupbook.kit.http import Call, MoneyWire, Operation, operation
+from groupbook.kit.http import Call, Operation, operation
 from groupbook.kit.ids import (
     BookingId,
     ContributionId,
@@ -167,12 +167,7 @@ async def hand_over(call: Call[BookingDeps], booking_id: BookingId, body: HandOv
     """
     deps = call.deps
     made = await call.run(service.hand_over, deps.database, deps.sealer, call.caller, booking_id, for_name=body.name)
-    return HandoverOut(
-        id=to_wire("hdo", made.id),
-        url=f"{deps.public_url}/h/{made.token}",
-        for_name=made.for_name,
-        expires_at=made.expires_at,
-    )
+    return HandoverOut.of(made, deps.public_url)
 
 
 @operation(
@@ -197,18 +192,7 @@ async def keep_place(call: Call[BookingDeps], handover_id: HandoverId) -> None:
 )
 async def open_handover(call: Call[BookingDeps], token: str) -> OfferedPlaceOut:
     """What a hand-over link offers: whose place, its price, until when"""
-    found = await call.run(service.open_handover, call.deps.database, token)
-    return OfferedPlaceOut(
-        trip_id=to_wire("trip", found.trip_id),
-        title=found.title,
-        by=found.by,
-        for_name=found.for_name,
-        price=MoneyWire.of(found.price),
-        deadline_at=found.deadline_at,
-        expires_at=found.expires_at,
-        lost_discount=found.lost_discount,
-        is_from_line=found.is_from_line,
-    )
+    return OfferedPlaceOut.of(await call.run(service.open_handover, call.deps.database, token))
 
 
 @operation(
@@ -240,13 +224,8 @@ async def take_place(call: Call[BookingDeps], token: str, body: TakePlace) -> Pl
     You owe its price from now on, and whoever handed it over owes nothing any more. Who took it and asks again, a guest
     with the same `nonce`, has it; so a guest needs one.
     """
-    joined = await call.run(
-        service.take_place, call.deps.database, call.caller, token, name=body.name, nonce=body.nonce
-    )
-    return PlaceTakenOut(
-        trip_id=to_wire("trip", joined.trip_id),
-        member_id=to_wire("mem", joined.member.id),
-        guest_token=joined.guest_token,
+    return PlaceTakenOut.of(
+        await call.run(service.take_place, call.deps.database, call.caller, token, name=body.name, nonce=body.nonce)
     )
 
 
@@ -276,12 +255,7 @@ async def wait_in_line(call: Call[BookingDeps], token: str, body: QueueUp) -> Qu
 
     First come, first served. Who queues is a viewer of the trip: no place, no vote, nothing to pay.
     """
-    joined = await call.run(service.wait_in_line, call.deps.database, call.caller, token, name=body.name)
-    return QueuedOut(
-        trip_id=to_wire("trip", joined.trip_id),
-        member_id=to_wire("mem", joined.member.id),
-        guest_token=joined.guest_token,
-    )
+    return QueuedOut.of(await call.run(service.wait_in_line, call.deps.database, call.caller, token, name=body.name))
 
 
 @operation("GET", "/v1/trips/{trip_id}/waiting", auth="member", tags=["bookings"], errors=(TripNotFound,))
@@ -339,7 +313,7 @@ async def release_place(call: Call[BookingDeps], booking_id: BookingId) -> Relea
     link. Asked again, it is the same release.
     """
     found = await call.run(service.release_place, call.deps.database, call.deps.sealer, call.caller, booking_id)
-    return ReleaseOut(id=to_wire("hdo", found.id), expires_at=found.expires_at)
+    return ReleaseOut.of(found)
 
 
 # --- sponsors who do not travel ---------------------------------------------------------------------------------------
@@ -359,12 +333,7 @@ async def want_gifts(call: Call[BookingDeps], booking_id: BookingId, body: WantG
     """
     deps = call.deps
     link = await call.run(service.want_gifts, deps.database, deps.sealer, call.caller, booking_id, body.wanted.money())
-    return SponsorLinkOut(
-        id=to_wire("spo", link.id),
-        url=f"{deps.public_url}/g/{link.token}",
-        wanted=MoneyWire.of(link.wanted),
-        left=MoneyWire.of(link.left),
-    )
+    return SponsorLinkOut.of(link, deps.public_url)
 
 
 @operation(
@@ -389,17 +358,7 @@ async def want_no_gifts(call: Call[BookingDeps], sponsor_link_id: SponsorLinkId)
 )
 async def open_gift(call: Call[BookingDeps], token: str) -> WantedGiftOut:
     """What a sponsor link asks for"""
-    found = await call.run(service.open_gift, call.deps.database, token)
-    return WantedGiftOut(
-        trip_id=to_wire("trip", found.trip_id),
-        title=found.title,
-        by=found.by,
-        wanted=MoneyWire.of(found.wanted),
-        left=MoneyWire.of(found.left),
-        least=MoneyWire.of(found.least),
-        travelers=found.travelers,
-        deadline_at=found.deadline_at,
-    )
+    return WantedGiftOut.of(await call.run(service.open_gift, call.deps.database, token))
 
 
 @operation(
@@ -436,12 +395,7 @@ async def give_without_a_place(call: Call[BookingDeps], token: str, body: GiveBy
         name=body.name,
         nonce=body.nonce,
     )
-    return GivenOut(
-        contribution=to_wire("ctb", given.contribution_id),
-        trip_id=to_wire("trip", given.joined.trip_id),
-        member_id=to_wire("mem", given.joined.member.id),
-        guest_token=given.joined.guest_token,
-    )
+    return GivenOut.of(given)
 
 
 OPERATIONS: tuple[Operation, ...] = (

@@ -142,6 +142,15 @@ def _row_promises() -> Iterator[None]:
 class Cursor(psycopg.Cursor[Any]):
     """What a SQLAlchemy engine asks through."""
 
+    @property
+    def description(self) -> list[Any] | None:
+        """Names and types alone: psycopg's own looks up every column's type, which nobody here asks for."""
+        result = self.pgresult
+        if result is None or not result.nfields:
+            return None
+        names = ((result.fname(index) or b"").decode() for index in range(result.nfields))
+        return [(name, result.ftype(index), None, None, None, None, None) for index, name in enumerate(names)]
+
     def execute(self, *args: Any, **keywords: Any) -> Self:
         connection: Any = self.connection
         with connection.sending():

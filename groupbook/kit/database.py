@@ -23,8 +23,8 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from psycopg.conninfo import make_conninfo
-from sqlalchemy import CHAR, BigInteger, DateTime, Engine, MetaData, create_engine, event, make_url, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import CHAR, BigInteger, DateTime, Engine, MetaData, Table, create_engine, event, make_url, text
+from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
 from sqlalchemy.engine import URL
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -118,6 +118,11 @@ class Base(DeclarativeBase):
         dict[str, Any]: JSONB(),
         list[Any]: JSONB(),
     }
+
+
+def new_rows(row: type[Base]) -> Insert:
+    """An INSERT whose rows are its parameters: with them among its values, it would be compiled anew each time."""
+    return insert(cast("Table", row.__table__))
 
 
 class TenantRow:

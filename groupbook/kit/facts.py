@@ -12,16 +12,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
 from sqlalchemy import and_, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from groupbook.kit.clock import server_now, system_now
-from groupbook.kit.database import Database, merchant_of, nudge_after_commit, query
+from groupbook.kit.database import Database, merchant_of, new_rows, nudge_after_commit, query
 from groupbook.kit.ids import FactId, MerchantId, new_id
 from groupbook.kit.models import FactDeliveryRow, FactRow
 
@@ -57,8 +56,14 @@ class Together:
         self.step(session, [fact])
 
 
-def record(session: Session, name: str, *, subject: UUID, payload: Payload | None = None) -> FactId:
-    """Write a fact in this transaction. `payload` is JSON, ids as hex strings, no personal data."""
+def record(
+    session: Session, name: str, *, subject: UUID, payload: Payload | None = None, is_heard: bool = False
+) -> FactId:
+    """Write a fact in this transaction. `payload` is JSON, ids as hex strings, no personal data.
+
+    Args:
+        is_heard: whoever listens has caused it, and does in this very transaction what it would have done hearing it.
+    """
     id = FactId(new_id())
     at = system_now(session)
     recorded = recorded_here(session)
@@ -70,11 +75,12 @@ def record(session: Session, name: str, *, subject: UUID, payload: Payload | Non
         batch=recorded[0].id if recorded else id,
         payload=payload or {},
         recorded_at=at,
+        delivered_at=at if is_heard else None,
         attempts=0,
         due_at=at,
     )
     session.add(row)
-    if not recorded:
+    if not is_heard and all(task != "deliver_fact" for task, _, _ in session.info.get("nudges", ())):
         nudge_after_commit(session, "deliver_fact", id)  # its whole batch is told
     recorded.append(row)
     return id
@@ -127,7 +133,7 @@ class Deliverer:
         told = 0
         recorded = recorded_here(session)
         while told < len(recorded):
-            rows, told = recorded[told:], len(recorded)
+            rows, told = [row for row in recorded[told:] if row.delivered_at is None], len(recorded)
             telling = []
             for row in rows:
                 listeners = self._listeners.get(row.name, ())
@@ -191,11 +197,7 @@ def _nudge_the_undelivered(session: Session) -> None:
     """Wake a worker for this transaction's facts only if somebody is left to hear one."""
     recorded = recorded_here(session)
     if recorded and all(row.delivered_at is not None for row in recorded):
-        session.info["nudges"] = [
-            nudge
-            for nudge in session.info.get("nudges", ())
-            if nudge[0] != "deliver_fact" or nudge[2] != recorded[0].id
-        ]
+        session.info["nudges"] = [nudge for nudge in session.info.get("nudges", ()) if nudge[0] != "deliver_fact"]
 
 
 def fact_of(row: FactRow) -> Fact:
@@ -222,20 +224,22 @@ def unheard(session: Session, *, limit: int) -> list[UUID]:
     return list(session.scalars(waiting.order_by(FactRow.due_at, FactRow.id).limit(limit)))
 
 
+_FIRST_HEARINGS: Final = (
+    new_rows(FactDeliveryRow).on_conflict_do_nothing().returning(FactDeliveryRow.fact_id, FactDeliveryRow.listener)
+)
+
+
 @query
 def first_hearings(session: Session, hearings: Sequence[tuple[UUID, str]]) -> set[tuple[UUID, str]]:
     """Note that these listeners hear these facts in this transaction: those pairs that no other transaction has had."""
     if not hearings:
         return set()
     at, merchant_id = system_now(session), merchant_of(session)
-    first = insert(FactDeliveryRow).values(
-        [
-            {"merchant_id": merchant_id, "fact_id": fact_id, "listener": listener, "delivered_at": at}
-            for fact_id, listener in sorted(hearings)
-        ]
-    )
-    noted = first.on_conflict_do_nothing().returning(FactDeliveryRow.fact_id, FactDeliveryRow.listener)
-    return {(fact_id, listener) for fact_id, listener in session.execute(noted)}
+    noted = [
+        {"merchant_id": merchant_id, "fact_id": fact_id, "listener": listener, "delivered_at": at}
+        for fact_id, listener in sorted(hearings)
+    ]
+    return {(fact_id, listener) for fact_id, listener in session.execute(_FIRST_HEARINGS, noted)}
 
 
 @query

@@ -12,15 +12,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, or_, select, tuple_
-from sqlalchemy.dialects.postgresql import distinct_on, insert
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session, aliased, make_transient_to_detached
 
 from groupbook.kit.clock import server_now, system_now
-from groupbook.kit.database import merchant_of, nudge_after_commit, query
+from groupbook.kit.database import merchant_of, new_rows, nudge_after_commit, query
 from groupbook.kit.errors import InvariantBroken, Refused
 from groupbook.kit.ids import IntentId, MerchantId, new_id
 from groupbook.kit.models import IntentRow
@@ -176,6 +176,9 @@ def _place(row: IntentRow) -> tuple[UUID | None, int]:
 
 # --- queries ----------------------------------------------------------------------------------------------------------
 
+_NEW: Final = new_rows(IntentRow)
+_NEW_ONES: Final = _NEW.on_conflict_do_nothing().returning(IntentRow.id)
+
 
 @query
 def write_all(session: Session, calls: Sequence[Owed], *, at: datetime) -> list[tuple[IntentId, bool]]:
@@ -201,10 +204,9 @@ def write_all(session: Session, calls: Sequence[Owed], *, at: datetime) -> list[
     ]
     written = set(ids)
     if any(call.once is not None and not call.is_first for call in calls):
-        new = insert(IntentRow).values(rows).on_conflict_do_nothing().returning(IntentRow.id)
-        written = set(session.scalars(new))
+        written = set(session.scalars(_NEW_ONES, rows))
     else:  # each is the first of its kind, so there is nothing to be told
-        session.execute(insert(IntentRow).values(rows))
+        session.execute(_NEW, rows)
     _remember(session, [row for row in rows if row["id"] in written])
     again = [(call.kind, call.once) for id, call in zip(ids, calls, strict=True) if id not in written]
     first: dict[tuple[str, str | None], UUID] = {}

@@ -6,6 +6,7 @@ it until `lease_until`, and records what came of it under the row's lock.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 from uuid import UUID
@@ -51,6 +52,26 @@ def due(session: Session, table: type[Row], *, now: datetime, system_now: dateti
     """What is to be sent now, the longest due first."""
     free = _is_free(session, table, now=now, system_now=system_now)
     return list(session.scalars(select(table.id).where(free).order_by(table.due_at, table.id).limit(limit)))
+
+
+def send_each(ids: Iterable[UUID], send: Callable[[UUID], bool]) -> int:
+    """Send one after the other, each in transactions of its own; how many attempts were made.
+
+    One that breaks in an unforeseen way keeps nobody behind it waiting: it is heard of when all had their turn.
+
+    Raises:
+        ExceptionGroup: what broke, with the row's id as a note.
+    """
+    count, faults = 0, []
+    for id in ids:
+        try:
+            count += send(id)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next reader waits for something else
+            error.add_note(f"sending: {id}")
+            faults.append(error)
+    if faults:
+        raise ExceptionGroup("rows not sent", faults)
+    return count
 
 
 def _is_free(session: Session, table: type[Row], *, now: datetime, system_now: datetime) -> ColumnElement[bool]:

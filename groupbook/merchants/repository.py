@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 from uuid import UUID
 
-from sqlalchemy import delete, or_, select, union_all, update
+from sqlalchemy import bindparam, delete, or_, select, union_all, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -308,10 +308,19 @@ def save_connection(
     )
 
 
+_CONNECTION: Final = select(ConnectionRow).where(
+    ConnectionRow.merchant_id == bindparam("merchant_id"), ConnectionRow.kind == bindparam("kind")
+)
+
+
 @query
 def find_connection(session: Session, kind: ConnectionKind) -> ConnectionRow | None:
-    return session.scalar(
-        select(ConnectionRow).where(ConnectionRow.merchant_id == merchant_of(session), ConnectionRow.kind == kind)
+    return session.scalar(_CONNECTION, {"merchant_id": merchant_of(session), "kind": kind})
+
+
+def delete_connection(session: Session, kind: ConnectionKind) -> None:
+    session.execute(
+        delete(ConnectionRow).where(ConnectionRow.merchant_id == merchant_of(session), ConnectionRow.kind == kind)
     )
 
 

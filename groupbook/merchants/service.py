@@ -455,6 +455,11 @@ def connect(
     )
 
 
+def disconnect(session: Session, kind: ConnectionKind) -> None:
+    """Forget how this merchant reaches an outside system. Twice is once. A step."""
+    repository.delete_connection(session, kind)
+
+
 def read_connection(session: Session, sealer: Sealer, kind: ConnectionKind) -> Connection:
     """Read it back, opened. A step.
 

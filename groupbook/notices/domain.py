@@ -4,6 +4,7 @@ trip.decided        everybody            trip_decided
 booking.opened      every payer          please_pay
 portion.asked_again its payer            please_pay       (the price rose, or taking the money failed)
 (the clock)         who has not paid     pay_reminder
+portion.expired     its payer            please_pay       (their bank keeps the money no more, or too briefly)
 portion.declined    its payer            portion_declined
 booking.confirmed   everybody            tickets_ready     (part_taken to who pays and does not travel)
 booking.aborted     everybody, payers    nobody_charged
@@ -13,6 +14,11 @@ place.offered       who is next      place_offered     (the waiting list: withdr
 place.unwanted      who released it  place_unwanted    (nobody in the line took it)
 place.taken         who released it  place_taken
 place.filled        who took it      please_pay
+place.asked         who would come in    place_asked       (after the booking: pay, and the place is yours)
+place.called_off    who would come in    place_called_off  (taken back, or nobody paid in time)
+place.kept          whose place it is    place_kept        (nobody took it over)
+place.handed_on     who came in          tickets_ready
+waiting.room        who waits        room_free         (while the group plans: somebody left it)
 waiting.over        who waits        waiting_over      (waiting.needless likewise: the group has room again)
 (an address given)  who gave it          confirm_address   (only by mail, and only to that address)
 (a link asked for)  that guest           seat_link         (only by mail, and only to the address they confirmed)
@@ -61,6 +67,10 @@ class NoticeCode(StrEnum):
     PLACE_MISSED = "place_missed"
     PLACE_UNWANTED = "place_unwanted"
     PLACE_TAKEN = "place_taken"
+    PLACE_ASKED = "place_asked"
+    PLACE_CALLED_OFF = "place_called_off"
+    PLACE_KEPT = "place_kept"
+    ROOM_FREE = "room_free"
     WAITING_OVER = "waiting_over"
     WAITING_NEEDLESS = "waiting_needless"
     CONFIRM_ADDRESS = "confirm_address"
@@ -71,13 +81,16 @@ class NoticeCode(StrEnum):
 # What is in a mailbox only: a page does not show it.
 ONLY_BY_MAIL: Final = frozenset({NoticeCode.CONFIRM_ADDRESS, NoticeCode.SEAT_LINK})
 # Only who still owes something is told these, when they are written and again when they are sent.
-ONLY_WHILE_OWED: Final = frozenset({NoticeCode.PLEASE_PAY, NoticeCode.PAY_REMINDER, NoticeCode.PORTION_DECLINED})
+ONLY_WHILE_OWED: Final = frozenset(
+    {NoticeCode.PLEASE_PAY, NoticeCode.PLACE_ASKED, NoticeCode.PAY_REMINDER, NoticeCode.PORTION_DECLINED}
+)
 
 CODE_OF_FACT: Final[Mapping[str, NoticeCode]] = MappingProxyType(
     {
         "trip.decided": NoticeCode.TRIP_DECIDED,
         "booking.opened": NoticeCode.PLEASE_PAY,
         "portion.asked_again": NoticeCode.PLEASE_PAY,
+        "portion.expired": NoticeCode.PLEASE_PAY,
         "portion.declined": NoticeCode.PORTION_DECLINED,
         "booking.confirmed": NoticeCode.TICKETS_READY,
         "booking.aborted": NoticeCode.NOBODY_CHARGED,
@@ -89,17 +102,27 @@ CODE_OF_FACT: Final[Mapping[str, NoticeCode]] = MappingProxyType(
         "place.unwanted": NoticeCode.PLACE_UNWANTED,
         "place.taken": NoticeCode.PLACE_TAKEN,
         "place.filled": NoticeCode.PLEASE_PAY,
+        "place.asked": NoticeCode.PLACE_ASKED,
+        "place.called_off": NoticeCode.PLACE_CALLED_OFF,
+        "place.kept": NoticeCode.PLACE_KEPT,
+        "place.handed_on": NoticeCode.TICKETS_READY,
+        "waiting.room": NoticeCode.ROOM_FREE,
         "waiting.over": NoticeCode.WAITING_OVER,
         "waiting.needless": NoticeCode.WAITING_NEEDLESS,
     }
 )
 
-_BEFORE_THE_END: Final = ONLY_WHILE_OWED | {NoticeCode.TRIP_DECIDED, NoticeCode.PLACE_UNWANTED}
+_BEFORE_THE_END: Final = ONLY_WHILE_OWED | {
+    NoticeCode.TRIP_DECIDED,
+    NoticeCode.PLACE_UNWANTED,
+    NoticeCode.PLACE_CALLED_OFF,
+}
 _IN_THE_LINE: Final = frozenset(
     {
         NoticeCode.PLACE_OFFERED,
         NoticeCode.PLACE_WITHDRAWN,
         NoticeCode.PLACE_MISSED,
+        NoticeCode.ROOM_FREE,
         NoticeCode.WAITING_OVER,
         NoticeCode.WAITING_NEEDLESS,
     }
@@ -111,7 +134,7 @@ REPLACES: Final[Mapping[NoticeCode, frozenset[NoticeCode]]] = MappingProxyType(
         NoticeCode.PLEASE_PAY: ONLY_WHILE_OWED
         | _IN_THE_LINE
         | {NoticeCode.TRIP_DECIDED, NoticeCode.NOBODY_CHARGED, NoticeCode.PLACE_TAKEN},
-        NoticeCode.PAY_REMINDER: frozenset({NoticeCode.PLEASE_PAY, NoticeCode.PAY_REMINDER}),
+        NoticeCode.PAY_REMINDER: frozenset({NoticeCode.PLEASE_PAY, NoticeCode.PLACE_ASKED, NoticeCode.PAY_REMINDER}),
         NoticeCode.PORTION_DECLINED: ONLY_WHILE_OWED,
         NoticeCode.TICKETS_READY: _BEFORE_THE_END,
         NoticeCode.PART_TAKEN: _BEFORE_THE_END,
@@ -125,6 +148,10 @@ REPLACES: Final[Mapping[NoticeCode, frozenset[NoticeCode]]] = MappingProxyType(
         NoticeCode.PLACE_MISSED: _IN_THE_LINE,
         NoticeCode.PLACE_UNWANTED: frozenset({NoticeCode.PLACE_UNWANTED}),
         NoticeCode.PLACE_TAKEN: ONLY_WHILE_OWED | {NoticeCode.PLACE_UNWANTED},
+        NoticeCode.PLACE_ASKED: ONLY_WHILE_OWED | _IN_THE_LINE | {NoticeCode.PLACE_CALLED_OFF},
+        NoticeCode.PLACE_CALLED_OFF: ONLY_WHILE_OWED,
+        NoticeCode.PLACE_KEPT: frozenset({NoticeCode.PLACE_KEPT}),
+        NoticeCode.ROOM_FREE: _IN_THE_LINE,
         NoticeCode.WAITING_OVER: _IN_THE_LINE,
         NoticeCode.WAITING_NEEDLESS: _IN_THE_LINE,
         NoticeCode.CONFIRM_ADDRESS: frozenset({NoticeCode.CONFIRM_ADDRESS}),

@@ -88,6 +88,14 @@ def _more(words: Words, told: Told) -> list[str]:
             return [_("You still have the place, and owe for it. You can keep it, or leave as the group agreed.")]
         case NoticeCode.PLACE_TAKEN:
             return [_("You owe nothing any more. If your bank kept money ready, it is released within a few days.")]
+        case NoticeCode.PLACE_ASKED:
+            return [_("If you do nothing, or say no on the trip’s page, nothing changes and nobody is charged.")]
+        case NoticeCode.PLACE_CALLED_OFF:
+            return [_("You owe nothing. If your bank kept money ready, it is released within a few days.")]
+        case NoticeCode.ROOM_FREE:
+            return [_("Nobody keeps it for you: whoever comes first has it. You pay nothing now.")]
+        case NoticeCode.PLACE_KEPT:
+            return [_("Nothing was charged or paid back for it.")]
         case NoticeCode.CONFIRM_ADDRESS:
             return [_("Until you do, nothing else is sent here. If it was not you, do nothing.")]
         case NoticeCode.SEAT_LINK:
@@ -96,7 +104,12 @@ def _more(words: Words, told: Told) -> list[str]:
                 _("If it was not you, do nothing."),
             ]
         case NoticeCode.SEAT_OPENED:
-            return [_("If it was not you, delete your address in the trip: then no such link is sent any more.")]
+            return [
+                _(
+                    "If it was not you, log that device out in the trip, under “Your devices”, and delete your "
+                    "address: then no such link is sent any more."
+                )
+            ]
         case _:
             return []
 
@@ -127,7 +140,7 @@ def _button(words: Words, code: NoticeCode) -> str:
             return _("Try another card")
         case NoticeCode.TICKETS_READY:
             return _("Open my ticket")
-        case NoticeCode.PLACE_OFFERED:
+        case NoticeCode.PLACE_OFFERED | NoticeCode.PLACE_ASKED:
             return _("Look at the place")
         case NoticeCode.CONFIRM_ADDRESS:
             return _("Yes, this is my address")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from groupbook.kit.database import merchant_of
+from groupbook.kit.database import merchant_of, new_rows
 from groupbook.kit.ids import MemberId, NoticeId, TripId, new_id
 from groupbook.notices.domain import ONLY_BY_MAIL, Notice, NoticeCode, NoticeState
 from groupbook.notices.models import NoticeRow
@@ -19,65 +18,72 @@ from groupbook.notices.models import NoticeRow
 _VISIBLE = (NoticeState.PENDING, NoticeState.SENT, NoticeState.SHOWN, NoticeState.FAILED)
 
 
-def insert_notice(
+_NEW_NOTICES: Final = new_rows(NoticeRow).on_conflict_do_nothing().returning(NoticeRow.member_id, NoticeRow.id)
+
+
+def insert_notices(
     session: Session,
     *,
     fact_id: UUID,
     trip_id: TripId,
-    member_id: MemberId,
+    members: Collection[MemberId],
     code: NoticeCode,
     params: Mapping[str, Any],
     now: datetime,
     told_at: datetime,
-    is_replaced: bool,
-) -> NoticeId | None:
-    """None when this member was already told of this fact. `told_at` is when the fact was recorded."""
-    statement = (
-        insert(NoticeRow)
-        .values(
-            merchant_id=merchant_of(session),
-            id=new_id(),
-            fact_id=fact_id,
-            trip_id=trip_id,
-            member_id=member_id,
-            code=code,
-            params=dict(params),
-            state=NoticeState.REPLACED if is_replaced else NoticeState.PENDING,
-            attempts=0,
-            due_at=None if is_replaced else now,
-            created_at=told_at,
-        )
-        .on_conflict_do_nothing()
-        .returning(NoticeRow.id)
-    )
-    id = session.scalar(statement)
-    return None if id is None else NoticeId(id)
+    replaced: Collection[MemberId],
+) -> dict[MemberId, NoticeId]:
+    """One for each of these members who was not yet told of this fact. `told_at` is when the fact was recorded."""
+    rows = [
+        {
+            "merchant_id": merchant_of(session),
+            "id": new_id(),
+            "fact_id": fact_id,
+            "trip_id": trip_id,
+            "member_id": member_id,
+            "code": code,
+            "params": dict(params),
+            "state": NoticeState.REPLACED if member_id in replaced else NoticeState.PENDING,
+            "attempts": 0,
+            "due_at": None if member_id in replaced else now,
+            "created_at": told_at,
+        }
+        for member_id in sorted(members)
+    ]
+    return {MemberId(member_id): NoticeId(id) for member_id, id in session.execute(_NEW_NOTICES, rows)}
 
 
-def is_outdated(
-    session: Session, *, trip_id: TripId, member_id: MemberId, by: Collection[NoticeCode], told_at: datetime
-) -> bool:
-    """Whether something recorded later already took this notice's place (facts come in no promised order)."""
-    query = select(NoticeRow.id).where(
+def outdated(
+    session: Session, *, trip_id: TripId, members: Collection[MemberId], by: Collection[NoticeCode], told_at: datetime
+) -> set[MemberId]:
+    """Whose notice something recorded later already took the place of (facts come in no promised order)."""
+    query = select(NoticeRow.member_id).where(
         NoticeRow.merchant_id == merchant_of(session),
         NoticeRow.trip_id == trip_id,
-        NoticeRow.member_id == member_id,
+        NoticeRow.member_id.in_(members),
         NoticeRow.code.in_([code.value for code in by]),
         NoticeRow.created_at > told_at,
     )
-    return session.scalar(query.limit(1)) is not None
+    return {MemberId(member_id) for member_id in session.scalars(query)} if by else set()
 
 
 def replace(
-    session: Session, *, trip_id: TripId, member_id: MemberId, codes: Collection[NoticeCode], told_at: datetime
+    session: Session,
+    *,
+    trip_id: TripId,
+    members: Collection[MemberId],
+    codes: Collection[NoticeCode],
+    told_at: datetime,
 ) -> None:
-    """What was told before `told_at` and is no longer true is neither shown nor sent."""
+    """What these were told before `told_at` and is no longer true is neither shown nor sent."""
+    if not codes or not members:
+        return
     session.execute(
         update(NoticeRow)
         .where(
             NoticeRow.merchant_id == merchant_of(session),
             NoticeRow.trip_id == trip_id,
-            NoticeRow.member_id == member_id,
+            NoticeRow.member_id.in_(members),
             NoticeRow.code.in_([code.value for code in codes]),
             NoticeRow.created_at < told_at,
             NoticeRow.state.in_(_VISIBLE),

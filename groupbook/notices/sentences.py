@@ -41,6 +41,14 @@ def sentence(words: Words, code: NoticeCode, *, trip: str) -> str:
             return _("%(trip)s: nobody in the waiting list took your place.", trip=trip)
         case NoticeCode.PLACE_TAKEN:
             return _("%(trip)s: somebody took your place.", trip=trip)
+        case NoticeCode.PLACE_ASKED:
+            return _("%(trip)s: somebody offers you their place. It is yours once you have paid for it.", trip=trip)
+        case NoticeCode.PLACE_CALLED_OFF:
+            return _("%(trip)s: the place is not offered to you any more.", trip=trip)
+        case NoticeCode.PLACE_KEPT:
+            return _("%(trip)s: nobody took your place over. It stays yours.", trip=trip)
+        case NoticeCode.ROOM_FREE:
+            return _("%(trip)s has room again, and you are next: come in.", trip=trip)
         case NoticeCode.WAITING_OVER:
             return _("%(trip)s is booked, and no place came free for you.", trip=trip)
         case NoticeCode.WAITING_NEEDLESS:
@@ -85,6 +93,14 @@ def short(words: Words, code: NoticeCode) -> str:
             return _("Nobody took your place")
         case NoticeCode.PLACE_TAKEN:
             return _("Your place was taken")
+        case NoticeCode.PLACE_ASKED:
+            return _("A place for you")
+        case NoticeCode.PLACE_CALLED_OFF:
+            return _("The place is not offered any more")
+        case NoticeCode.PLACE_KEPT:
+            return _("Your place stays yours")
+        case NoticeCode.ROOM_FREE:
+            return _("There is room for you")
         case NoticeCode.WAITING_OVER:
             return _("No place came free")
         case NoticeCode.WAITING_NEEDLESS:

@@ -14,6 +14,8 @@ Knows nothing of trips or bookings: callers pass an opaque `reference`, read bac
 
 from groupbook.payments.calls import intent_handlers
 from groupbook.payments.connecting import (
+    HOSTED_PAGE,
+    OWN_PAGE,
     ConnectedAccount,
     LinkProblem,
     PaymentsUnderWay,
@@ -58,7 +60,7 @@ from groupbook.payments.domain import (
 from groupbook.payments.handlers import Providers
 from groupbook.payments.ledger import Account, JournalKind, Statement
 from groupbook.payments.pacing import ENDPOINTS
-from groupbook.payments.ports import KeyRejected, PaymentPage, Permission, Platform
+from groupbook.payments.ports import KeyRejected, OwnPage, PaymentPage, Permission, Platform
 from groupbook.payments.reconciliation import (
     DifferenceKind,
     DifferenceNotBookable,
@@ -68,14 +70,19 @@ from groupbook.payments.reconciliation import (
     StoredDifference,
 )
 from groupbook.payments.service import (
+    PageFacts,
+    PaymentPageGone,
     PaymentRefused,
+    ShownPage,
     add_portion,
+    ask_anew,
     assign_payer,
     attempts_of,
     authorize_saved,
     begin_attempt,
     begin_link,
     begin_new_secret,
+    begin_page,
     begin_setup,
     book_refund_outside,
     capture_all,
@@ -85,6 +92,7 @@ from groupbook.payments.service import (
     connected_account,
     cover_shortfall,
     differences,
+    disconnect_account,
     earliest_capture_before,
     finish_link,
     handle_event,
@@ -94,6 +102,7 @@ from groupbook.payments.service import (
     lock_view,
     observe_all,
     open_portions,
+    page_facts,
     page_of,
     portion_view,
     portions_of,
@@ -109,7 +118,9 @@ from groupbook.payments.service import (
     refunds_of,
     retry_refund,
     settle_refund_elsewhere,
+    show_page,
     start_attempt,
+    start_hosted_attempt,
     statement,
     statement_days,
     statement_of_days,
@@ -122,8 +133,9 @@ from groupbook.payments.service import (
     try_setup_again,
     unwind_all,
     void_all,
-    void_parked,
     void_portion,
+    void_unpaid,
+    void_waiting,
 )
 from groupbook.payments.statement_schemas import StatementOut
 from groupbook.payments.statements import (
@@ -141,6 +153,8 @@ __all__ = [
     "CHANGEABLE",
     "CLOSED",
     "ENDPOINTS",
+    "HOSTED_PAGE",
+    "OWN_PAGE",
     "PAYABLE",
     "SETTLED",
     "TAKEN",
@@ -162,8 +176,11 @@ __all__ = [
     "LikePortions",
     "LinkProblem",
     "NotYourPortion",
+    "OwnPage",
+    "PageFacts",
     "PartsDoNotSum",
     "PaymentPage",
+    "PaymentPageGone",
     "PaymentRefused",
     "PaymentsUnderWay",
     "PeriodStatement",
@@ -187,6 +204,7 @@ __all__ = [
     "SetupNotFound",
     "SetupState",
     "SetupView",
+    "ShownPage",
     "Statement",
     "StatementLine",
     "StatementNotFound",
@@ -197,12 +215,14 @@ __all__ = [
     "StoredDifference",
     "TooManyAttempts",
     "add_portion",
+    "ask_anew",
     "assign_payer",
     "attempts_of",
     "authorize_saved",
     "begin_attempt",
     "begin_link",
     "begin_new_secret",
+    "begin_page",
     "begin_setup",
     "book_refund_outside",
     "capture_all",
@@ -214,6 +234,7 @@ __all__ = [
     "csv_text",
     "decimal_text",
     "differences",
+    "disconnect_account",
     "earliest_capture_before",
     "fall",
     "finish_link",
@@ -227,6 +248,7 @@ __all__ = [
     "merge_small",
     "observe_all",
     "open_portions",
+    "page_facts",
     "page_of",
     "portion_view",
     "portions_of",
@@ -242,7 +264,9 @@ __all__ = [
     "refunds_of",
     "retry_refund",
     "settle_refund_elsewhere",
+    "show_page",
     "start_attempt",
+    "start_hosted_attempt",
     "statement",
     "statement_days",
     "statement_of_days",
@@ -255,6 +279,7 @@ __all__ = [
     "try_setup_again",
     "unwind_all",
     "void_all",
-    "void_parked",
     "void_portion",
+    "void_unpaid",
+    "void_waiting",
 ]

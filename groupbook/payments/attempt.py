@@ -139,6 +139,8 @@ def _attempt_table() -> Mapping[tuple[AttemptState, AttemptEvent], AttemptState]
         for event in (e.PAGE_OPENED, e.SEEN_OPEN, e.SEEN_ACTION, e.SEEN_DECLINED, e.SEEN_SAVED, e.SEEN_AUTHORIZED):
             table[state, event] = s.ORPHAN
         row(state, seen_absent=state, seen_captured=s.CAPTURED, seen_canceled=s.CANCELED, seen_expired=s.EXPIRED)
+    # A page that the provider would not open, and that opened late and closed by itself: nobody was ever there.
+    row(s.FAILED, seen_canceled=s.FAILED, seen_expired=s.FAILED)
     # A page that was given up before anybody asked for it.
     table[s.CANCELED, e.PAGE_REFUSED] = s.CANCELED
     table[s.ORPHAN, e.CLOSE_ASKED] = s.CLOSING

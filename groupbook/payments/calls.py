@@ -14,7 +14,7 @@ from groupbook.payments.handlers import (
     Providers,
     Refund,
 )
-from groupbook.payments.setup_handler import LookAtAccount, SetUp
+from groupbook.payments.setup_handler import LetGo, LookAtAccount, SetUp
 
 
 def intent_handlers(providers: Providers) -> dict[str, IntentHandler]:
@@ -29,4 +29,5 @@ def intent_handlers(providers: Providers) -> dict[str, IntentHandler]:
         moving.OBSERVE_REFUND: ObserveRefund(providers),
         moving.SET_UP: SetUp(providers),
         moving.LOOK_AT_ACCOUNT: LookAtAccount(providers),
+        moving.LET_GO: LetGo(providers),
     }

@@ -2,6 +2,8 @@
 
     account -> one step per permission -> endpoint -> authorization -> (connected) -> tidy
     exchange -> account -> authorization -> (connected)      for an account that lets our platform act for it
+    one step per further permission -> page -> (connected)   to have the payment page on our own pages
+    page -> (connected)                                      and to have it at the provider again
 
 Every permission is looked at, so that the merchant reads all that is missing at once. A provider that takes no address
 for its messages does not hinder: the sweep reads what nobody told. Live accounts make no test authorization.
@@ -25,12 +27,20 @@ EXCHANGE: Final = "exchange"
 ACCOUNT: Final = "account"
 ENDPOINT: Final = "endpoint"
 AUTHORIZATION: Final = "authorization"
+PAGE: Final = "page"
 TIDY: Final = "tidy"
 _MAY: Final = "may:"
+# Where payers give their card: on the provider's page, or in its fields on ours
+HOSTED_PAGE: Final = "hosted"
+OWN_PAGE: Final = "own"
+# What of a configuration says so
+_PAGE_CHOICE: Final = ("page", "publishable_key")
 # How long somebody may take at the provider before they come back: time enough to open an account there
 link_seconds: Final = 3600
 # How long an old signing secret counts beside a new one (docs.stripe.com/webhooks: rolled secrets overlap 24 h at most)
 secret_overlap_seconds: Final = 24 * 3600
+_WITHDRAWN: Final = "withdrawn_at"  # whoever connects anew vouches for it; a look finds it out again
+_NAMES: Final = frozenset({"account_ref", "account_name"})
 # What a configuration knows about the account's messages to us
 _MESSAGES: Final = ("webhook_secret", "webhook_secret_previous", "webhook_secret_previous_until", "endpoint_ref")
 Outcome = Literal["ok", "missing", "warning", "skipped", "failed"]
@@ -44,6 +54,12 @@ class SetupNotAgain(Conflict):
     """Nothing is kept of this setup that could be tried again."""
 
     code = "payment_setup_not_again"
+
+
+class OwnPageNotOffered(Conflict):
+    """The account is reached through the operator's platform, which has no key for browsers."""
+
+    code = "own_page_not_offered"
 
 
 class PaymentsUnderWay(Conflict):
@@ -120,11 +136,14 @@ class ConnectedAccount:
     previous_secret_until: datetime | None
     fee_basis_points: int
     withdrawn_at: datetime | None  # its holder ended what the platform may do
+    has_own_page: bool
+    publishable_key: str  # its own; empty where it has none, and where the platform's is used
 
 
-def plan(permissions: Sequence[str]) -> tuple[str, ...]:
+def plan(permissions: Sequence[str], *, has_own_page: bool = False) -> tuple[str, ...]:
     """The steps of a whole setup."""
-    return (ACCOUNT, *(f"{_MAY}{code}" for code in permissions), ENDPOINT, AUTHORIZATION)
+    page = (PAGE,) if has_own_page else ()
+    return (ACCOUNT, *(f"{_MAY}{code}" for code in permissions), ENDPOINT, AUTHORIZATION, *page)
 
 
 def plan_of_link() -> tuple[str, ...]:
@@ -135,6 +154,20 @@ def plan_of_link() -> tuple[str, ...]:
 def plan_of_new_secret() -> tuple[str, ...]:
     """The steps when only the messages get a new secret."""
     return (ENDPOINT,)
+
+
+def plan_of_page(permissions: Sequence[str]) -> tuple[str, ...]:
+    """The steps when only the payment page changes its place."""
+    return (*(f"{_MAY}{code}" for code in permissions), PAGE)
+
+
+def page_choice(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """What a configuration says about the payment page."""
+    return {name: configuration[name] for name in _PAGE_CHOICE if configuration.get(name)}
+
+
+def has_own_page(configuration: Mapping[str, Any]) -> bool:
+    return bool(configuration.get("page") == OWN_PAGE)
 
 
 def next_step(steps: Sequence[str], done: Sequence[StepDone]) -> str | None:
@@ -177,6 +210,16 @@ def is_same_account(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool | 
         return refs[0] == refs[1]
     is_same_key = one.get("secret_key") == other.get("secret_key")
     return True if is_same_key and one.get("account") == other.get("account") else None
+
+
+def with_known(fresh: Mapping[str, Any], connected: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said anew of the account in use, over what is known of it: its name, and how it is reached.
+
+    From a key to the platform, or back, only the name stays: another key is used, and messages come another way.
+    """
+    is_reached_alike = bool(fresh.get("secret_key")) is bool(connected.get("secret_key"))
+    lost = {_WITHDRAWN} if is_reached_alike else connected.keys() - _NAMES
+    return {name: value for name, value in connected.items() if name not in lost} | dict(fresh)
 
 
 def with_secrets(fresh: Mapping[str, Any], connected: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def payment_ref(attempt: AttemptRow) -> PaymentRef:
     )
 
 
-def payment_order(attempt: AttemptRow, *, keeps_card: bool) -> PaymentOrder:
+def payment_order(attempt: AttemptRow, *, keeps_card: bool, needs_hosted: bool = False) -> PaymentOrder:
     is_saving = attempt.mode == AttemptMode.SAVE
     return PaymentOrder(
         attempt_id=AttemptId(attempt.id),
@@ -122,6 +122,7 @@ def payment_order(attempt: AttemptRow, *, keeps_card: bool) -> PaymentOrder:
         locale=attempt.locale,
         mode="save" if is_saving else "authorize",
         keeps_card=keeps_card and not is_saving,
+        needs_hosted=needs_hosted,
     )
 
 
@@ -216,7 +217,7 @@ class _AttemptHandler:
 
 
 class OpenPage(_AttemptHandler):
-    """Open the hosted page of an attempt."""
+    """Open the page of an attempt."""
 
     def call(self, intent: Intent) -> PaymentPage:
         provider, attempt = self._read(intent)
@@ -224,7 +225,8 @@ class OpenPage(_AttemptHandler):
             raise Refused(_SUPERSEDED, state=attempt.state)
         if _is_old(self._providers.database, intent):
             return _found_or_too_old(_page(self._observe(provider, attempt)))
-        order = payment_order(attempt, keeps_card=bool(intent.payload.get("keeps_card")))
+        wanted = {name: bool(intent.payload.get(name)) for name in ("keeps_card", "needs_hosted")}
+        order = payment_order(attempt, **wanted)
         return _each_generation(
             intent,
             lambda key: provider.open_payment(order, key=key, timeout_seconds=self._timeout_seconds),

@@ -6,6 +6,7 @@ A message is answered only when it is kept; one that cannot be kept holds up no 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from threading import Event, Lock
 from typing import Final
@@ -21,6 +22,8 @@ from groupbook.payments.service.listening import handle_event, handle_events
 
 log = structlog.get_logger(__name__)
 batch_max: Final = 200
+# Stripe's messages carry the whole object, this included (https://docs.stripe.com/api/events/object)
+_CLIENT_SECRET: Final = re.compile(rb'("client_secret"\s*:\s*)"(?:[^"\\]|\\.)*"')
 
 
 @dataclass
@@ -43,7 +46,11 @@ class Inlet:
         self._lines: dict[MerchantId, list[_Waiting]] = {}  # a merchant has a line while somebody writes for it
 
     def keep(self, merchant_id: MerchantId, event: ProviderEvent, body: bytes) -> bool:
-        """Keep a verified message and owe the readings it asks for; False for a duplicate. A use case."""
+        """Keep a verified message and owe the readings it asks for; False for a duplicate. A use case.
+
+        It is kept as it came, but for the secrets by which a payer's browser agrees to a payment: those nobody keeps.
+        """
+        body = _CLIENT_SECRET.sub(rb"\1null", body)
         mine = _Waiting(event, body)
         with self._lock:
             is_first = merchant_id not in self._lines

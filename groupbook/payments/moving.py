@@ -34,6 +34,7 @@ REFUND: Final = "payment.refund"
 OBSERVE_REFUND: Final = "payment.observe_refund"
 SET_UP: Final = "payment.set_up"
 LOOK_AT_ACCOUNT: Final = "payment.look_at_account"
+LET_GO: Final = "payment.let_go"
 
 # A closing that the provider could not make yet is tried again after a tenth of the time it has had, within these.
 close_again_seconds_min: Final = 15
@@ -85,10 +86,10 @@ def touch(portion: PortionRow, now: datetime) -> None:
     portion.changed_at = now
 
 
-def tell(session: Session, name: str, portion: PortionRow, **payload: Any) -> None:
+def tell(session: Session, name: str, portion: PortionRow, *, is_heard: bool = False, **payload: Any) -> None:
     """Record a fact about a portion; every one carries the caller's reference."""
     body = {"reference": portion.reference.hex, "portion": portion.id.hex, "state": portion.state, **payload}
-    facts.record(session, name, subject=portion.id, payload=body)
+    facts.record(session, name, subject=portion.id, payload=body, is_heard=is_heard)
 
 
 def tell_discrepancy(

@@ -62,6 +62,7 @@ class PaymentOrder:
 
     `mode`: "authorize" reserves `amount`; "save" only keeps the card, to authorize at most `amount` later.
     `keeps_card`: what is authorized on the page may be asked for once more in the payer's absence, if taking it fails.
+    `needs_hosted`: the page has to be the provider's, whatever the account prefers: this browser runs no script.
     """
 
     attempt_id: AttemptId
@@ -73,16 +74,39 @@ class PaymentOrder:
     closes_at: datetime | None = None
     mode: Literal["authorize", "save"] = "authorize"
     keeps_card: bool = False
+    needs_hosted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentPage:
-    """The hosted page: where to send the payer, its name at the provider, and when it closes."""
+    """The page: where to send the payer, its name at the provider, and when it closes.
+
+    An empty `url` says that the page is ours to show, with the provider's fields in it (`OwnPage`). Such a page closes
+    by our hand: whoever finds it open after `closes_at` closes it.
+    """
 
     url: str
     page_ref: str
     closes_at: datetime
     payment_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPage:
+    """What the payer's browser needs to show the provider's fields on a page of ours.
+
+    `client_secret` lets whoever has it agree to this one payment: it goes to its payer's browser and nowhere else, and
+    is never written down. The origins are what the page has to be opened for beside ours.
+    """
+
+    mode: Literal["authorize", "save"]
+    client_secret: str = field(repr=False)
+    publishable_key: str
+    account: str | None
+    script_url: str
+    script_origins: tuple[str, ...]
+    frame_origins: tuple[str, ...]
+    connect_origins: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +209,7 @@ class PaymentProvider(Protocol):
     livemode: bool
 
     def open_payment(self, order: PaymentOrder, *, key: str, timeout_seconds: float) -> PaymentPage:
-        """Open the hosted page on which a payer may authorize `order.amount` (minor units), or save a card for it.
+        """Open the page on which a payer may authorize `order.amount` (minor units), or save a card for it.
 
         Nothing is reserved yet. Asking again with the same `key` returns the first page.
 
@@ -193,6 +217,13 @@ class PaymentProvider(Protocol):
             Refused: the order is impossible (method, currency, minimum); asking again cannot help.
             Unavailable: nothing was attempted; safe to ask later.
             OutcomeUnknown: it may have happened; ask with the same key, or observe.
+        """
+
+    def own_page(self, ref: PaymentRef, *, timeout_seconds: float) -> OwnPage | None:
+        """What a page of ours shows for `ref.page_ref`, read now; None when nothing can be agreed to there any more.
+
+        Raises:
+            Unavailable: it could not be read.
         """
 
     def authorize_saved(self, order: PaymentOrder, saved_ref: str, *, key: str, timeout_seconds: float) -> Observed:
@@ -293,7 +324,8 @@ class PaymentProvider(Protocol):
 class KeyRejected(Invalid):
     """What was pasted is no key that could work here; seen without asking anybody.
 
-    `reason`: `not_a_key`, `publishable` (the one for browsers), `wrong_mode` (live in test mode or the reverse).
+    `reason`: `not_a_key`, `publishable` (the one for browsers), `wrong_mode` (live in test mode or the reverse),
+    `not_publishable` (where the one for browsers is wanted).
     """
 
     code = "provider_key_rejected"
@@ -372,6 +404,16 @@ class ProviderSetup(Protocol):
     def remove_endpoints(self, url: str, *, but: str, key: str, timeout_seconds: float) -> int:
         """Remove every other endpoint for this very address; how many there were."""
 
+    def remove_endpoint(self, ref: str, *, key: str, timeout_seconds: float) -> None:
+        """Remove this endpoint; one that is gone is removed."""
+
+    def let_go(self, account: str, *, key: str, timeout_seconds: float) -> None:
+        """Our platform acts for this account no longer; one for which it does not is let go.
+
+        Raises:
+            Refused: `credentials_rejected`, the provider does not know our platform; the account is still connected.
+        """
+
     def try_authorization(self, amount: Money, *, key: str, timeout_seconds: float) -> Observed:
         """Reserve `amount` on the provider's own test card and release it; what was true in between.
 
@@ -379,6 +421,15 @@ class ProviderSetup(Protocol):
 
         Raises:
             Refused: the account cannot reserve an amount; `reason` says why.
+        """
+
+    def try_page(self, *, key: str, timeout_seconds: float) -> None:
+        """Open what a page of ours would show, look at it as a payer's browser would, and give it back.
+
+        Nothing is reserved and no card is asked. Asking again with the same `key` opens nothing more.
+
+        Raises:
+            Refused: `credentials_rejected`, the key for browsers is none, or is another account's.
         """
 
     def close(self) -> None:
@@ -407,7 +458,8 @@ class Platform(Protocol):
     """The operator's own account at a provider, which merchants may let act for theirs.
 
     `can_ask`: their holders can be sent to the provider to be asked. `hears`: messages of connected accounts reach us.
-    `fee_basis_points`: the operator's part of what is taken, in hundredths of a percent.
+    `fee_basis_points`: the operator's part of what is taken, in hundredths of a percent. `publishable_key`: its key for
+    browsers, empty where pages of ours are not offered to connected accounts.
     """
 
     @property
@@ -418,6 +470,8 @@ class Platform(Protocol):
     def hears(self) -> bool: ...
     @property
     def fee_basis_points(self) -> int: ...
+    @property
+    def publishable_key(self) -> str: ...
 
     def authorize_url(self, *, state: str, redirect_uri: str) -> str:
         """Where an account's holder is asked; they come back to `redirect_uri` with `state` and a code, or an error."""
@@ -436,12 +490,16 @@ class Onboarding:
 
     Args:
         keys_page: where a merchant makes a key, by the address of the provider's interface and the mode.
+        check_publishable: raises KeyRejected for what cannot be a key for browsers in that mode.
+        page_permissions: what a key must be allowed beyond `permissions` where the payment page is ours.
         platform: the operator's own, where there is one.
     """
 
     look: SetupFactory
     permissions: tuple[Permission, ...]
     keys_page: Callable[[str, bool], str]
+    check_publishable: Callable[[str, bool], None]
+    page_permissions: tuple[Permission, ...] = ()
     methods: tuple[MethodOffer, ...] = ()
     platform: Platform | None = None
 

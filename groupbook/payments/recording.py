@@ -82,14 +82,20 @@ def record_page(session: Session, attempt_id: AttemptId, page: PaymentPage) -> N
 def record_page_refused(session: Session, attempt_id: AttemptId, reason: str, *, may_land: bool = False) -> None:
     """The provider will not open such a page or use such a card, or we no longer want it.
 
+    A kept card that an earlier call may have authorized all the same stays unknown: its payer is asked to pay another
+    way, and until they do, whoever looks adopts what is there (I11). Nobody can pay on a page that was never given out.
+
     Args:
         may_land: an earlier call was never answered: what it makes is looked for when it must have landed.
     """
     moment = Moment.of(session)
     portion, attempt = repository.lock_attempt(session, attempt_id)
     attempt.decline_reason = reason
-    move_attempt(attempt, AttemptEvent.PAGE_REFUSED)
-    _after_end(session, portion, attempt, moment)
+    if may_land and attempt.mode == AttemptMode.OFF_SESSION and attempt.state == AttemptState.OPENING:
+        _declined(session, portion, attempt, moment, may_land=True)
+    else:
+        move_attempt(attempt, AttemptEvent.PAGE_REFUSED)
+        _after_end(session, portion, attempt, moment)
     if may_land:
         _look_when_landed(session, portion, attempt, moment)
 
@@ -132,6 +138,7 @@ def record_observation(
     after = AttemptState(attempt.state)
     if before is not after:
         _changed(session, portion, attempt, observed, moment, before)
+    _close_own_page_in_time(session, portion, attempt, moment)
     _close_what_should_not_live(session, portion, attempt, was_closed=was_closed)
     if observed.dispute is not None:
         note_dispute(session, portion, attempt, observed.dispute, moment, is_stale=is_stale)
@@ -157,7 +164,8 @@ def _adopt_details(attempt: AttemptRow, observed: Observed, moment: Moment, call
     attempt.page_ref = attempt.page_ref or observed.page_ref
     attempt.payment_ref = observed.payment_ref or attempt.payment_ref
     attempt.saved_ref = attempt.saved_ref or observed.saved_ref
-    attempt.page_url = attempt.page_url or observed.page_url
+    if attempt.page_url is None:
+        attempt.page_url = observed.page_url
     if observed.closes_at is not None:
         attempt.closes_at = moment.seen_here(observed.closes_at)
     if observed.capture_before is not None:
@@ -228,8 +236,12 @@ def begin_capture(portion: PortionRow, attempt: AttemptRow, moment: Moment) -> O
     return Owed(CAPTURE, attempt.id, payload, once=attempt.id.hex, reference=portion.reference)
 
 
-def _declined(session: Session, portion: PortionRow, attempt: AttemptRow, moment: Moment) -> None:
-    """The bank said no, or wants to see its customer. On a page that may go on; without one this try is over."""
+def _declined(
+    session: Session, portion: PortionRow, attempt: AttemptRow, moment: Moment, *, may_land: bool = False
+) -> None:
+    """The bank said no, or wants to see its customer. On a page that may go on; without one this try is over, unless
+    an earlier call of it `may_land`.
+    """
     is_off_session = attempt.mode == AttemptMode.OFF_SESSION
     if attempt.is_current and portion.state in (*PAYABLE, PortionState.SHORT):
         portion.decline_reason = attempt.decline_reason
@@ -237,7 +249,7 @@ def _declined(session: Session, portion: PortionRow, attempt: AttemptRow, moment
             tell(session, "portion.declined", portion, reason=attempt.decline_reason)
         elif is_off_session:
             tell(session, "portion.asked_again", portion, reason=attempt.decline_reason)
-    if is_off_session:
+    if is_off_session and not may_land:
         close_attempt(session, attempt)
 
 
@@ -383,6 +395,14 @@ def _close_what_should_not_live(
         owe_close(session, attempt, due_at=close_again_at(session, attempt) if was_closed else None)
     elif state is AttemptState.AUTHORIZED and (portion.state != PortionState.AUTHORIZED or not attempt.is_current):
         close_attempt(session, attempt)
+
+
+def _close_own_page_in_time(session: Session, portion: PortionRow, attempt: AttemptRow, moment: Moment) -> None:
+    """The provider ends its own pages by itself; a page of ours ends by our hand, so that nobody agrees days later."""
+    is_over = attempt.closes_at is not None and attempt.closes_at <= moment.now
+    if attempt.page_url == "" and is_over and attempt.is_current and attempt.state in ATTEMPT_PAYABLE:
+        close_attempt(session, attempt)
+        _ended(session, portion, attempt, moment)
 
 
 def _look_again_or_give_up(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, case, column, false, func, or_, select, values
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, false, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from groupbook.kit.conversation import NO_ANSWER
-from groupbook.kit.database import at_the_end, merchant_of, query
+from groupbook.kit.database import at_the_end, merchant_of, new_rows, query
 from groupbook.kit.ids import AttemptId, RefundId, new_id
 from groupbook.kit.money import Money
 from groupbook.payments.domain import (
@@ -60,6 +60,16 @@ def lock_portion(session: Session, portion_id: UUID) -> PortionRow:
     return row
 
 
+_LOCK_ATTEMPTS: Final = (
+    select(PortionRow, AttemptRow)
+    .join(AttemptRow, and_(AttemptRow.merchant_id == PortionRow.merchant_id, AttemptRow.portion_id == PortionRow.id))
+    .where(AttemptRow.id.in_(bindparam("ids", expanding=True)))
+    .order_by(PortionRow.id)
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
+
+
 @query
 def lock_attempts(session: Session, attempt_ids: Iterable[UUID]) -> None:
     """Lock many attempts behind their portions and read both, so that each `lock_attempt` that follows asks nothing.
@@ -70,11 +80,13 @@ def lock_attempts(session: Session, attempt_ids: Iterable[UUID]) -> None:
     ids = [id for id in attempt_ids if id not in _steady(session)]
     if not ids:
         return
-    its_portion = and_(AttemptRow.merchant_id == PortionRow.merchant_id, AttemptRow.portion_id == PortionRow.id)
-    query = select(PortionRow, AttemptRow).join(AttemptRow, its_portion).where(AttemptRow.id.in_(ids))
-    found = session.execute(query.order_by(PortionRow.id).with_for_update().execution_options(populate_existing=True))
-    for portion, attempt in found:
+    for portion, attempt in session.execute(_LOCK_ATTEMPTS, {"ids": ids}):
         _steady(session)[portion.id], _steady(session)[attempt.id] = portion, attempt
+
+
+@query
+def attempt_of_page(session: Session, page_ref: str) -> AttemptRow | None:
+    return session.scalar(select(AttemptRow).where(AttemptRow.page_ref == page_ref))
 
 
 @query
@@ -110,27 +122,42 @@ def portions_of(session: Session, reference: UUID) -> list[PortionRow]:
     return list(session.scalars(query))
 
 
-@query
-def tally(session: Session, reference: UUID, *, lasting: datetime, seen_since: datetime | None) -> list[LikePortions]:
-    """The reference's portions, counted by what sets them apart."""
+def _tally(is_unread: ColumnElement[bool]) -> Select[Any]:
     is_current = and_(
         AttemptRow.merchant_id == PortionRow.merchant_id, AttemptRow.portion_id == PortionRow.id, AttemptRow.is_current
     )
     capture_before = case((AttemptRow.state.in_(_HOLDING), AttemptRow.capture_before))
-    is_unread: ColumnElement[bool] = false()
-    if seen_since is not None:
-        is_live = and_(AttemptRow.id.is_not(None), AttemptRow.state.not_in(_NOT_READ))
-        is_unread = and_(is_live, or_(AttemptRow.observed_at.is_(None), AttemptRow.observed_at < seen_since))
     kinds = (PortionRow.state, PortionRow.dropped_at.is_not(None), PortionRow.refund_failed, PortionRow.dispute)
-    query = (
+    return (
         select(*kinds, func.count(), func.min(capture_before), func.bool_or(is_unread))
         .outerjoin(AttemptRow, is_current)
-        .where(PortionRow.reference == reference)
-        .group_by(*kinds, capture_before > lasting)
+        .where(PortionRow.reference == bindparam("reference"))
+        .group_by(*kinds, capture_before > bindparam("lasting"))
     )
+
+
+# Made once: to put them together for every question would cost more than to ask it.
+_TALLY: Final = _tally(false())
+_TALLY_SEEN: Final = _tally(
+    and_(
+        AttemptRow.id.is_not(None),
+        AttemptRow.state.not_in(_NOT_READ),
+        or_(AttemptRow.observed_at.is_(None), AttemptRow.observed_at < bindparam("seen_since")),
+    )
+)
+
+
+@query
+def tally(session: Session, reference: UUID, *, lasting: datetime, seen_since: datetime | None) -> list[LikePortions]:
+    """The reference's portions, counted by what sets them apart."""
+    given = {"reference": reference, "lasting": lasting}
+    if seen_since is None:
+        found = session.execute(_TALLY, given)
+    else:
+        found = session.execute(_TALLY_SEEN, {**given, "seen_since": seen_since})
     return [
         LikePortions(PortionState(state), count, lapses_at, is_dropped, refund_failed, DisputeState(dispute), is_unread)
-        for state, is_dropped, refund_failed, dispute, count, lapses_at, is_unread in session.execute(query)
+        for state, is_dropped, refund_failed, dispute, count, lapses_at, is_unread in found
     ]
 
 
@@ -283,7 +310,7 @@ def refunds_of_reference(session: Session, reference: UUID) -> list[RefundRow]:
 def ensure_accounts(session: Session, currency: str) -> None:
     merchant_id = merchant_of(session)
     rows = [{"merchant_id": merchant_id, "code": account.value, "currency": currency} for account in Account]
-    session.execute(insert(LedgerAccountRow).values(rows).on_conflict_do_nothing())
+    session.execute(new_rows(LedgerAccountRow).on_conflict_do_nothing(), rows)
 
 
 def journal(
@@ -328,17 +355,22 @@ def _write_journal(session: Session) -> None:
     write_journal(session, [entry for entry, _ in entries], sides)
 
 
+_WRITE_JOURNAL: Final = text(
+    "WITH written AS (INSERT INTO journal (merchant_id, id, reference, portion_id, kind, cause, recorded_at) "
+    "SELECT merchant_id, id, reference, portion_id, kind, cause, recorded_at "
+    "FROM json_populate_recordset(NULL::journal, CAST(:entries AS json)) ON CONFLICT DO NOTHING RETURNING id) "
+    "INSERT INTO posting (merchant_id, id, journal_id, account, currency, amount) "
+    "SELECT side.merchant_id, side.id, side.journal_id, side.account, side.currency, side.amount "
+    "FROM json_populate_recordset(NULL::posting, CAST(:sides AS json)) AS side "
+    "JOIN written ON written.id = side.journal_id"
+)
+
+
 @query
 def write_journal(session: Session, entries: Sequence[Mapping[str, Any]], sides: Sequence[Mapping[str, Any]]) -> None:
     """The entries with their sides, in one statement that nobody waits for; not those journaled for the same cause."""
-    new = insert(JournalRow).values([dict(entry) for entry in entries]).on_conflict_do_nothing()
-    written = new.returning(JournalRow.id).cte("written")
-    columns = PostingRow.__table__.c
-    names = list(sides[0])
-    drawn = values(*(column(name, columns[name].type) for name in names), name="side")
-    drawn = drawn.data([tuple(side[name] for name in names) for side in sides])
-    theirs = select(*(drawn.c[name] for name in names)).join(written, written.c.id == drawn.c.journal_id)
-    session.execute(insert(PostingRow).from_select(names, theirs).add_cte(written), execution_options=NO_ANSWER)
+    drawn = {name: json.dumps(rows, default=str) for name, rows in (("entries", entries), ("sides", sides))}
+    session.execute(_WRITE_JOURNAL, drawn, execution_options=NO_ANSWER)
 
 
 @query

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import structlog
 from sqlalchemy.orm import Session
 
 from groupbook import merchants
@@ -17,6 +18,7 @@ from groupbook.payments.connecting import (
     AUTHORIZATION,
     ENDPOINT,
     EXCHANGE,
+    PAGE,
     TIDY,
     SetupState,
     StepDone,
@@ -27,6 +29,7 @@ from groupbook.payments.models import AttemptRow, SetupRow
 from groupbook.payments.ports import PaymentRef, Permission, ProviderSetup, Seen
 from groupbook.payments.service import setting_up
 
+log = structlog.get_logger(__name__)
 # A no to these steps is told and hinders nothing: messages only make us quicker.
 _NOT_IN_THE_WAY: Final = frozenset({ENDPOINT})
 
@@ -97,6 +100,11 @@ class SetUp:
             if seen.capture_before is not None:
                 said["capture_before"] = seen.capture_before.isoformat()
             return Answer(StepDone(step, "ok", said))
+        if step == PAGE:
+            is_own = connecting.has_own_page(configuration)
+            if is_own:
+                look.try_page(key=key, timeout_seconds=seconds)
+            return Answer(StepDone(step, "ok", {"is_own": is_own}))
         if step == TIDY:
             but = str(configuration.get("endpoint_ref"))
             look.remove_endpoints(row.endpoint_url, but=but, key=key, timeout_seconds=seconds)
@@ -160,6 +168,8 @@ class SetUp:
             return
         outcome: connecting.Outcome = "warning" if step in _NOT_IN_THE_WAY and len(row.plan) > 1 else "failed"
         said = {"reason": refusal.reason, "what": refusal.params.get("what"), "code": refusal.params.get("code")}
+        if step == EXCHANGE and intent.attempts > 1:
+            said["is_asked_again"] = True  # an answer did not reach us: what it said nobody knows
         setting_up.record_step(session, self._providers.sealer, row, StepDone(step, outcome, said), {})
 
 
@@ -195,6 +205,39 @@ class LookAtAccount:
 
     def record_refusal(self, session: Session, intent: Intent, refusal: Refused) -> None:
         return None
+
+
+class LetGo:
+    """What is left of an account that is in use no longer: the address for its messages, our platform's right to it.
+
+    A no changes nothing for us any more: the account is not in use, and its holder can end the rest at the provider.
+    """
+
+    def __init__(self, providers: Providers) -> None:
+        self._providers = providers
+
+    def call(self, intent: Intent) -> None:
+        with self._providers.database.begin(intent.merchant_id) as session:
+            merchant = merchants.read_merchant(session)
+            adapter, configuration = setting_up.open_left(session, self._providers.sealer, intent.payload)
+        look = self._providers.setups[adapter].look(configuration, livemode=merchant.livemode)
+        seconds = self._providers.timeout_seconds
+        try:
+            if configuration.get("endpoint_ref"):
+                look.remove_endpoint(str(configuration["endpoint_ref"]), key=intent.key, timeout_seconds=seconds)
+            if configuration.get("account"):
+                look.let_go(str(configuration["account"]), key=intent.key, timeout_seconds=seconds)
+        finally:
+            look.close()
+
+    def observe(self, intent: Intent) -> None:
+        return None
+
+    def record(self, session: Session, intent: Intent, answer: None) -> None:
+        return None
+
+    def record_refusal(self, session: Session, intent: Intent, refusal: Refused) -> None:
+        log.warning("account_not_let_go", reason=refusal.reason, what=refusal.params.get("what"))
 
 
 def _is_done(row: SetupRow, step: str) -> bool:

@@ -6,7 +6,8 @@ Errors of this room (kit.errors draws the tree they hang in):
     ├── Invalid            name_empty, name_too_long, invalid_challenge, invalid_instance
     ├── Unauthenticated    launch_rejected, login_mismatch
     ├── Forbidden          embed_origin_not_registered, handoff_code_wrong
-    ├── NotFound           network_not_found, handoff_not_found, person_not_found, guest_not_found
+    ├── NotFound           network_not_found, handoff_not_found, person_not_found, guest_not_found,
+    │                  session_not_found
     ├── Conflict           handoff_not_open, guest_adopted
     ├── Gone               login_expired, handoff_expired
     └── Refused            login_refused
@@ -20,6 +21,7 @@ import hmac
 import re
 import secrets
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -44,6 +46,7 @@ launch_skew_seconds: Final = 60
 
 SessionKind = Literal["cookie", "bearer", "guest"]
 HandoffState = Literal["open", "approved", "redeemed", "denied", "spent"]
+SESSION_KINDS: Final[Mapping[str, SessionKind]] = {"cookie": "cookie", "bearer": "bearer", "guest": "guest"}
 ConsentPurpose = Literal["embed", "messages", "visits"]
 
 
@@ -104,6 +107,12 @@ class LoginRefused(Refused):
 
 class EmbedOriginNotRegistered(Forbidden):
     code = "embed_origin_not_registered"
+
+
+class SessionNotFound(NotFound):
+    """None of this caller's that still works."""
+
+    code = "session_not_found"
 
 
 class HandoffNotFound(NotFound):
@@ -246,6 +255,18 @@ class Lifetimes:
 
 
 LIFETIMES: Final = Lifetimes()
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A session as its owner sees it: where somebody is known as them. `embed_origin`: in a frame on that site."""
+
+    id: SessionId
+    kind: SessionKind
+    embed_origin: str | None
+    since: datetime
+    expires_at: datetime
+    is_current: bool
 
 
 @dataclass(frozen=True, slots=True)

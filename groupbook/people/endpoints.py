@@ -11,7 +11,7 @@ from groupbook.kit.database import Database
 from groupbook.kit.errors import NotFound
 from groupbook.kit.http import Call, Edge, Operation, operation
 from groupbook.kit.http import routes as _routes
-from groupbook.kit.ids import HandoffId, MerchantId, to_wire
+from groupbook.kit.ids import HandoffId, MerchantId, SessionId, to_wire
 from groupbook.people import service
 from groupbook.people.domain import (
     LIFETIMES,
@@ -26,9 +26,19 @@ from groupbook.people.domain import (
     LaunchRejected,
     Lifetimes,
     NetworkNotFound,
+    SessionNotFound,
 )
 from groupbook.people.ports import SocialNetwork
-from groupbook.people.schemas import HandoffOut, OpenHandoff, OpenLaunch, PersonOut, RedeemHandoff, SessionOut
+from groupbook.people.schemas import (
+    DeviceOut,
+    DevicesOut,
+    HandoffOut,
+    OpenHandoff,
+    OpenLaunch,
+    PersonOut,
+    RedeemHandoff,
+    SessionOut,
+)
 from groupbook.people.service import Adopt, adopt_guest
 
 
@@ -133,6 +143,19 @@ async def end_session(call: Call[PeopleDeps]) -> None:
     await call.run(service.end_session, call.deps.database, call.caller)
 
 
+@operation("GET", "/v1/sessions", auth="member", tags=["people"])
+async def list_sessions(call: Call[PeopleDeps]) -> DevicesOut:
+    """Where somebody is known as you: browsers, frames, and whoever opened your seat by a link"""
+    found = await call.run(service.read_devices, call.deps.database, call.caller)
+    return DevicesOut(data=[DeviceOut.of(one) for one in found])
+
+
+@operation("DELETE", "/v1/sessions/{session_id}", status=204, auth="member", tags=["people"], errors=(SessionNotFound,))
+async def end_device(call: Call[PeopleDeps], session_id: SessionId) -> None:
+    """Log out elsewhere: that session stops working at once"""
+    await call.run(service.end_device, call.deps.database, call.caller, session_id)
+
+
 @operation("GET", "/v1/me", auth="member", tags=["people"], errors=(NotFound,))
 async def read_me(call: Call[PeopleDeps]) -> PersonOut:
     """Whose token this is, as others may see them."""
@@ -154,7 +177,15 @@ def _guest_tokens(call: Call[PeopleDeps]) -> list[str]:
     return [token.strip()] if call.caller.kind == "guest" and scheme.lower() == "bearer" else []
 
 
-OPERATIONS: list[Operation] = [open_handoff, redeem_handoff, open_launch, end_session, read_me]
+OPERATIONS: list[Operation] = [
+    open_handoff,
+    redeem_handoff,
+    open_launch,
+    end_session,
+    list_sessions,
+    end_device,
+    read_me,
+]
 
 
 def routes(deps: PeopleDeps, edge: Edge) -> list[Route]:

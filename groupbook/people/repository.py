@@ -141,6 +141,18 @@ def live_sessions(session: Session, ids: Collection[UUID], now: datetime) -> set
     )
 
 
+def sessions_of(session: Session, subject: UUID, now: datetime, *, limit: int) -> Sequence[SessionRow]:
+    """The living sessions of a person or guest, the newest first."""
+    owned = or_(SessionRow.person_id == subject, SessionRow.guest_id == subject)
+    query = select(SessionRow).where(owned, SessionRow.revoked_at.is_(None), SessionRow.expires_at > now)
+    return session.scalars(query.order_by(SessionRow.id.desc()).limit(limit)).all()
+
+
+def session_row(session: Session, session_id: UUID) -> SessionRow | None:
+    """Also one that has ended."""
+    return session.get(SessionRow, (merchant_of(session), session_id))
+
+
 def revoke_session(session: Session, session_id: UUID, now: datetime) -> bool:
     done = session.execute(
         update(SessionRow)

@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 
 from groupbook.kit.http import Instant, Wire
 from groupbook.kit.ids import to_wire
-from groupbook.people.domain import Card, Handoff, LoggedIn, payload_characters_max
+from groupbook.people.domain import Card, Device, Handoff, LoggedIn, payload_characters_max
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$")]
 HandoffRef = Annotated[str, StringConstraints(pattern=r"^hnd_[0-9a-f]{32}$")]
@@ -86,3 +86,31 @@ class SessionOut(Wire):
             person=PersonOut.of(Card(person.id, "person", person.display_name, person.avatar_url)),
             start=login.start,
         )
+
+
+class DeviceOut(Wire):
+    """A session of yours. `kind`: `cookie` a browser you logged in with, `bearer` a frame on `embed_origin`, `guest` a
+    browser that holds your seat. Nothing else is known of the device.
+    """
+
+    id: str
+    kind: Literal["cookie", "bearer", "guest"]
+    embed_origin: str | None
+    since: Instant
+    expires_at: Instant
+    is_current: bool
+
+    @classmethod
+    def of(cls, one: Device) -> Self:
+        return cls(
+            id=to_wire("ses", one.id),
+            kind=one.kind,
+            embed_origin=one.embed_origin,
+            since=one.since,
+            expires_at=one.expires_at,
+            is_current=one.is_current,
+        )
+
+
+class DevicesOut(Wire):
+    data: list[DeviceOut]

@@ -307,15 +307,24 @@ def note_start(session: Session, trip_id: TripId, member_id: MemberId, subject: 
     return note_join(session, trip_id, member_id, subject, share=share, visit_id=visit_id, is_start=True)
 
 
+def on_trip_started(session: Session, fact: Fact) -> None:
+    """A listener: who started without a share is written too, beside those who did."""
+    _note_direct(session, fact, is_start=True)
+
+
 def on_member_joined(session: Session, fact: Fact) -> None:
     """A listener: who came without a share is written too, beside those who did."""
+    _note_direct(session, fact, is_start=False)
+
+
+def _note_direct(session: Session, fact: Fact, *, is_start: bool) -> None:
     repository.add_join(
         session,
         trip_id=UUID(hex=fact.payload["trip_id"]),
         member_id=UUID(hex=fact.payload["member_id"]),
         share_id=None,
         visit_id=None,
-        is_start=False,
+        is_start=is_start,
         at=fact.recorded_at,
     )
 

@@ -6,7 +6,7 @@ transaction did to the members, options and votes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -154,6 +154,11 @@ def read_trip(session: Session, trip_id: TripId, *, lock: bool = False) -> Trip:
     if lock:
         _held(session)[trip_id] = row
     return _trip(row)
+
+
+def titles(session: Session, trip_ids: Iterable[UUID]) -> dict[TripId, str]:
+    found = session.execute(select(TripRow.id, TripRow.title).where(TripRow.id.in_(set(trip_ids))))
+    return {TripId(id): title for id, title in found}
 
 
 def find_trip(session: Session, trip_id: TripId, *, lock: bool = False) -> Trip | None:

@@ -88,6 +88,7 @@ def _page(ask: Ask, kind: PlaceKind, error: GroupbookError | None = None) -> Res
         "kind": kind,
         "title": after_words.title(kind, "" if me.id == change.member_id else who or ask.say("Somebody"), ask.say),
         "found": None,
+        "private_text": "",
         "refused": "",
         "notice": None,
     }
@@ -96,6 +97,8 @@ def _page(ask: Ask, kind: PlaceKind, error: GroupbookError | None = None) -> Res
         context["notice"] = NoticeView(_error_text(ask, error), "bad")
     if kind == "replace" and change.by is None:
         context |= _who_comes(ask, caller, trip_id, booking)
+        reads = {one.traveler for one in booking.portions if me.id in (one.traveler, one.payer)}
+        context["private_text"] = "" if change.member_id in reads else after_words.private_text(who, ask.say)
         if not booking.is_standing:
             context["refused"] = after_words.refused_text(bookings.domain.BookingClosed(), ask.say)
     else:
@@ -112,6 +115,7 @@ def _page(ask: Ask, kind: PlaceKind, error: GroupbookError | None = None) -> Res
             context |= {
                 "found": found,
                 "by": to_wire("mem", found.by) if found.by is not None else "",
+                "private_text": after_words.private_text(who, ask.say) if found.price is None else "",
                 "kept_text": after_words.kept_text(found, ask.say),
                 "back_texts": after_words.back_texts(found, me.id, ask.say),
                 "pays_text": after_words.pays_text(found, ask.say),

@@ -81,6 +81,15 @@ def pays_text(found: ChangePreview, say: Words) -> str:
     )
 
 
+def private_text(name: str, say: Words) -> str:
+    """Why whoever acts for somebody else reads no amounts (P6)."""
+    return say(
+        "What was paid for this place, what the railway keeps of it and what comes back, only %(name)s and whoever "
+        "paid read: a price tells of cards and age. It is the same sum whoever presses the button.",
+        name=name or say("Somebody"),
+    )
+
+
 def others_text(others: int, say: Words) -> str:
     return say.many(
         "Nothing changes for the %(num)s other: the same ticket, seat and charge.",
@@ -117,6 +126,8 @@ def reason_text(reason: str, say: Words) -> str:
         "last_traveler": say("This is the last place of the booking. The organizer can cancel all of it."),
         "price_changed": say("The railway asks for another price now."),
         "unpaid": say("Nobody paid for it in time."),
+        "withdrawn": say("It was taken back before anybody had paid."),
+        "unwanted": say("Whom it was offered to said no."),
         "canceled": say("The railway does not know this booking any more. Ask it directly."),
     }.get(reason, say("The railway does not change single places of this booking. Ask it directly."))
 
@@ -139,13 +150,24 @@ def change_text(one: ChangeView, me: UUID | None, zone: str, say: Words) -> tupl
         )
         return text, "info"
     if one.stage in (AmendmentStage.ASKED, AmendmentStage.COLLECTING) and one.pay_by is not None:
+        when = format_instant(one.pay_by, zone, say.locale)
+        if one.by == me and not one.name:
+            return say("You can have a place in this group by paying for it until %(when)s.", when=when), "info"
+        if one.by == me:
+            return say(
+                "You can have the place of %(name)s by paying for it until %(when)s.", name=name, when=when
+            ), "info"
         return say(
-            "%(by)s can take the place of %(name)s by paying for it until %(when)s.",
-            by=by,
-            name=name,
-            when=format_instant(one.pay_by, zone, say.locale),
+            "%(by)s can take the place of %(name)s by paying for it until %(when)s.", by=by, name=name, when=when
         ), "info"
     return say("The railway gives the place of %(name)s to %(by)s now.", name=name, by=by), "info"
+
+
+def withdraw_label(one: ChangeView, me: UUID | None, say: Words) -> str:
+    """The button that ends an offer nobody has paid for: of who made it, or of whom it was made to."""
+    if one.by == me:
+        return say("No, thank you")
+    return say("Keep the place") if one.member_id == me else say("Take the offer back")
 
 
 def _done_text(one: ChangeView, name: str, by: str, me: UUID | None, say: Words) -> str:
@@ -154,6 +176,8 @@ def _done_text(one: ChangeView, name: str, by: str, me: UUID | None, say: Words)
         text = say("Your place is canceled.") if is_mine else say("The place of %(name)s is canceled.", name=name)
     elif one.by == me:
         text = say("You have the place of %(name)s.", name=name)
+    elif one.member_id == me:
+        text = say("%(by)s has your place.", by=by)
     else:
         text = say("%(by)s has the place of %(name)s.", by=by, name=name)
     if one.back is None:

@@ -175,6 +175,7 @@ def _web_deps(house: House) -> WebDeps:
         database=house.database,
         sealer=house.sealer,
         runner=house.runner,
+        providers=house.providers,
         adapter_of=house.adapter_of,
         networks=house.outside.networks,
         public_url=settings.public_url,

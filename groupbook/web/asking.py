@@ -26,6 +26,7 @@ from groupbook.kit.ids import GuestId, MerchantId, PersonId, TripId
 from groupbook.merchants import Merchant
 from groupbook.web import cookies, phrases, sessions
 from groupbook.web.deps import WebDeps
+from groupbook.web.headers import NO_GUESTS, Guests
 from groupbook.web.render import Viewer, render, words_of
 
 log = structlog.get_logger(__name__)
@@ -98,6 +99,7 @@ class Ask:
         status: int = 200,
         merchant: object | None = None,
         viewer: Viewer | None = None,
+        guests: Guests = NO_GUESTS,
     ) -> Response:
         return render(
             self.request,
@@ -107,6 +109,7 @@ class Ask:
             merchant=merchant,
             viewer=viewer,
             form_targets=self.deps.form_targets,
+            guests=guests,
         )
 
     def go(self, path: str, *, seat: tuple[TripId, str | None] | None = None) -> Response:

@@ -56,9 +56,7 @@ class BookingPages(DeskPages):
             desk.caller,
             cursor=request.query_params.get("cursor") or None,
         )
-        titles = await self._step(
-            desk, lambda session: {one.trip_id: trips.trip_of(session, one.trip_id).title for one in found.rows}
-        )
+        titles = await self._step(desk, lambda session: trips.titles(session, [one.trip_id for one in found.rows]))
         say = words_of(request)
         rows = [
             {
@@ -152,7 +150,7 @@ def _portion(one: PortionStory, say: Words) -> dict[str, Any]:
         "amount": one.portion.amount,
         "tries": len(one.attempts),
         "declined": [attempt.decline_reason for attempt in one.attempts if attempt.decline_reason],
-        "card": f"{card.brand} ·· {card.last4}" if card else "",
+        "card": f"{card.brand.title()} •••• {card.last4}" if card else "",
         "refunds": [{"amount": refund.amount, "state": refund.state.value} for refund in one.refunds],
     }
 

@@ -26,9 +26,9 @@ from groupbook.web.price_words import RuleNames
 from groupbook.web.qr import qr_svg
 from groupbook.web.views import (
     BookingView,
+    ChangeView,
     ExtraView,
     MemberView,
-    NoticeView,
     PayerView,
     PlaceView,
     ProgressView,
@@ -115,6 +115,7 @@ def booking_view(
         gone=[to_wire("mem", line.traveler) for line in booking.portions if line.traveler not in booking.traveling]
         if booking.is_standing
         else (),
+        has_place=booking.me in booking.traveling if booking.is_standing else None,
     )
 
 
@@ -124,15 +125,22 @@ def _places(booking: Booking, payers: Sequence[PayerView]) -> list[PlaceView]:
         return []
     url = f"/t/{to_wire('trip', booking.trip_id)}/places"
     return [
-        PlaceView(payer.member, f"{url}/{payer.member.id}")
+        PlaceView(payer.member, f"{url}/{payer.member.id}", is_priced=booking.me in (line.traveler, line.payer))
         for payer, line in zip(payers, booking.portions, strict=True)
         if line.traveler in booking.traveling and (booking.is_organizer or booking.me in (line.traveler, line.payer))
     ]
 
 
-def _changes(booking: Booking, zone: str, say: Words) -> list[NoticeView]:
+def _changes(booking: Booking, zone: str, say: Words) -> list[ChangeView]:
     told = [one for one in reversed(booking.changes) if one.kind != "surcharge"][:_changes_shown]
-    return [NoticeView(*after_words.change_text(one, booking.me, zone, say)) for one in told]
+    return [
+        ChangeView(
+            *after_words.change_text(one, booking.me, zone, say),
+            withdraw_id=to_wire("amd", one.id) if one.can_withdraw else "",
+            label=after_words.withdraw_label(one, booking.me, say),
+        )
+        for one in told
+    ]
 
 
 def _waited_for(booking: Booking) -> list[PortionLine]:

@@ -91,8 +91,8 @@ def sentences(facts: CardFacts, say: Words) -> dict[PortionState, str]:
         if facts.must_confirm
         else say("Your bank said no. Nothing was taken, and nothing is kept."),
         s.EXPIRED: say(
-            "Your bank does not keep the money any more: banks do so for some days only. Nothing was taken. "
-            "Please authorize it again."
+            "Your bank does not keep the money any more, or not for as long as the group needs: banks do so for some "
+            "days only. Nothing was taken. Please authorize it again; another card may be kept longer."
         ),
         s.SAVED: _saved(facts, say, most),
         s.AUTHORIZED: _authorized(facts, say, amount, most),
@@ -134,6 +134,12 @@ def paid_for_text(state: PortionState, name: str, say: Words) -> str:
 
 
 def _open(facts: CardFacts, say: Words, amount: str, most: str) -> str:
+    if facts.booking is BookingState.AMENDING:
+        return say(
+            "Nothing happens to your card yet. If you go on, your bank keeps %(amount)s ready, and it is taken only "
+            "when the railway has made the change.",
+            amount=amount,
+        )
     if facts.authorizes_at is not None:
         return say(
             "Nothing happens to your card yet. If you go on, it is only kept; your bank is asked on %(when)s, "
@@ -172,6 +178,12 @@ def _saved(facts: CardFacts, say: Words, most: str) -> str:
 
 
 def _authorized(facts: CardFacts, say: Words, amount: str, most: str) -> str:
+    if facts.booking is BookingState.AMENDING:
+        return say(
+            "Your bank keeps %(amount)s ready. It is taken only when the railway has made the change; otherwise it is "
+            "released.",
+            amount=amount,
+        )
     if facts.is_capped:
         return say(
             "Your bank keeps %(most)s ready. Nothing is taken until it is settled who goes: now that is %(amount)s, "

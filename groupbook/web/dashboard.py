@@ -188,7 +188,8 @@ class Dashboard(DeskPages):
 
     async def settings(self, request: Request, desk: Desk) -> Response:
         """Keys and embed origins."""
-        context: dict[str, Any] = {"secret": None, "error": "", "origin": ""}
+        snippet = quickstart.widget(self._house.settings.public_url, desk.merchant.slug)
+        context: dict[str, Any] = {"secret": None, "error": "", "origin": "", "snippet": snippet}
         status = 200
         if request.method == "POST":
             form = await read_form(request)

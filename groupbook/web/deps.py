@@ -11,6 +11,7 @@ from groupbook.kit.database import Database
 from groupbook.kit.runner import Runner
 from groupbook.kit.sealing import Sealer
 from groupbook.offers import AdapterOf
+from groupbook.payments import Providers
 from groupbook.people import SocialNetwork
 
 
@@ -21,6 +22,7 @@ class WebDeps:
     database: Database
     sealer: Sealer
     runner: Runner
+    providers: Providers
     adapter_of: AdapterOf
     networks: Mapping[str, SocialNetwork]
     public_url: str

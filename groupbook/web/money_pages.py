@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from groupbook import payments
+from groupbook import bookings, payments
 from groupbook.house import House
 from groupbook.kit.errors import GroupbookError
 from groupbook.kit.i18n import Words, format_money
@@ -29,7 +29,7 @@ from groupbook.payments import (
     csv_text,
 )
 from groupbook.web.desk import Desk, DeskPages, read_form
-from groupbook.web.money_words import account_words, difference_words, movement_words, run_words
+from groupbook.web.money_words import account_words, difference_words, movement_words, on_its_side, run_words
 from groupbook.web.render import words_of
 
 MONEY: Final = "/dashboard/money"
@@ -64,11 +64,13 @@ class MoneyPages(DeskPages):
             if error:
                 first, last = payments.statement_days(session, None, None)
                 statement = payments.statement_of_days(session, first, last)
+            references = {BookingId(line.reference) for part in statement.parts for line in part.lines[-shown_max:]}
+            titles = bookings.titles(session, references)
             return {
                 "first": first.isoformat(),
                 "last": last.isoformat(),
                 "error": error,
-                "parts": [_part(part, say) for part in statement.parts],
+                "parts": [_part(part, titles, say) for part in statement.parts],
                 "open_differences": len(payments.differences(session)),
             }
 
@@ -142,9 +144,9 @@ def _document(request: Request, statement: PeriodStatement, desk: Desk, name: st
     return Response(text, media_type=media_type, headers=headers)
 
 
-def _part(part: CurrencyPart, say: Words) -> dict[str, Any]:
+def _part(part: CurrencyPart, titles: Mapping[BookingId, str], say: Words) -> dict[str, Any]:
     def stands(balances: Mapping[Account, int], account: Account) -> str:
-        return _amount(balances.get(account, 0), part.currency, say)
+        return _amount(on_its_side(account, balances.get(account, 0)), part.currency, say)
 
     accounts = [one for one in Account if one in part.opening or one in part.closing]
     shown = list(part.running())[-shown_max:]
@@ -163,6 +165,7 @@ def _part(part: CurrencyPart, say: Words) -> dict[str, Any]:
             {
                 "at": line.at,
                 "booking": to_wire("bkg", line.reference),
+                "title": titles.get(BookingId(line.reference), ""),
                 "text": movement_words(line.kind, say),
                 "amount": line.amount,
                 "balance": _amount(balance, part.currency, say),

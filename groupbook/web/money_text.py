@@ -22,7 +22,7 @@ from groupbook.payments import (
     StoredDifference,
     decimal_text,
 )
-from groupbook.web.money_words import account_words, difference_words
+from groupbook.web.money_words import account_words, difference_words, on_its_side
 
 _SAY: Final = words(DEFAULT_LOCALE)
 
@@ -32,7 +32,7 @@ def statement_lines(statement: PeriodStatement) -> Iterator[str]:
     if not statement.parts:
         yield "no money moved"
     for part in statement.parts:
-        yield f"{part.currency}  {len(part.lines)} movement(s)"
+        yield f"{part.currency}  {_SAY.many('%(num)s movement', '%(num)s movements', len(part.lines))}"
         for line, balance in part.running():
             yield (
                 f"  {_at(line.at)}  {to_wire('bkg', line.reference)}  {line.kind.value:<22}"
@@ -40,7 +40,8 @@ def statement_lines(statement: PeriodStatement) -> Iterator[str]:
             )
         accounts = [one for one in Account if one in part.opening or one in part.closing]
         for account in accounts:
-            before, after = (_decimal(side.get(account, 0), part) for side in (part.opening, part.closing))
+            stood = (on_its_side(account, side.get(account, 0)) for side in (part.opening, part.closing))
+            before, after = (_decimal(minor, part) for minor in stood)
             yield f"  {account_words(account, _SAY):<40}{before:>14} -> {after:>14}"
 
 

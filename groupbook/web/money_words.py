@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from groupbook.kit.i18n import Words
 from groupbook.payments import Account, DifferenceKind, JournalKind, RunView
 
@@ -20,6 +22,16 @@ def account_words(account: Account, say: Words) -> str:
         a.DISPUTES_LOST: say("Disputes lost"),
         a.UNEXPECTED: say("Money nobody asked for"),
     }[account]
+
+
+_CREDIT: Final = frozenset(
+    {Account.AUTHORIZATION_CONTRA, Account.MERCHANT_SALES, Account.PAID_ELSEWHERE, Account.UNEXPECTED}
+)
+
+
+def on_its_side(account: Account, minor: int) -> int:
+    """A balance as people read it: sales are what was sold, though the books have them as a credit, below zero."""
+    return -minor if account in _CREDIT else minor
 
 
 def movement_words(kind: JournalKind, say: Words) -> str:

@@ -49,6 +49,7 @@ def call_words(kind: str, say: Words) -> str:
         "payment.open": say("Open a payment page"),
         "payment.authorize": say("Ask the bank to keep money on a saved card"),
         "payment.close": say("Close a payment page and let the money go"),
+        "payment.let_go": say("End what we may do at the account that is in use no longer"),
         "payment.look_at_account": say("Read whether the account still lets us act for it"),
         "payment.observe": say("Read the payment at the provider"),
         "payment.capture": say("Take the authorized money"),

@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 from groupbook.web import (
     after_pages,
+    device_pages,
     embed,
     pay_pages,
     place_pages,
@@ -38,11 +39,13 @@ _GET: Final[dict[str, Page]] = {
     "/t/{trip_id}/leave": price_pages.show_leave,
     "/t/{trip_id}/going": price_pages.show_going,
     "/t/{trip_id}/drop-out": trip_pages.show_drop_out,
+    "/t/{trip_id}/devices": device_pages.show_devices,
     "/t/{trip_id}/places/{member}/cancel": after_pages.show("cancel"),
     "/t/{trip_id}/places/{member}/give": after_pages.show("replace"),
     "/t/{trip_id}/calendar.ics": trip_pages.calendar_file,
     "/s/{code}": share_pages.show_shared,
     "/pay/return": pay_pages.payment_return,
+    "/pay/{page}": pay_pages.show_page,
     "/e/{merchant}": embed.merchant_frame,
     "/e/{merchant}/{rest:path}": embed.merchant_frame,
     "/n/{network}/launch": embed.network_frame,
@@ -55,8 +58,10 @@ _POST: Final[dict[str, Page]] = {
     "/h/{token}": place_pages.take_place,
     "/s/{code}": share_pages.join_shared,
     "/t/{trip_id}/keep": trip_pages.keep,
+    "/t/{trip_id}/devices": device_pages.end_device,
     "/t/{trip_id}/places/{member}/cancel": after_pages.confirm("cancel"),
     "/t/{trip_id}/places/{member}/give": after_pages.confirm("replace"),
+    "/pay/{page}": pay_pages.use_hosted,
     "/visits/{visit}": visits.seen,
 }
 

@@ -15,7 +15,18 @@ from groupbook.house import House
 from groupbook.kit.errors import NotFound
 from groupbook.kit.i18n import Words
 from groupbook.kit.ids import SetupId, from_wire, to_wire
-from groupbook.payments import KeyRejected, LinkProblem, Permission, Platform, SetupNotAgain, SetupState, SetupView
+from groupbook.payments import (
+    HOSTED_PAGE,
+    OWN_PAGE,
+    KeyRejected,
+    LinkProblem,
+    PaymentsUnderWay,
+    Permission,
+    Platform,
+    SetupNotAgain,
+    SetupState,
+    SetupView,
+)
 from groupbook.web.desk import Desk, DeskPages, Form, field_characters_max, read_form
 from groupbook.web.payment_setup_words import (
     fee_words,
@@ -45,7 +56,7 @@ class PaymentSetupPages(DeskPages):
     async def show(self, request: Request, desk: Desk) -> Response:
         """The account in use, the try under way or the last one, and the form for a key. A key is never shown."""
         say = words_of(request)
-        error = ""
+        error = page_error = ""
         if request.method == "POST":
             form = await read_form(request)
             if form["act"] == "link":
@@ -54,10 +65,18 @@ class PaymentSetupPages(DeskPages):
                 await self._step(desk, lambda session: self._act(session, form, desk))
                 return RedirectResponse(PAYMENTS, 303)
             except KeyRejected as rejected:
-                error = key_problem(rejected.params.get("reason"), say)
+                problem = key_problem(rejected.params.get("reason"), say)
+                error, page_error = ("", problem) if form["act"] == "page" else (problem, "")
+            except PaymentsUnderWay:
+                not_let_go = say(
+                    "Nothing was changed: payments are under way on this account, and money can only be taken, "
+                    "released or given back where it was reserved. Disconnect it when the groups that pay now are done."
+                )
+                return await self._shown(request, desk, not_linked=not_let_go, status=409)
             except SetupNotAgain:
                 error = say("The key of that try is not kept any more. Paste it once more.")
-        return await self._shown(request, desk, error=error, status=422 if error else 200)
+        status = 422 if error or page_error else 200
+        return await self._shown(request, desk, error=error, page_error=page_error, status=status)
 
     async def come_back(self, request: Request, desk: Desk) -> Response:
         """From the provider, with its holder's yes or no. A reload finds the `state` used up, and changes nothing."""
@@ -69,7 +88,14 @@ class PaymentSetupPages(DeskPages):
         return await self._shown(request, desk, not_linked=link_problem(found, words_of(request)), status=status)
 
     async def _shown(
-        self, request: Request, desk: Desk, *, error: str = "", not_linked: str = "", status: int = 200
+        self,
+        request: Request,
+        desk: Desk,
+        *,
+        error: str = "",
+        page_error: str = "",
+        not_linked: str = "",
+        status: int = 200,
     ) -> Response:
         say = words_of(request)
         context = await self._step(desk, lambda session: self._read(session, desk, say))
@@ -78,7 +104,7 @@ class PaymentSetupPages(DeskPages):
             request,
             desk,
             "payments",
-            {**context, "error": error, "not_linked": not_linked},
+            {**context, "error": error, "page_error": page_error, "not_linked": not_linked},
             status=status,
             form_targets=[asked_at] if context["platform"] else [],
         )
@@ -128,8 +154,20 @@ class PaymentSetupPages(DeskPages):
                     configuration=configuration,
                     endpoint_url=url,
                 )
+            case "page":
+                if form["page"] not in (HOSTED_PAGE, OWN_PAGE):
+                    raise NotFound()
+                payments.begin_page(
+                    session,
+                    sealer,
+                    self._house.outside.setups[ADAPTER],
+                    is_own=form["page"] == OWN_PAGE,
+                    publishable_key=form["publishable_key"].strip(),
+                )
             case "again":
                 payments.try_setup_again(session, SetupId(from_wire("stp", form["setup"])))
+            case "disconnect":
+                payments.disconnect_account(session, sealer)
             case "new_secret":
                 payments.begin_new_secret(session, sealer, endpoint_url=url)
             case _:
@@ -146,6 +184,8 @@ class PaymentSetupPages(DeskPages):
             "account": account,
             "has_messages": account is not None and (hears if account.is_platform else account.has_messages),
             "account_fee": fee_words(account.fee_basis_points, say) if account is not None else "",
+            "own_page_offered": account is not None
+            and (not account.is_platform or bool(onboarding.platform and onboarding.platform.publishable_key)),
             "platform": platform,
             "platform_fee": fee_words(platform.fee_basis_points, say) if platform is not None else "",
             "setup": None if setup is None else self._setup(setup, permissions, desk, say),
@@ -160,7 +200,8 @@ class PaymentSetupPages(DeskPages):
 
     def _setup(self, setup: SetupView, permissions: tuple[Permission, ...], desk: Desk, say: Words) -> dict[str, Any]:
         done = {one.step: one for one in setup.done}
-        rows = {one.code: one for one in permissions}
+        of_page = self._house.outside.setups[ADAPTER].page_permissions
+        rows = {one.code: one for one in (*permissions, *of_page)}
         steps, checks = [], []
         for step in setup.plan:
             came = done.get(step)
@@ -193,12 +234,13 @@ class PaymentSetupPages(DeskPages):
 
 
 def _row(permission: Permission, say: Words) -> dict[str, Any]:
+    resource = permission.code.removesuffix("_write")
     return {
         "code": permission.code,
         "section": permission.section,
         "row": permission.row,
         "level": level_words(permission, say),
-        "rak": f"rak_{permission.code}_{permission.level}",
+        "rak": f"rak_{resource}_{permission.level}",
         "why": need_words(permission, say),
     }
 

@@ -17,6 +17,9 @@ def key_problem(reason: object, say: Words) -> str:
         "wrong_mode": say(
             "This key is of the other mode: a test merchant takes keys with _test_, a live one keys with _live_."
         ),
+        "not_publishable": say(
+            "The publishable key begins with pk_test_ or pk_live_. Paste all of it, and no other key."
+        ),
     }.get(str(reason), say("A key begins with rk_test_, sk_test_, rk_live_ or sk_live_. Paste all of it."))
 
 
@@ -50,6 +53,7 @@ def step_words(step: str, say: Words) -> str:
         "account": say("Your account answers"),
         "endpoint": say("Messages are sent to us, signed"),
         "authorization": say("A test payment is reserved and released"),
+        "page": say("The payment page is put in place"),
     }.get(step, step)
 
 
@@ -63,6 +67,7 @@ def need_words(permission: Permission, say: Words) -> str:
         "disputes": say("hearing of disputes"),
         "reviews": say("waiting for a review of a risky payment"),
         "messages": say("hearing at once what happened"),
+        "own_page": say("the payment page on our pages"),
     }.get(permission.needed_for, "")
 
 
@@ -84,6 +89,8 @@ def said_words(done: StepDone, say: Words, timezone: str) -> str:
         return str(said.get("url", ""))
     if done.step == "exchange":
         return str(said.get("ref", ""))
+    if done.step == "page":
+        return say("On our page, with Stripe's fields in it.") if said.get("is_own") else say("On Stripe's own page.")
     if done.step == "authorization" and done.outcome == "skipped":
         return say("Live mode knows no test cards: your first real payment will tell.")
     if done.step == "authorization":
@@ -104,8 +111,17 @@ def _trouble(done: StepDone, say: Words) -> str:
             "This is another account than the one in use, and payments are under way there. Connect it when they are "
             "settled: they can only be taken or released where they were made."
         )
+    if what == "publishable_key":
+        return say(
+            "Stripe does not know this publishable key, or it is another account's. Payers go where they went before."
+        )
     if what == "may_not_charge":
         return say("Stripe does not let this account take payments yet. Finish its activation in Stripe's dashboard.")
+    if done.step == "exchange" and said.get("is_asked_again"):
+        return say(
+            "An answer of Stripe's did not reach us, and asked once more Stripe said no: what it had confirmed, if "
+            "anything, it has ended by its own rule. Nothing is connected here. Press Connect with Stripe again."
+        )
     if done.step == "exchange" and said.get("reason") == "not_found":
         return say("Stripe's confirmation counts once and for five minutes only. Press Connect with Stripe again.")
     if said.get("reason") == "credentials_rejected" and code == "account_invalid":

@@ -190,6 +190,7 @@ def error_text(error: GroupbookError, say: Words) -> str:
         "nobody_waits": say("Nobody in the waiting list can take your place in time. Nothing was changed."),
         "nothing_to_wait_for": say("There is nothing to wait for: look again."),
         "handover_over": say("This place is not free any more."),
+        "amendment_accepted": say("It is paid for already, so it cannot be taken back."),
         "not_your_booking": say("This is not yours to do."),
         "not_traveling": say("They are not part of this booking any more."),
         "portion_gone": say("Whoever this was for has left the booking. There is nothing to pay any more."),
@@ -198,6 +199,10 @@ def error_text(error: GroupbookError, say: Words) -> str:
         "payment_refused": say(
             "The payment provider opens no page for this now. Nothing was taken. Try again later, or ask a friend to "
             "pay."
+        ),
+        "payment_page_gone": say("This payment page has closed"),
+        "own_page_not_offered": say(
+            "The operator's platform has no publishable key, so payers stay on the payment provider's page."
         ),
         "too_many_attempts": say("Too many tries. Ask a friend to pay for you."),
         "cards_invalid": say("We do not know this discount card."),
@@ -256,7 +261,10 @@ def trouble(error: GroupbookError, say: Words) -> Trouble:
         "sponsor_link_over": Trouble(
             "clock",
             say("Nothing more is wanted"),
-            say("The organizer closed this link, or others have given what was wanted."),
+            say(
+                "The organizer closed this link, others have given what was wanted, or the group does not collect any "
+                "more: a link is for one booking. Nothing was taken from you by looking. Ask whoever sent it."
+            ),
             "start",
         ),
         "handover_over": Trouble(
@@ -277,7 +285,15 @@ def trouble(error: GroupbookError, say: Words) -> Trouble:
         "trip_not_found": private,
         "not_member": private,
         "booking_not_found": private,
-        "unauthenticated": Trouble("lock", say("Please log in"), say("Then this page opens for you."), "login"),
+        "unauthenticated": Trouble(
+            "lock",
+            say("Please log in"),
+            say(
+                "This page is for those who are in it. Joined with just a name? Open it where you joined, or from "
+                "our newest mail."
+            ),
+            "login",
+        ),
         "launch_rejected": Trouble(
             "clock", say("This window is too old"), say("Close it and open the trip again from your network."), "none"
         ),

@@ -326,6 +326,11 @@ PROBLEMS: Final[Mapping[str, Advice]] = MappingProxyType(
         "not_your_portion": Advice(
             "Somebody else pays this portion.", "Ask its payer, or take it over where they asked you to."
         ),
+        "payment_page_gone": Advice("This payment page has closed.", "Start the payment anew."),
+        "own_page_not_offered": Advice(
+            "The operator's platform has no publishable key, so payers cannot stay on our page.",
+            "Leave them on the provider's page, or ask the operator.",
+        ),
         "payment_refused": Advice(
             "The payment provider refused; `params.reason` says why.", "Try another card, or ask a friend to pay."
         ),
@@ -369,6 +374,13 @@ PROBLEMS: Final[Mapping[str, Advice]] = MappingProxyType(
         "amendment_open": Advice(
             "One change of a booked member at a time, and one is under way.",
             "Wait for `booking.amended`, then ask again.",
+        ),
+        "session_not_found": _missing("session"),
+        "amendment_not_found": _missing("change"),
+        "amendment_accepted": Advice(
+            "The change cannot be taken back any more: who comes in has paid, or it is made or over; `stage` says "
+            "where it stands.",
+            "Read the booking; a change that was made can be followed by another.",
         ),
         "terms_changed": Advice(
             "The change would come to something else than its preview said, or the preview is too old. Nothing moved.",

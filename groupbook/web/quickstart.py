@@ -13,6 +13,13 @@ class Command:
     text: str
 
 
+def widget(public_url: str, slug: str) -> str:
+    """What a merchant pastes into a page of theirs; `docs/widget.md` explains it."""
+    return f"""\
+<script async src="{public_url}/v1.js" data-merchant="{slug}"></script>
+<button type="button" data-groupbook="modal">Plan with friends</button>"""
+
+
 def commands(public_url: str, key: str, *, currency: str = "EUR") -> list[Command]:
     """Create an offer, start a trip from it, list bookings and events, and be told."""
     return [

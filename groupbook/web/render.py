@@ -24,7 +24,7 @@ from starlette.responses import HTMLResponse
 
 from groupbook.kit import i18n
 from groupbook.kit.money import Money
-from groupbook.web.headers import page_headers
+from groupbook.web.headers import NO_GUESTS, Guests, page_headers
 
 HERE: Final = Path(__file__).parent
 STATIC: Final = HERE / "static"
@@ -91,6 +91,7 @@ def render(
     ancestors: Iterable[str] = (),
     form_targets: Iterable[str] = (),
     headers: Mapping[str, str] | None = None,
+    guests: Guests = NO_GUESTS,
 ) -> HTMLResponse:
     """A page. `ancestors` are the only origins that may frame it (framed pages have no header and footer)."""
     locale = locale_of(request)
@@ -105,7 +106,9 @@ def render(
         **(context or {}),
     }
     body = environment(locale).get_template(template).render(values)
-    response = HTMLResponse(body, status, headers=page_headers(ancestors=ancestors, form_targets=form_targets))
+    response = HTMLResponse(
+        body, status, headers=page_headers(ancestors=ancestors, form_targets=form_targets, guests=guests)
+    )
     response.headers["Content-Language"] = locale
     response.headers["Vary"] = "Accept-Language, Cookie, Authorization"
     for name, value in (headers or {}).items():

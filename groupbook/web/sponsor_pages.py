@@ -18,7 +18,7 @@ from groupbook.notices.domain import check_email, email_characters_max
 from groupbook.trips.domain import is_invite_token, mint_invite_token
 from groupbook.web import phrases
 from groupbook.web.amounts import typed_amount
-from groupbook.web.asking import Ask, page
+from groupbook.web.asking import Ask, page, trouble_page
 from groupbook.web.deps import WebDeps
 from groupbook.web.start_pages import generic_preview
 from groupbook.web.views import NoticeView
@@ -36,7 +36,10 @@ def routes(deps: WebDeps, letters: NoticeDeps) -> list[Route]:
 def show_gift(ask: Ask, error: GroupbookError | None = None) -> Response:
     """What is wanted, what it does, and what happens to one's card."""
     token = ask.request.path_params["token"]
-    wanted = bookings.open_gift(ask.deps.database, token)
+    try:
+        wanted = bookings.open_gift(ask.deps.database, token)
+    except BookingClosed:
+        return trouble_page(ask, SponsorLinkOver())  # what the group's booking became is not a stranger's to read
     merchant, caller = ask.merchant(wanted.merchant_id), ask.caller(wanted.trip_id)
     is_known = caller is not None and caller.merchant_id == wanted.merchant_id and caller.is_traveler
     field = _FIELDS.get(error.code) if error is not None else None
@@ -81,7 +84,9 @@ def give(letters: NoticeDeps, ask: Ask) -> Response:
         given = bookings.give_without_a_place(
             ask.deps.database, caller, token, amount, name=ask.one("name") or None, nonce=nonce
         )
-    except (SponsorLinkNotFound, SponsorLinkOver, BookingClosed):
+    except BookingClosed:
+        return trouble_page(ask, SponsorLinkOver())
+    except (SponsorLinkNotFound, SponsorLinkOver):
         raise
     except GroupbookError as error:
         return show_gift(ask, error)

@@ -307,8 +307,9 @@ def invitation_page(
         listed = trips.options(session, address.trip_id)
         known = offers.read_offers(session, [option.offer_id for option in listed if option.offer_id])
         is_known = caller is not None and caller.kind == "person" and caller.merchant_id == address.merchant_id
-        prices, changes = _joining(ask, session, trip, caller.subject if caller and is_known else None)
+        prices, changes, in_view = _joining(ask, session, trip, caller.subject if caller and is_known else None)
         options = [(_option_text(ask, option, known), prices.get(option.id)) for option in listed]
+        about = next((_option_text(ask, option, known) for option in listed if option.id == in_view), "")
         occasion = offers.read_occasion(session, trip.occasion_id).title if trip.occasion_id else ""
     shown = trip.privacy.members_shown
     visit = visits.record(ask, address.merchant_id, address.trip_id) if error is None else ask.one("visit")
@@ -333,6 +334,7 @@ def invitation_page(
         is_being_booked=trip.frozen_by is not None,
         state=trip.state.value,
         changes=changes,
+        about=about if len(prices) > 1 else "",
     )
     context = {
         "invite": invite,
@@ -356,14 +358,15 @@ def invitation_page(
 
 def _joining(
     ask: Ask, session: Session, trip: Trip, subject: UUID | None
-) -> tuple[Mapping[OptionId, PriceView], Sequence[str]]:
-    """What joining would cost and change, before anybody commits to it; nothing once prices no longer move."""
+) -> tuple[Mapping[OptionId, PriceView], Sequence[str], OptionId | None]:
+    """What joining would cost, what it would change for which option; nothing once prices no longer move."""
     if not trips.is_gathering(trip):
-        return {}, ()
+        return {}, (), None
     now = clock.now(session)
     found = trips.preview_join(session, trip.id, subject, now=now)
     prices = {one.option.id: PriceView(one.yours, alone=one.yours_alone) for one in found}
-    return prices, join_preview(ask, found, trips.option_in_view(session, trip, None, now=now))
+    in_view = trips.option_in_view(session, trip, None, now=now)
+    return prices, join_preview(ask, found, in_view), in_view
 
 
 def _option_text(ask: Ask, option: TripOption, known: Mapping[OfferId, Offer]) -> str:

@@ -26,12 +26,14 @@ from groupbook.bookings import (
 from groupbook.kit.errors import NotFound
 from groupbook.kit.ids import HandoverId, MemberId, MerchantId, SponsorLinkId, TripId
 from groupbook.kit.money import Money
+from groupbook.payments import OwnPage
 from groupbook.web.qr import qr_svg
 from groupbook.web.render import Viewer, render
 from groupbook.web.views import (
     AboutYou,
     BookingView,
     CardChoice,
+    ChangeView,
     CodeView,
     CommentView,
     ExtraView,
@@ -64,6 +66,7 @@ ZONE = "Europe/Paris"
 class SampleMerchant:
     name: str = "Kestrel Rail"
     livemode: bool = False
+    timezone: str = "Europe/Paris"
 
 
 def _euro(minor: int) -> Money:
@@ -127,6 +130,10 @@ TRIP = TripView(
 
 
 POLICY = "Whoever leaves after their bank said yes bears the group discount that the others lose by it, at most their own part."
+PRIVATE = (
+    "What was paid for this place, what the railway keeps of it and what comes back, only Chloé Désirée-Montgomery van den "
+    "Berg and whoever paid read: a price tells of cards and age. It is the same sum whoever presses the button."
+)
 WAITING = (
     "This usually takes a few seconds. If the railway does not answer by 20:15, we call the order off. Nobody pays before "
     "the seats are confirmed."
@@ -230,6 +237,17 @@ def _trip(part: str, trip: TripView, **more: Any) -> Sample:
 
 def _message(sign: str, title: str, text: str, *actions: tuple[str, str]) -> Sample:
     return "message.html", {"message": {"sign": sign, "title": title, "text": text, "actions": actions}}, None
+
+
+def _pay(heading: str = "Authorize €39.06", declined: str = "") -> Sample:
+    """A payment page of ours without its provider: the script has no address, so the page says what a payer is told."""
+    fields = OwnPage("authorize", "x", "pk_test_x", None, "about:blank", (), (), ())
+    context = {
+        "heading": heading, "action": heading, "declined": declined, "trip_title": "Marseille with the gang", "deadline_at": SOON,
+        "fate": "Nothing happens to your card yet. If you go on, your bank keeps €39.06 ready, and it is taken only when everybody is in.",
+        "fields": fields, "success_url": "/t/x", "back_url": "/t/x", "here": "/pay/x",
+    }  # fmt: skip
+    return "pay.html", context, None
 
 
 def _organizer(trip: TripView) -> TripView:
@@ -340,6 +358,7 @@ def _waiting(line: Line, **more: Any) -> Sample:
         "is_over": False,
         "told_by": "",
         "waiting_for": "",
+        "place": None,
         "notice": None,
         "zone": ZONE,
     }
@@ -380,7 +399,7 @@ CHANGE = ChangePreview(
 def _change(title: str, **more: Any) -> Sample:
     context = {
         "url": "/t/x", "action": "/t/x/places/mem_b/cancel", "kind": "cancel", "title": title, "found": None, "refused": "", "notice": None, "by": "",
-        "kept_text": "By its conditions the railway keeps €11.71 of the €39.06.", "pays_text": "",
+        "kept_text": "By its conditions the railway keeps €11.71 of the €39.06.", "pays_text": "", "private_text": "",
         "back_texts": ["€27.35 goes back to your card, Visa 4242. Banks show this within ten days."],
         "others_text": "Nothing changes for the 4 others: the same tickets, seats and charges.",
         "valid_text": "So it is until Thu, Jul 1, 8:00 PM. If it changes before you confirm, nothing is done and you are asked again.",
@@ -417,6 +436,7 @@ SAMPLES: dict[str, Callable[[], Sample]] = {
     "traveling": lambda: _leaving("come", "Traveling?", "With you the others pay €7.36 less together."),
     "deciding-moved": lambda: _trip("deciding", MOVED),
     "deciding": lambda: _trip("deciding", TRIP),
+    "deciding-late": lambda: _trip("deciding", replace(TRIP, deadline_at=OPTIONS[1].legs[0].departs_at)),
     "deciding-organizer": lambda: _trip("deciding", replace(_organizer(TRIP), notice=NoticeView("Your vote is closed, nobody can change it now.", "ok"))),
     "deciding-hidden": lambda: _trip("deciding", replace(
         TRIP, members=(), options=tuple(replace(o, yes=None, if_need_be=None, no=None) for o in OPTIONS), about_you=AboutYou(ABOUT.cards[:1]))),
@@ -471,6 +491,11 @@ SAMPLES: dict[str, Callable[[], Sample]] = {
     "drop-out": lambda: ("dropout.html", {**NO_LINK, "policy_text": POLICY, "bears_text": "", "url": "/t/x", "found": LeavePreview(_euro(3906), 4, _euro(17524), _euro(18260), False, "group", _euro(0), _euro(0))}, Viewer("Bo", True)),
     "drop-out-waiting": lambda: ("dropout.html", {**NO_LINK, "waiting_count": 3, "policy_text": POLICY, "bears_text": "", "url": "/t/x", "found": LeavePreview(_euro(3906), 4, _euro(17524), _euro(18260), False, "group", _euro(0), _euro(0))}, Viewer("Bo", True)),
     "drop-out-released": lambda: ("dropout.html", {**NO_LINK, "release": Release(HandoverId(UUID(int=1)), SOON), "release_id": "hdo_1", "waiting_count": 3, "policy_text": POLICY, "bears_text": "", "url": "/t/x", "found": LeavePreview(_euro(3906), 4, _euro(17524), _euro(18260), False, "group", _euro(0), _euro(0))}, Viewer("Bo", True)),
+    "devices": lambda: ("devices.html", {"url": "/t/x", "title": "Marseille with the gang", "zone": ZONE, "is_ended": True, "devices": [
+        {"id": "ses_1", "text": "A browser with your seat in this trip", "since": SOON, "until": SOON, "is_current": True},
+        {"id": "ses_2", "text": "In a page of shop.kestrel.example", "since": SOON, "until": SOON, "is_current": False}]}, Viewer("Bo", True)),
+    "waiting-asked": lambda: _waiting(Line("Marseille with the gang", None, 0, False, None), place={
+        "text": "You can have a place in this group by paying for it until Thu, Jul 1, 8:00 PM.", "amount": _euro(3906), "portion_id": "por_1", "withdraw_id": "amd_1", "pay_by": SOON}),
     "waiting": lambda: _waiting(Line("Marseille with the gang", 2, 3, False, None), told_by="b•••@example.org"),
     "waiting-next": lambda: _waiting(Line("Marseille with the gang", 1, 1, False, None), waiting_for="b•••@example.org"),
     "waiting-offered": lambda: _waiting(Line("Marseille with the gang", 1, 3, False, OfferedToMe("x", SOON, _euro(3906)))),
@@ -504,16 +529,16 @@ SAMPLES: dict[str, Callable[[], Sample]] = {
                                 steps=[("Everybody is in", "done"), ("The railway confirms your seats", "now"), ("Your banks pay", "next"), ("Tickets", "next")]),
     "booked": lambda: _trip("booked", replace(PAYING, state="booked", booking=BOOKED)),
     "booked-places": lambda: _trip("booked", replace(_organizer(PAYING), state="booked", booking=replace(
-        BOOKED, places=[PlaceView(m, f"/t/x/places/{m.id}") for m in (replace(ANA, is_you=True), CHLOE, LEILA)], gone=["mem_e"],
-        changes=[NoticeView("The place of Emeka is canceled.", "ok")]))),
+        BOOKED, places=[PlaceView(m, f"/t/x/places/{m.id}", is_priced=m.is_you) for m in (replace(ANA, is_you=True), CHLOE, LEILA)], gone=["mem_e"],
+        changes=[ChangeView("The place of Emeka is canceled.", "ok")]))),
     "booked-changing": lambda: _trip("booked", replace(PAYING, state="booked", booking=replace(
-        BOOKED, changes=[NoticeView("Dee can take the place of Bo by paying for it until Thu, Jul 1, 8:00 PM.", "info"),
-                         NoticeView("Your place stays yours. Nobody paid for it in time. Nothing was charged or paid back for it.", "warn")]))),
+        BOOKED, changes=[ChangeView("Dee can take the place of Bo by paying for it until Thu, Jul 1, 8:00 PM.", "info", "amd_1", "Keep the place"),
+                         ChangeView("Your place stays yours. Nobody paid for it in time. Nothing was charged or paid back for it.", "warn")]))),
     "place-cancel": lambda: _change("Cancel your place?", found=CHANGE),
     "place-cancel-changed": lambda: _change("Cancel your place?", found=CHANGE, notice=NoticeView(
         "It comes to something else now, and nothing was done. Look at the amounts again.", "bad")),
     "place-cancel-other": lambda: _change(
-        "Cancel the place of Chloé Désirée-Montgomery van den Berg?", found=replace(CHANGE, price=None, kept=None), kept_text="",
+        "Cancel the place of Chloé Désirée-Montgomery van den Berg?", found=replace(CHANGE, price=None, kept=None), kept_text="", private_text=PRIVATE,
         back_texts=["What comes back goes to the card of Chloé Désirée-Montgomery van den Berg, and only they read how much."]),
     "place-give": lambda: _change(
         "Give your place to somebody else?", kind="replace", by="mem_d", found=replace(CHANGE, kind="replace", by_name="Dee", kept=_euro(700), pays=_euro(3906)),
@@ -546,6 +571,8 @@ SAMPLES: dict[str, Callable[[], Sample]] = {
     "not-found": lambda: _message("search", "There is nothing here", "The address may be mistyped.", ("Start", "/")),
     "sold-out": lambda: _message("train", "This train is sold out", "Choose another one together.", ("Back to the trip", "/")),
     "broken": lambda: _message("warn", "Something went wrong here", "It is our fault. Nothing was charged twice.", ("Try again", "/")),
+    "pay": lambda: _pay(),
+    "pay-keep": lambda: _pay(heading="Keep my card for €39.06", declined="Your bank said no. Nothing was taken, and nothing is kept."),
     "returned": lambda: ("returned.html", {"end": "ready", "trip_url": ""}, Viewer("Bo", True)),
     "returned-kept": lambda: ("returned.html", {"end": "kept", "trip_url": ""}, Viewer("Bo", True)),
     "returned-unheard": lambda: ("returned.html", {"end": "unheard", "trip_url": "/t/x"}, Viewer("Bo", True)),

@@ -21,6 +21,7 @@ from groupbook.kit.errors import GroupbookError, Invalid, Kind, Unauthenticated
 from groupbook.kit.http import STATUS
 from groupbook.kit.i18n import Words
 from groupbook.kit.ids import (
+    AmendmentId,
     BookingId,
     CodeId,
     CommentId,
@@ -329,7 +330,7 @@ def booking_of(ask: Ask, caller: Caller, trip_id: TripId) -> bookings.BookingVie
 
 
 def pay(ask: Ask, caller: Caller, trip_id: TripId) -> Response:
-    """To the hosted page, for one's own part or for a friend who asked."""
+    """To the payment page, for one's own part or for a friend who asked."""
     portion_id = PortionId(from_wire("por", ask.one("portion")))
     booking = booking_of(ask, caller, trip_id)
     line = next((line for line in booking.portions if line.portion_id == portion_id), None)
@@ -344,7 +345,8 @@ def pay(ask: Ask, caller: Caller, trip_id: TripId) -> Response:
         public_url=ask.deps.public_url,
         in_window=ask.is_framed,
     )
-    return ask.open(opened.url)
+    public_url = ask.deps.public_url
+    return ask.open(bookings.page_address(ask.deps.sealer, caller.merchant_id, opened, public_url=public_url))
 
 
 def ask_for_help(ask: Ask, caller: Caller, trip_id: TripId) -> None:
@@ -413,6 +415,11 @@ def release(ask: Ask, caller: Caller, trip_id: TripId) -> Response:
 
 def keep_place(ask: Ask, caller: Caller, trip_id: TripId) -> None:
     bookings.keep_place(ask.deps.database, caller, HandoverId(from_wire("hdo", ask.one("handover"))))
+
+
+def keep_change(ask: Ask, caller: Caller, trip_id: TripId) -> None:
+    """A booked place is offered no longer, or whom it was offered to says no."""
+    bookings.withdraw_change(ask.deps.database, caller, AmendmentId(from_wire("amd", ask.one("change"))))
 
 
 def give(ask: Ask, caller: Caller, trip_id: TripId) -> None:
@@ -517,6 +524,7 @@ ACTS: Final[Mapping[str, Act]] = MappingProxyType(
         "drop-out": drop_out,
         "hand-over": hand_over,
         "keep-place": keep_place,
+        "keep-change": keep_change,
         "release": release,
         "give": give,
         "take-back": take_back,

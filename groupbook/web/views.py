@@ -273,11 +273,22 @@ class TicketView:
 
 
 @dataclass(frozen=True)
+class ChangeView:
+    """What became of a place that was changed. Where it can be taken back, `withdraw_id` and the button's `label`."""
+
+    text: str
+    tone: str = "info"
+    withdraw_id: str = ""
+    label: str = ""
+
+
+@dataclass(frozen=True)
 class PlaceView:
     """A booked place that the reader may give back or to somebody else, below `url`."""
 
     member: MemberView
     url: str
+    is_priced: bool = True  # its price is the reader's to read
 
 
 @dataclass(frozen=True)
@@ -316,8 +327,14 @@ class BookingView:
     sharable: Sequence[MemberView] = ()  # with whom the reader may share the cost
     is_open: bool = False
     places: Sequence[PlaceView] = ()
-    changes: Sequence[NoticeView] = ()  # what became of places that were changed, the newest first
+    changes: Sequence[ChangeView] = ()  # what became of places that were changed, the newest first
     gone: Sequence[str] = ()  # ids of members who had a place and gave it up
+    has_place: bool | None = None  # the reader, in a booking that stands; None before
+
+    @property
+    def has_private_places(self) -> bool:
+        """The reader may change a place whose price is not theirs to read."""
+        return any(not one.is_priced for one in self.places)
 
     @property
     def roll(self) -> list[PayerView]:
@@ -404,11 +421,22 @@ class TripView:
 
     @property
     def is_traveling(self) -> bool:
+        """Going; once booked, whoever has a place now, however they came to it."""
+        if self.booking is not None and self.booking.has_place is not None:
+            return self.booking.has_place
         return self.you is not None and self.you.is_going
 
     @property
     def is_organizer(self) -> bool:
         return self.you is not None and self.you.is_organizer
+
+    @property
+    def leaves_first(self) -> OptionView | None:
+        """The first option that has left before the vote ends."""
+        late = [
+            one for one in self.options if one.legs and self.deadline_at and one.legs[0].departs_at < self.deadline_at
+        ]
+        return min(late, key=lambda one: one.legs[0].departs_at, default=None)
 
     @property
     def can_vote(self) -> bool:
@@ -454,6 +482,7 @@ class InviteView:
     for_name: str = ""
     state: str = "open"
     changes: Sequence[str] = ()
+    about: str = ""  # which option the changes are about, where there are several
 
     @property
     def has_prices(self) -> bool:

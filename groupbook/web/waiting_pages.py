@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -11,21 +13,23 @@ from starlette.routing import Route
 
 from groupbook import bookings, merchants, notices, people, trips
 from groupbook.bookings import BookingView
+from groupbook.bookings.domain import AmendmentStage
 from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database
 from groupbook.kit.errors import GroupbookError
 from groupbook.kit.http import STATUS
 from groupbook.kit.ids import TripId, to_wire
+from groupbook.kit.money import Money
 from groupbook.notices import NoticeDeps, TooManyAddresses
 from groupbook.notices.domain import check_email
 from groupbook.trips.domain import JoinedVia, Role, TripNotFound, TripState
-from groupbook.web import phrases
+from groupbook.web import after_words, phrases
 from groupbook.web.asking import Ask, page
 from groupbook.web.booking_views import extra_view
 from groupbook.web.deps import WebDeps
 from groupbook.web.render import Viewer
 from groupbook.web.start_pages import invitation_page
-from groupbook.web.trip_pages import Act, after_act, pay, seat_of, take_back, trip_id_of
+from groupbook.web.trip_pages import Act, after_act, keep_change, pay, seat_of, take_back, trip_id_of
 from groupbook.web.views import NoticeView
 
 
@@ -80,6 +84,7 @@ def show_line(letters: NoticeDeps, ask: Ask, *, error: GroupbookError | None = N
     booking = bookings.booking_of_trip(ask.deps.database, caller, trip_id) if me.role is Role.VIEWER else None
     gifts = [extra_view(one, booking, {}, merchant.timezone, ask.say) for one in booking.extras] if booking else []
     context = {
+        "place": _place(booking, merchant.timezone, ask) if booking is not None else None,
         "gifts": gifts,
         "gives_only": me.joined_via is JoinedVia.SPONSOR and line.position is None,
         "deadline_at": booking.deadline_at if booking else None,
@@ -97,6 +102,33 @@ def show_line(letters: NoticeDeps, ask: Ask, *, error: GroupbookError | None = N
     status = STATUS[error.kind] if error else 200
     viewer = Viewer(me.name, is_guest=caller.kind == "guest")
     return ask.show("watching.html", context, status=status, merchant=merchant, viewer=viewer)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A booked place that somebody offers to this reader: it is theirs once they have paid for it."""
+
+    text: str
+    amount: Money | None
+    portion_id: str  # empty: there is nothing to pay now
+    withdraw_id: str  # empty: it is too late to say no
+    pay_by: datetime | None
+
+
+def _place(booking: BookingView, zone: str, ask: Ask) -> _Place | None:
+    mine = (one for one in booking.changes if one.by == booking.me and not one.is_over)
+    change = next((one for one in mine if one.stage is not AmendmentStage.DROPPING), None)
+    if change is None:
+        return None
+    line = next((one for one in booking.portions if one.is_mine and one.portion_id is not None), None)
+    is_payable = line is not None and line.is_payable_by_me and line.portion_id is not None
+    return _Place(
+        text=after_words.change_text(change, booking.me, zone, ask.say)[0],
+        amount=line.amount if line is not None else None,
+        portion_id=to_wire("por", line.portion_id) if line and line.portion_id and is_payable else "",
+        withdraw_id=to_wire("amd", change.id) if change.can_withdraw else "",
+        pay_by=change.pay_by,
+    )
 
 
 def _receipt_url(ask: Ask, caller: Caller, booking: BookingView) -> str:
@@ -118,6 +150,8 @@ _ACTS: Final[Mapping[str, Act]] = {
     "come-in": _plainly(bookings.come_in),
     "pay-gift": pay,
     "end-gift": take_back,
+    "pay-place": pay,
+    "no-place": keep_change,
 }
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Final, cast
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.orm import Session
 
 from groupbook.kit import paging
-from groupbook.kit.database import merchant_of
+from groupbook.kit.conversation import NO_ANSWER
+from groupbook.kit.database import merchant_of, new_rows
 from groupbook.kit.ids import DeliveryId, EndpointId, EventId, new_id
 from groupbook.kit.paging import Slice
 from groupbook.webhooks.domain import Answer, Attempt, Delivery, DeliveryState, Detail, Endpoint, Event
@@ -41,6 +41,14 @@ def list_endpoints(session: Session) -> list[Endpoint]:
         select(EndpointRow).where(EndpointRow.merchant_id == merchant_of(session)).order_by(EndpointRow.id.desc())
     )
     return [endpoint_value(row) for row in rows]
+
+
+def endpoints_told(session: Session) -> list[Endpoint]:
+    """`list_endpoints`, read once in a transaction that tells them something."""
+    if "webhook_endpoints" not in session.info:
+        session.info["webhook_endpoints"] = list_endpoints(session)
+    known: list[Endpoint] = session.info["webhook_endpoints"]
+    return known
 
 
 def find_endpoint(session: Session, endpoint_id: UUID, *, lock: bool = False) -> EndpointRow | None:
@@ -72,24 +80,22 @@ def endpoint_value(row: EndpointRow) -> Endpoint:
 # --- events -----------------------------------------------------------------------------------------------------------
 
 
-def insert_event(session: Session, event: Event, *, fact_id: UUID) -> bool:
-    """False when this fact is already an event."""
-    statement = (
-        insert(EventRow)
-        .values(
-            merchant_id=merchant_of(session),
-            id=event.id,
-            type=event.type,
-            object_id=event.object_id,
-            livemode=event.livemode,
-            data=dict(event.data),
-            fact_id=fact_id,
-            created_at=event.created_at,
-        )
-        .on_conflict_do_nothing()
-        .returning(EventRow.id)
-    )
-    return session.scalar(statement) is not None
+def add_events(session: Session, events: Mapping[UUID, Event]) -> None:
+    """Keep these events, by the fact that each comes from, unless that fact is an event already. Nobody waits."""
+    rows = [
+        {
+            "merchant_id": merchant_of(session),
+            "id": event.id,
+            "type": event.type,
+            "object_id": event.object_id,
+            "livemode": event.livemode,
+            "data": dict(event.data),
+            "fact_id": fact_id,
+            "created_at": event.created_at,
+        }
+        for fact_id, event in sorted(events.items())
+    ]
+    session.execute(new_rows(EventRow).on_conflict_do_nothing(), rows)
 
 
 def find_event(session: Session, event_id: UUID) -> Event | None:
@@ -131,6 +137,32 @@ def _event(row: EventRow) -> Event:
 
 
 # --- deliveries -------------------------------------------------------------------------------------------------------
+
+
+_ADD_DELIVERY: Final = text(
+    "INSERT INTO webhook_delivery (merchant_id, id, event_id, endpoint_id, round, state, attempts, due_at, created_at) "
+    "SELECT merchant_id, :id, id, :endpoint_id, 1, :state, 0, :at, :at FROM event "
+    "WHERE merchant_id = :merchant_id AND id = :event_id"
+)
+
+
+def add_deliveries(session: Session, owed: Sequence[tuple[UUID, UUID]], *, now: datetime) -> list[UUID]:
+    """The first round of each delivery of an event to an endpoint, where there is such an event; ids, in order."""
+    ids = [new_id() for _ in owed]
+    rows = [
+        {
+            "merchant_id": merchant_of(session),
+            "id": id,
+            "event_id": event_id,
+            "endpoint_id": endpoint_id,
+            "state": DeliveryState.PENDING.value,
+            "at": now,
+        }
+        for id, (event_id, endpoint_id) in zip(ids, owed, strict=True)
+    ]
+    if rows:
+        session.execute(_ADD_DELIVERY, rows, execution_options=NO_ANSWER)
+    return ids
 
 
 def insert_delivery(session: Session, event_id: UUID, endpoint_id: UUID, *, now: datetime) -> Delivery:

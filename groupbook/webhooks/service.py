@@ -15,7 +15,7 @@ from standardwebhooks import Webhook
 from groupbook import merchants
 from groupbook.kit import clock, leases
 from groupbook.kit.database import Database, nudge_after_commit
-from groupbook.kit.facts import Fact
+from groupbook.kit.facts import Fact, Together
 from groupbook.kit.ids import DeliveryId, EndpointId, EventId, MerchantId, new_id, to_wire
 from groupbook.kit.paging import Slice, decode_cursor
 from groupbook.kit.sealing import Sealer
@@ -63,40 +63,35 @@ class WebhookDeps:
 # --- facts become events ----------------------------------------------------------------------------------------------
 
 
-def note_event(session: Session, fact: Fact) -> None:
-    """Listener: tell this fact to every endpoint that wants it. Hearing it twice changes nothing."""
-    kind = EVENT_TYPES.get(fact.name)
-    if kind is None:
+def _note_events(session: Session, news: Sequence[Fact]) -> None:
+    """Tell these facts to every endpoint that wants them. Hearing one twice changes nothing."""
+    events: dict[UUID, Event] = {fact.id: _event_of(session, fact) for fact in news if fact.name in EVENT_TYPES}
+    if not events:
         return
+    repository.add_events(session, events)
+    endpoints = repository.endpoints_told(session)
+    _owe_new(session, [(event.id, one.id) for event in events.values() for one in endpoints if one.wants(event.type)])
+
+
+note_event: Final = Together(_note_events)
+
+
+def _event_of(session: Session, fact: Fact) -> Event:
+    kind = EVENT_TYPES[fact.name]
     data = event_data(fact.payload, reference="booking_id" if kind.object in ABOUT_A_BOOKING else "")
     data[f"{kind.object}_id"] = to_wire(kind.prefix, fact.subject)
-    _publish(session, fact.name, fact.subject, data, fact_id=fact.id, at=fact.recorded_at)
+    return _event(session, fact.name, fact.subject, data, at=fact.recorded_at)
 
 
-def _publish(
-    session: Session,
-    type: str,
-    object_id: UUID,
-    data: Mapping[str, Any],
-    *,
-    fact_id: UUID,
-    at: datetime,
-    only: EndpointId | None = None,
-) -> Event | None:
-    event = Event(
-        id=EventId(new_id()),
-        type=type,
-        object_id=object_id,
-        livemode=merchants.read_merchant(session).livemode,
-        data=data,
-        created_at=at,
-    )
-    if not repository.insert_event(session, event, fact_id=fact_id):
-        return None
-    for endpoint in repository.list_endpoints(session):
-        if endpoint.id == only or (only is None and endpoint.wants(type)):
-            _owe_delivery(session, event.id, endpoint.id)
-    return event
+def _event(session: Session, type: str, object_id: UUID, data: Mapping[str, Any], *, at: datetime) -> Event:
+    livemode = merchants.read_merchant(session).livemode
+    return Event(id=EventId(new_id()), type=type, object_id=object_id, livemode=livemode, data=data, created_at=at)
+
+
+def _owe_new(session: Session, owed: Sequence[tuple[EventId, EndpointId]]) -> None:
+    """Owe the first deliveries of these events. Nothing is owed of one that was no new event, and its nudge is idle."""
+    for delivery_id in repository.add_deliveries(session, owed, now=clock.now(session)):
+        nudge_after_commit(session, NUDGE, delivery_id)
 
 
 def _owe_delivery(session: Session, event_id: EventId, endpoint_id: EndpointId) -> Delivery:
@@ -191,17 +186,9 @@ def send_test_event(session: Session, endpoint_id: EndpointId) -> Event:
     if not endpoint.is_enabled:
         raise WebhookEndpointDisabled()
     data = {"webhook_id": to_wire("whk", endpoint_id)}
-    event = _publish(
-        session,
-        "webhook.test",
-        endpoint_id,
-        data,
-        fact_id=new_id(),
-        at=clock.now(session),
-        only=endpoint_id,
-    )
-    if event is None:
-        raise EventNotFound()
+    event = _event(session, "webhook.test", endpoint_id, data, at=clock.now(session))
+    repository.add_events(session, {new_id(): event})
+    _owe_new(session, [(event.id, endpoint_id)])
     return event
 
 
@@ -319,7 +306,7 @@ def sweep(deps: WebhookDeps, merchant_id: MerchantId, *, limit: int = 100) -> in
         due = leases.due(
             session, DeliveryRow, now=clock.now(session), system_now=clock.system_now(session), limit=limit
         )
-    return sum(deliver(deps, merchant_id, DeliveryId(id)) for id in due)
+    return leases.send_each(due, lambda id: deliver(deps, merchant_id, DeliveryId(id)))
 
 
 def _claim(session: Session, deps: WebhookDeps, delivery_id: UUID) -> _Claimed | None:

@@ -27,6 +27,7 @@ from urllib.parse import quote
 from groupbook.kit import broker, postgres
 from groupbook.kit.database import migrate
 from groupbook.merchants.domain import mint_secret
+from integrations.demo.payments.keys import publishable_key_of
 from integrations.demo.processes import Child, ChildFailed, StopRequested, Supervisor, stop_on_signals
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -260,6 +261,7 @@ def settings(state: Path, known: Secrets, at: Addresses, database: str) -> dict[
         "GROUPBOOK_SECRET_KEY": known.secret_key,
         "GROUPBOOK_STRIPE_API_BASE": at.payments,
         "GROUPBOOK_STRIPE_SECRET_KEY": known.stripe_secret_key,
+        "GROUPBOOK_STRIPE_PUBLISHABLE_KEY": publishable_key_of(known.stripe_secret_key),
         "GROUPBOOK_STRIPE_WEBHOOK_SECRET": known.stripe_webhook_secret,
         "GROUPBOOK_STRIPE_CONNECT_BASE": at.payments,
         "GROUPBOOK_STRIPE_CONNECT_CLIENT_ID": "ca_sandbox",

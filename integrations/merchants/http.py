@@ -23,7 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from groupbook.kit import outbound
 from groupbook.kit.database import forbid_in_transaction
-from groupbook.kit.errors import OutcomeUnknown, Unavailable
+from groupbook.kit.errors import Invalid, OutcomeUnknown, Unavailable
 from groupbook.kit.money import Money
 from groupbook.merchants.domain import Capabilities
 from groupbook.offers.domain import (
@@ -58,6 +58,7 @@ T = TypeVar("T")
 _LEGS: Final = TypeAdapter(tuple[Leg, ...])
 _CAPABILITIES: Final = TypeAdapter(Capabilities)
 _NEVER_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+_NONSENSE: Final = (ValueError, KeyError, TypeError, ValidationError, Invalid)
 answer_bytes_max: Final = 5_000_000
 
 
@@ -276,15 +277,17 @@ def _refusal(response: httpx2.Response) -> str:
 
 
 def _new_total(response: httpx2.Response) -> Money | None:
-    amount = _object(response).get("new_total")
-    return _read_money(amount) if isinstance(amount, dict) else None
+    try:
+        return _read_money(_object(response)["new_total"])
+    except _NONSENSE:
+        return None  # the no stands without it
 
 
 def _parsed(parse: Callable[[], T]) -> T:
     """What a read answered, or Unavailable: a merchant that talks nonsense told us nothing."""
     try:
         return parse()
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
+    except _NONSENSE as error:
         raise Unavailable(what="merchant answer", error=type(error).__name__) from error
 
 
@@ -292,7 +295,7 @@ def _understood(parse: Callable[[], T]) -> T:
     """What a write answered, or OutcomeUnknown: it did something, and we could not read what."""
     try:
         return parse()
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
+    except _NONSENSE as error:
         raise OutcomeUnknown(what="merchant answer", error=type(error).__name__) from error
 
 
@@ -301,7 +304,11 @@ def _money(money: Money) -> dict[str, Any]:
 
 
 def _read_money(document: Mapping[str, Any]) -> Money:
-    return Money(int(document["amount"]), str(document["currency"]))
+    """Minor units as JSON's whole numbers: 49.9 is somebody's euros, and would be taken for 49 cents."""
+    amount, currency = document["amount"], document["currency"]
+    if type(amount) is not int or not isinstance(currency, str):
+        raise ValueError("not an amount in minor units")
+    return Money(amount, currency)
 
 
 def _traveler(priced: PricedTraveler) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from groupbook.payments.ports import (
     EventRejected,
     Movement,
     Observed,
+    OwnPage,
     PaymentOrder,
     PaymentPage,
     PaymentRef,
@@ -56,6 +57,7 @@ class _Payment:
     is_under_review: bool = False
     saved_ref: str | None = None
     dispute: Dispute | None = None
+    is_own: bool = False  # it is a page of ours, which does not close by itself
 
     @property
     def is_waiting(self) -> bool:
@@ -84,11 +86,13 @@ class Twin:
     Args:
         clock: what time it is at the provider; the simulator moves it.
         webhook_secret: signs `event`.
+        has_own_page: payers stay on our page, with the twin's fields in it.
     """
 
     clock: Callable[[], datetime] = field(default=lambda: datetime(2027, 1, 4, 9, 0, tzinfo=UTC))
     webhook_secret: str = "whsec_twin"
     livemode: bool = False
+    has_own_page: bool = False
     calls: list[tuple[str, str]] = field(default_factory=list)  # (method, key) as they arrived, replays included
     captures: list[tuple[AttemptId, int]] = field(default_factory=list)  # effects: the side effect that must not exist
     voids: list[AttemptId] = field(default_factory=list)
@@ -279,10 +283,29 @@ class Twin:
                 self.doubled.append(order.attempt_id)
             else:
                 page_ref = f"page_{len(self._payments) + 1}"
-                self._payments[order.attempt_id] = _Payment(order, page_ref, self.clock())
+                is_own = self.has_own_page and not order.needs_hosted
+                self._payments[order.attempt_id] = _Payment(order, page_ref, self.clock(), is_own=is_own)
             return self._page(self._payments[order.attempt_id])
 
         return self._act("open_payment", key, repr(order), effect)
+
+    def own_page(self, ref: PaymentRef, *, timeout_seconds: float) -> OwnPage | None:
+        forbid_in_transaction("twin own_page")
+        self._read_fault("own_page")
+        payment = self._find(ref)
+        if payment is None or not (payment.is_own and payment.is_waiting):
+            return None
+        here = ("https://twin.test",)
+        return OwnPage(
+            mode=payment.order.mode,
+            client_secret=f"{payment.page_ref}_secret_of_the_twin",
+            publishable_key="pk_test_twin",
+            account=None,
+            script_url="https://twin.test/v3/",
+            script_origins=here,
+            frame_origins=here,
+            connect_origins=here,
+        )
 
     def authorize_saved(self, order: PaymentOrder, saved_ref: str, *, key: str, timeout_seconds: float) -> Observed:
         def effect() -> Observed:
@@ -318,7 +341,7 @@ class Twin:
                 payment.seen = Seen.CANCELED
                 self._saved.pop(payment.saved_ref, None)
                 self._emit("payment_method.detached", payment)
-            elif payment.is_waiting and payment.page_ref is None:
+            elif payment.is_waiting and (payment.page_ref is None or payment.is_own):
                 payment.seen = Seen.CANCELED
                 self._emit("payment_intent.canceled", payment)
             elif payment.is_waiting:
@@ -515,7 +538,7 @@ class Twin:
         now = self.clock()
         has_closed = payment.opened_at + timedelta(seconds=page_seconds) <= now
         has_lapsed = payment.capture_before is not None and payment.capture_before <= now
-        is_page = payment.is_waiting and payment.page_ref is not None
+        is_page = payment.is_waiting and payment.page_ref is not None and not payment.is_own
         if (is_page and has_closed) or (payment.seen is Seen.AUTHORIZED and has_lapsed):
             payment.seen = Seen.EXPIRED
         if payment.seen is Seen.SAVED and payment.saved_ref not in self._saved:
@@ -532,7 +555,10 @@ class Twin:
         if payment.page_ref is None:
             raise Refused("request_rejected")
         closes_at = payment.opened_at + timedelta(seconds=page_seconds)
-        return PaymentPage(f"https://twin.test/{payment.page_ref}", payment.page_ref, closes_at, payment.payment_ref)
+        return PaymentPage(self._url(payment), payment.page_ref, closes_at, payment.payment_ref)
+
+    def _url(self, payment: _Payment) -> str:
+        return "" if payment.is_own else f"https://twin.test/{payment.page_ref}"
 
     def _observed(self, payment: _Payment | None) -> Observed:
         if payment is None:
@@ -548,7 +574,7 @@ class Twin:
             capture_before=payment.capture_before,
             page_ref=payment.page_ref,
             payment_ref=payment.payment_ref,
-            page_url=f"https://twin.test/{payment.page_ref}" if is_open else None,
+            page_url=self._url(payment) if is_open else None,
             closes_at=closes_at,
             decline_reason=payment.decline_reason,
             card=payment.card,

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from groupbook import bookings, offers, payments
+from groupbook import bookings, notices, offers, payments
 from groupbook.bookings import Change
 from groupbook.bookings.domain import AmendmentIncomplete, AmendmentOpen, BookingClosed, BookingState, NotTraveling
 from groupbook.kit import clock, intents
@@ -110,6 +110,52 @@ def test_enough_payers_go_without_the_rest(saga: MakeSaga) -> None:
     assert (house.states(), taken(house)) == ({"ada": "captured", "bo": "captured"}, 10_000)
     events = [step.event for step in house.steps()]
     assert events.count("looked_quorum") == 1
+
+
+@pytest.mark.parametrize("payer_quorum", [None, 2])
+def test_who_is_kept_too_briefly_is_asked_anew(saga: MakeSaga, payer_quorum: int | None) -> None:
+    """Cy's bank keeps the money for five hours; the merchant's answer and the captures may take six."""
+    house = opened(saga, "ada", "bo", "cy", **({"payer_quorum": 2} if payer_quorum else {}))
+    house.pay("ada")
+    house.page("cy")
+    brief = house._attempt("cy")
+    house.provider.authorize(brief, seconds=5 * 3600)
+    house.refresh("cy")
+    assert house.states() == {"ada": "authorized", "bo": "open", "cy": "expired"}
+    assert (house.provider.voids, house.facts("portion.expired")) == ([brief], 1)
+    with house.database.begin(house.merchant_id) as session:
+        told = [one.code.value for one in notices.notices_for(session, house.members["cy"])]
+    assert told == ["please_pay"]
+    house.pay("cy")
+    house.pay("bo")
+    assert (house.booking().state, taken(house)) == (BookingState.BOOKED, 15_000)
+    assert brief not in [attempt for attempt, _ in house.provider.captures]
+
+
+def test_an_authorization_that_becomes_too_short_is_asked_for_anew_in_time(saga: MakeSaga) -> None:
+    """A deadline in two days, enough for five hours of capturing; Bo's bank keeps the money for a day only."""
+    house = saga("ada", "bo")
+    house.offer_capabilities(Capabilities(holds=False))
+    house.settle(collection_window_seconds=2 * DAY)
+    house.open()
+    house.run_until_quiet()
+    house.page("bo")
+    brief = house._attempt("bo")
+    house.provider.authorize(brief, seconds=DAY)
+    house.refresh("bo")
+    assert house.states()["bo"] == "authorized", "it would do if Ada came now"
+    booking_id = house.id
+    for left, state in (("6 hours 30 minutes", "authorized"), ("6 hours 20 minutes", "expired")):
+        # The twin's bank keeps to real time: what is left is set by hand.
+        house.execute(f"UPDATE attempt SET capture_before = clock_timestamp() + interval '{left}'")
+        with house.database.begin(house.merchant_id) as session:
+            bookings.progress(session, booking_id)
+        assert house.states()["bo"] == state
+    house.run_until_quiet()
+    assert (house.states()["bo"], house.provider.voids) == ("expired", [brief])
+    house.pay("bo")
+    house.pay("ada")
+    assert (house.booking().state, taken(house)) == (BookingState.BOOKED, 10_000)
 
 
 def test_too_few_payers_are_all_released(saga: MakeSaga) -> None:
@@ -538,6 +584,20 @@ def test_a_place_that_nobody_pays_for_stays_where_it_was(saga: MakeSaga) -> None
     assert house.facts("booking.amended") == 0
 
 
+def test_nobody_is_asked_to_pay_for_a_place_after_the_train_has_left(saga: MakeSaga) -> None:
+    house = booked(saga, "ada", "bo", amendment_window_seconds=7 * 86_400)
+    house.join("dee")
+    house.travel(days=5)
+    amend(house, "bo", Change("replace", house.members["bo"], by=house.members["dee"]))
+    with house.database.begin(house.merchant_id) as session:
+        departs_at = offers.read_offer(session, house.offer_id).departs_at
+    (change,) = house.booking().changes
+    assert (change.pay_by, house.booking().deadline_at) == (departs_at, departs_at)
+    house.travel(days=4, hours=1)
+    house.run_until_quiet()
+    assert (house.booking().state, given_back(house), taken(house)) == (BookingState.BOOKED, 0, 10_000)
+
+
 def test_a_merchant_that_refuses_the_change_costs_nobody_anything(saga: MakeSaga) -> None:
     house = booked(saga, "ada", "bo")
     house.join("dee")
@@ -564,6 +624,26 @@ def test_who_comes_in_and_cannot_be_charged_is_asked_again(saga: MakeSaga) -> No
     house.pay("dee")
     assert house.booking().state is BookingState.BOOKED
     assert (taken(house), given_back(house)) == (15_000, 5_000)
+
+
+def test_who_is_asked_again_after_the_time_to_pay_is_told_by_when(saga: MakeSaga) -> None:
+    """The merchant was away for longer than Dee had to pay, and then her bank had let go: her time begins anew."""
+    house = booked(saga, "ada", "bo", amendment_window_seconds=3600)
+    house.join("dee")
+    amend(house, "bo", Change("replace", house.members["bo"], by=house.members["dee"]))
+    house.merchant_twin.provoke("amend", "unavailable", 6)
+    house.pay("dee")
+    house.provider.lapse(house._attempt("dee"))
+    house.merchant_twin._troubles.clear()
+    house.travel(hours=2)
+    house.run_until_quiet()
+    assert (house.booking().state, house.states()["dee"]) == (BookingState.AMENDING, "short")
+    booking_id = house.id
+    with house.database.begin(house.merchant_id) as session:
+        waits, now = bookings.awaited_of(session, booking_id), clock.now(session)
+    assert waits is not None
+    assert waits.owed == {house.members["dee"]: eur(5_000)}
+    assert waits.since[house.members["dee"]] <= now < waits.deadline_at
 
 
 def test_a_surcharge_is_paid_or_declined_by_not_paying(saga: MakeSaga) -> None:
@@ -602,6 +682,36 @@ def test_a_change_that_makes_no_sense_is_refused_and_nothing_moves(saga: MakeSag
     assert house.count("SELECT count(*) FROM amendment") == 1
 
 
+@pytest.mark.parametrize("fare", [0, 5_000])
+def test_a_booking_called_off_while_a_change_waits_is_canceled_also_where_nobody_had_paid(
+    saga: MakeSaga, fare: int
+) -> None:
+    """Its tickets end with it, and the trip is one that was canceled, not one that was never booked."""
+    house = saga("ada", "bo", fare=fare)
+    house.settle(amendment_window_seconds=3600)
+    house.open()
+    house.run_until_quiet()
+    if fare:
+        for name in ("ada", "bo"):
+            house.pay(name)
+    assert (house.booking().state, house.trip_state()) == (BookingState.BOOKED, "booked")
+    change = Change("surcharge", house.members["bo"], surcharge=eur(700))
+    bookings.amend_booking(house.database, house.desk, house.id, change)
+    house.run_until_quiet()
+    house.merchant_twin.provoke("amend", "unavailable", 400)
+    house.pay_extra("bo")
+    house.travel(hours=8)
+    house.run_until_quiet()
+    assert house.booking().state is BookingState.PARKED
+    canceled = bookings.force_cancel(house.database, house.merchant_id, house.id, OPS, alone_max=100_000)
+    assert canceled.state is BookingState.UNWINDING
+    house.run_until_quiet()
+    assert (house.booking().state, house.trip_state()) == (BookingState.REFUNDED, "canceled")
+    assert (taken(house), given_back(house), len(house.provider.voids)) == (2 * fare, 2 * fare, 1)
+    assert house.merchant_twin.live_orders() == []
+    assert house.count("SELECT count(*) FROM ticket WHERE canceled_at IS NULL") == 0
+
+
 # --- what a parked booking keeps at banks -----------------------------------------------------------------------------
 
 
@@ -622,6 +732,33 @@ def test_a_parked_booking_gives_authorizations_back_before_they_lapse(saga: Make
     house.run_until_quiet()
     assert len(house.provider.voids) == 2
     assert [step.event for step in house.steps()].count("authorizations_released") == 1
+
+
+def test_a_resumed_booking_whose_merchant_is_still_silent_gives_them_back_too(saga: MakeSaga) -> None:
+    """Six hours before the first would lapse it is being taken back again, with hours of budget left."""
+    house = opened(saga, "ada", "bo")
+    for what in ("confirm", "cancel", "read"):
+        house.merchant_twin.provoke(what, "unavailable", 400)
+    for name in ("ada", "bo"):
+        house.pay(name)
+    house.travel(minutes=16)
+    house.run_until_quiet()
+    house.travel(hours=7)
+    for name in ("ada", "bo"):
+        house.provider._payments[house._attempt(name)].capture_before = house.now() + timedelta(hours=6, minutes=30)
+    house.run_until_quiet()
+    assert (house.booking().state, house.provider.voids) == (BookingState.PARKED, [])
+    bookings.resume_booking(house.database, house.merchant_id, house.id, OPS)
+    house.run_until_quiet()
+    assert (house.booking().state, house.provider.voids) == (BookingState.TOMBSTONING, [])
+    house.travel(hours=1)
+    house.run_until_quiet()
+    assert (house.booking().state, len(house.provider.voids)) == (BookingState.TOMBSTONING, 2)
+    assert house.states() == {"ada": "voided", "bo": "voided"}
+    assert [step.event for step in house.steps()].count("authorizations_released") == 1
+    house.merchant_twin._troubles.clear()
+    house.run_until_quiet()
+    assert (house.booking().state, taken(house)) == (BookingState.ABORTED, 0)
 
 
 # --- places that earn time --------------------------------------------------------------------------------------------

@@ -296,6 +296,21 @@ def test_who_comes_in_pays_the_place_and_who_goes_gets_that_less_the_fee(saga: M
     assert {seat.place for seat in house.booking().seats} == seats
 
 
+def test_who_comes_in_and_costs_less_pays_less_and_nobody_else_notices(saga: MakeSaga) -> None:
+    """With Dee the order costs 300 less: she pays 4700, and Bo gets his 5000. Ada's 5000 stay, as the preview says."""
+    house = booked(saga, "ada", "bo")
+    house.merchant_twin.replacing_fee_minor = -300
+    house.join("dee")
+    found = preview(house, "bo", of(house, "bo", "dee"))
+    assert (found.price, found.kept, found.pays, found.others) == (eur(5_000), eur(0), eur(4_700), 1)
+    confirm(house, "bo", of(house, "bo", "dee"), found.terms)
+    house.pay("dee")
+    assert house.states() == {"ada": "captured", "bo": "refunded", "dee": "captured"}
+    assert [amount for _, amount in house.provider.refunds] == [5_000]
+    assert house.portion("dee").captured == eur(4_700)
+    assert (house.booking().total, net(house)) == (eur(9_700), eur(9_700))
+
+
 def test_a_fee_above_what_the_place_is_worth_is_no_offer(saga: MakeSaga) -> None:
     house = booked(saga, "ada", "bo")
     house.merchant_twin.replacing_fee_minor = 5_001

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from groupbook import bookings, payments, trips
 from groupbook.bookings import Resumed
-from groupbook.bookings.domain import BookingClosed, BookingState, HandoverOver, SponsorLinkOver
+from groupbook.bookings.domain import AmendmentAccepted, BookingClosed, BookingState, HandoverOver, SponsorLinkOver
 from groupbook.house import House
 from groupbook.kit import intents
 from groupbook.kit.errors import InvariantBroken
@@ -536,3 +536,90 @@ def test_without_the_lock_more_is_given_than_is_wanted(race: MakeRace) -> None:
     first, second = give_the_last_twice(race("ada", "bo", locks=UNLOCKED))
     assert not isinstance(first, Exception)
     assert not isinstance(second, SponsorLinkOver), "the second saw all that was wanted, still"
+
+
+# --- an offered place taken back, and paid for, at once ---------------------------------------------------------------
+
+
+def paid_and_taken_back(one: Race) -> tuple[object, object]:
+    """Di's bank says yes to Bo's place, and in the moment in which that is written down Bo takes the offer back."""
+    saga = one.saga
+    booked(saga)
+    saga.join("di")
+    change = bookings.Change("replace", saga.members["bo"], by=saga.members["di"])
+    id = bookings.amend_booking(saga.database, saga.friends["bo"], saga.id, change)
+    saga.run_until_quiet()
+    booking_id = saga.id
+    with saga.database.begin(saga.merchant_id) as session:
+        extra = payments.portions_of(session, booking_id)[-1]
+    bookings.start_payment(
+        saga.database, saga.house.runner, saga.friends["di"], extra.id, locale="en", public_url="http://x"
+    )
+    with saga.database.begin(saga.merchant_id) as session:
+        attempt_id = payments.portion_view(session, extra.id).attempt_id
+        assert attempt_id is not None
+        owed = intents.owe(session, "payment.observe", attempt_id, reference=booking_id)
+    saga.provider.authorize(attempt_id)
+
+    def read(house: House) -> bool:
+        return house.runner.run(saga.merchant_id, owed)
+
+    def take_back(house: House) -> None:
+        bookings.withdraw_change(house.database, saga.friends["bo"], id)
+
+    return one.run(read, take_back, at=2)
+
+
+def test_who_has_paid_has_the_place(race: MakeRace) -> None:
+    one = race("ada", "bo", locks=LOCKED)
+    first, second = paid_and_taken_back(one)
+    assert (first, isinstance(second, AmendmentAccepted)) == (True, True)
+    one.saga.run_until_quiet()
+    assert (one.saga.booking().state, one.saga.provider.voids) == (BookingState.BOOKED, [])
+    assert (len(one.saga.provider.captures), [amount for _, amount in one.saga.provider.refunds]) == (3, [5_000])
+
+
+def test_without_the_lock_it_is_taken_back_from_who_has_paid(race: MakeRace) -> None:
+    """Bo is told that the place is his again, Di that hers is paid."""
+    one = race("ada", "bo", locks=UNLOCKED)
+    assert paid_and_taken_back(one) == (True, None)
+
+
+# --- a sponsor and the end of collecting ------------------------------------------------------------------------------
+
+
+def give_at_the_freeze(one: Race) -> tuple[object, object]:
+    """Gran gives in the moment in which the group is complete and the roster is frozen."""
+    saga = one.saga
+    booking_id = opened(saga)
+    link = bookings.want_gifts(saga.database, saga.house.sealer, saga.friends["ada"], booking_id, Money(4_000, "EUR"))
+    saga.pay("ada")
+    saga.page("bo")
+    saga.provider.authorize(saga._attempt("bo"))
+    payments.refresh_portion(saga.database, saga.house.runner, saga.merchant_id, portion_of(saga, "bo"))
+
+    def freeze(house: House) -> None:
+        with house.database.begin(saga.merchant_id) as session:
+            bookings.progress(session, booking_id)
+
+    def give(house: House) -> object:
+        return bookings.give_without_a_place(
+            house.database, None, link.token, Money(4_000, "EUR"), name="gran", nonce="gran" * 6
+        )
+
+    return one.run(freeze, give)
+
+
+def test_who_gives_too_late_gives_nothing(race: MakeRace) -> None:
+    one = race("ada", "bo", locks=LOCKED)
+    first, second = give_at_the_freeze(one)
+    assert (first, isinstance(second, BookingClosed), given(one.saga)) == (None, True, 0)
+    one.saga.run_until_quiet()
+    assert (one.saga.booking().state, len(one.saga.provider.captures)) == (BookingState.BOOKED, 2)
+
+
+def test_without_the_lock_a_gift_comes_into_a_frozen_roster(race: MakeRace) -> None:
+    """The group is being decided, and whoever is in it owes another amount than the one that is decided."""
+    one = race("ada", "bo", locks=UNLOCKED)
+    first, second = give_at_the_freeze(one)
+    assert (first, isinstance(second, BookingClosed)) == (None, False)

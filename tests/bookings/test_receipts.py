@@ -11,10 +11,14 @@ from starlette.testclient import TestClient
 
 from groupbook import bookings, merchants, payments
 from groupbook.bookings import BookingNotFound, MovementKind, Receipt, ReceiptNotFound
+from groupbook.kit import intents
 from groupbook.kit.ids import to_wire
 from groupbook.kit.money import Money, total
 from groupbook.merchants import Details, DetailsInvalid
+from groupbook.payments import moving
+from groupbook.payments.domain import DisputeState
 from groupbook.web.app import build_app
+from integrations.payments.twin import Fault
 from tests.support.saga import Saga
 
 MakeSaga = Callable[..., Saga]
@@ -81,6 +85,27 @@ def test_a_receipt_says_what_was_paid_for_whom(make: MakeSaga) -> None:
     assert {ada.number, receipt(saga, "cy").number} == {f"{ada.order_ref}-1", f"{ada.order_ref}-2"}
     with pytest.raises(ReceiptNotFound):
         receipt(saga, "bo")  # ada paid, so the receipt is hers
+
+
+def test_there_is_none_for_money_that_nobody_asked_for_and_a_bank_took_back(make: MakeSaga) -> None:
+    """Somebody took Ada's money in the provider's dashboard, while the group still collects; she told her bank."""
+    saga = make("ada", "bo")
+    saga.open()
+    saga.run_until_quiet()
+    saga.pay("ada")
+    attempt = saga._attempt("ada")
+    faults: list[Fault] = ["unavailable"] * 40
+    saga.provider.plan("refund", *faults)
+    saga.provider.capture_outside(attempt)
+    saga.refresh("ada")
+    saga.provider.dispute(attempt)
+    saga.provider.decide_dispute(attempt, DisputeState.LOST)
+    with saga.database.begin(saga.merchant_id) as session:
+        intents.owe(session, moving.OBSERVE, attempt)
+    saga.run_until_quiet()
+    assert saga.count("SELECT count(*) FROM journal WHERE kind = 'dispute_lost'") == 1
+    with pytest.raises(ReceiptNotFound):
+        receipt(saga, "ada")
 
 
 def test_a_number_stays_when_somebody_else_pays_what_fell_short(make: MakeSaga) -> None:

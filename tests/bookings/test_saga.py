@@ -31,6 +31,20 @@ def eur(minor: int) -> Money:
     return Money(minor, "EUR")
 
 
+def test_the_screens_hear_once_that_somebody_is_at_their_page(saga: MakeSaga) -> None:
+    """In the transaction that sends them there, so nobody is woken for it; who comes back is no news."""
+    house = saga("ada", "bo")
+    house.open()
+    house.run_until_quiet()
+    before = len(house.events())
+    house.page("bo")
+    house.page("bo")
+    assert house.events()[before:] == ["portion.authorizing"]
+    assert house.count("SELECT count(*) FROM fact WHERE name = 'portion.authorizing' AND delivered_at IS NOT NULL") == 1
+    house.run_until_quiet()
+    assert house.events()[before:] == ["portion.authorizing"]
+
+
 def test_everybody_pays_and_the_seats_are_together(saga: MakeSaga) -> None:
     """Ada, Bo and Cy authorize; the last one triggers confirm, capture and tickets."""
     house = saga("ada", "bo", "cy")
@@ -322,7 +336,9 @@ def test_hearing_everything_twice_changes_nothing(saga: MakeSaga) -> None:
     with house.database.begin(house.merchant_id) as session:
         from sqlalchemy import text
 
-        session.execute(text("UPDATE fact SET delivered_at = NULL, due_at = clock_timestamp()"))
+        # What was born heard is never told to anybody.
+        again = "UPDATE fact SET delivered_at = NULL, due_at = clock_timestamp()"
+        session.execute(text(again + " WHERE id IN (SELECT fact_id FROM fact_delivery)"))
     house.run_until_quiet()
     assert (house.count("SELECT count(*) FROM booking_step"), house.events()) == (steps, events)
     assert len(house.provider.captures) == 2

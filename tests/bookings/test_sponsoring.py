@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from groupbook import bookings, people, trips
+from groupbook import bookings, payments, people, trips
 from groupbook.bookings import Change, SponsorLink
 from groupbook.bookings.domain import (
     BookingClosed,
@@ -25,7 +25,7 @@ from groupbook.kit.money import Money
 from groupbook.payments.domain import PortionState
 from groupbook.people.domain import NameEmpty
 from groupbook.trips.domain import NotMember, Role, mint_invite_token
-from tests.bookings.test_parts import balanced, eur, extra, leave, opened, owed, pay_extra, taken
+from tests.bookings.test_parts import balanced, eur, extra, give, leave, opened, owed, pay_extra, taken
 from tests.support.saga import Saga
 
 MakeSaga = Callable[..., Saga]
@@ -198,3 +198,66 @@ def test_a_promise_that_nobody_keeps_is_taken_back(saga: MakeSaga) -> None:
     assert line.contribution_id is not None
     bookings.take_back(house.database, house.friends["ada"], line.contribution_id)
     assert (owed(house), link_of(house).left) == ({"ada": 5_000, "bo": 5_000}, eur(6_000))
+
+
+@pytest.mark.parametrize("how", ["leaves", "is removed"])
+def test_a_sponsor_who_leaves_the_trip_gives_nothing(saga: MakeSaga, how: str) -> None:
+    """P4: their seat is gone, so nobody could take the gift back for them; before the freeze that is as leaving."""
+    house = opened(saga, "ada", "bo")
+    sponsor(house, link_of(house), 2_000)
+    pay_extra(house, "gran")
+    kept = extra(house).portion_id
+    who = house.friends["gran" if how == "leaves" else "ada"]
+    if how == "leaves":
+        trips.leave(house.database, who, house.trip_id)
+    else:
+        trips.remove_member(house.database, who, house.trip_id, house.members["gran"])
+    for _ in range(2):
+        house.run_until_quiet()
+    assert (owed(house), house.booking().extras) == ({"ada": 5_000, "bo": 5_000}, ())
+    for name in ("ada", "bo"):
+        house.pay(name)
+    assert (house.booking().state, taken(house)) == (BookingState.BOOKED, 10_000)
+    booking_id = house.id
+    with house.database.begin(house.merchant_id) as session:
+        (portion,) = [one for one in payments.portions_of(session, booking_id) if one.id == kept]
+    assert (portion.state, portion.captured) == (PortionState.VOIDED, eur(0))
+
+
+def test_a_sponsor_leaves_also_where_the_others_cannot_be_asked_for_the_rest(saga: MakeSaga) -> None:
+    """Ada gives 99.60 of 100.00 and Gran 1.00, so a part of each is taken; for 0.40 nobody can be asked by card."""
+    house = opened(saga, "ada", "bo")
+    sponsor(house, link_of(house, 100), 100)
+    give(house, "ada", 9_900)
+    assert owed(house) == {"ada": 0, "bo": 0}
+    house.execute("UPDATE contribution SET amount = 9960 WHERE amount = 9900")
+    trips.leave(house.database, house.friends["gran"], house.trip_id)
+    house.run_until_quiet()
+    assert (house.booking().state, house.booking().reason) == (BookingState.ABORTED, "price_changed")
+    assert taken(house) == 0
+
+
+@pytest.mark.parametrize("travels", [True, False])
+def test_a_sponsor_who_logs_in_loses_nothing_of_what_they_give(saga: MakeSaga, *, travels: bool) -> None:
+    """Bo gives as a guest and is in the trip as a person, too: whoever gives can still read it and take it back."""
+    house = saga("ada", "bo", "cy")
+    person = house.person("bo@plaza")
+    house.adopt("bo", person)
+    house.friends["bo"] = person
+    if not travels:
+        trips.set_going(house.database, person, house.trip_id, is_going=False)
+    house.open()
+    house.run_until_quiet()
+    sponsor(house, link_of(house), 2_000)
+    pay_extra(house, "gran")
+    house.adopt("gran", person)
+    giver = house.friends["gran"] if travels else person  # two seats that count: neither ends
+    (line,) = bookings.read_booking(house.database, giver, house.id).extras
+    assert (line.payer, line.amount, line.card) == (house.members["gran"], eur(2_000), "visa 4242")
+    with house.database.begin(house.merchant_id) as session:
+        roles = [one.role for one in trips.members(session, house.trip_id) if one.person_id == person.subject]
+    assert roles == [Role.MEMBER]
+    assert line.contribution_id is not None
+    bookings.take_back(house.database, giver, line.contribution_id)
+    house.run_until_quiet()
+    assert house.booking().extras == ()

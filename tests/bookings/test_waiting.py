@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from groupbook import bookings, people, trips
+from groupbook import bookings, notices, payments, people, trips
 from groupbook.bookings import Line, Release
 from groupbook.bookings.domain import (
     AlreadyTraveling,
@@ -25,6 +25,7 @@ from groupbook.trips.domain import (
     InviteRevoked,
     NothingToWaitFor,
     Role,
+    TripFull,
     TripNotFound,
     members_max,
     mint_invite_token,
@@ -335,3 +336,122 @@ def test_an_invite_for_one_person_queues_that_person_only(saga: MakeSaga) -> Non
     with pytest.raises(InviteRevoked):
         bookings.wait_in_line(house.database, None, personal, name="Eve")
     assert house.count("SELECT count(*) FROM waiting") == 1
+
+
+@pytest.mark.parametrize("how", ["looked_early", "parked"])
+def test_a_place_that_is_offered_while_the_booking_is_decided_goes_on_when_it_is_not(saga: MakeSaga, how: str) -> None:
+    """Di's time runs out during a last look that finds money gone: the place then goes to Eve, not to nobody."""
+    house = opened(saga, "ada", "bo", "cy")
+    wait(house, "di", "eve")
+    release(house, "cy")
+    state = "freezing" if how == "looked_early" else "parked"
+    house.execute(f"UPDATE booking SET state = '{state}'")
+    house.travel(minutes=16)
+    for _ in range(2):
+        assert bookings.pass_places_on(house.database, house.house.sealer, house.merchant_id) == 0
+    assert bookings.read_release(house.database, house.friends["cy"], house.id) is None, "not now"
+    house.execute("UPDATE booking SET state = 'open'")
+    house.run_until_quiet()
+    assert (facts(house, "place.missed"), facts(house, "place.offered")) == (["di"], ["di", "eve"])
+    assert line(house, "eve").offered is not None
+
+
+def test_a_booking_whose_order_was_taken_back_lets_those_who_wait_come_in(saga: MakeSaga) -> None:
+    """It was never booked: the merchant confirmed, a bank let go, and the organizer ended the ladder."""
+    house = opened(saga, "ada", "bo")
+    wait(house, "di")
+    release(house, "bo")
+    house.merchant_twin.provoke("confirm", "unavailable", 6)
+    for name in ("ada", "bo"):
+        house.pay(name)
+    house.provider.lapse(house._attempt("bo"))
+    booking_id = house.id
+    with house.database.begin(house.merchant_id) as session:
+        payments.observe_all(session, booking_id)
+    house.merchant_twin._troubles.clear()
+    house.run_until_quiet()
+    assert house.booking().state is BookingState.RECOVERING
+    bookings.cancel_booking(house.database, house.friends["ada"], booking_id)
+    house.run_until_quiet()
+    assert house.booking().state is BookingState.REFUNDED
+    assert facts(house, "waiting.needless") == ["di"]
+    assert house.count("SELECT count(*) FROM handover WHERE ended_at IS NULL") == 0
+    assert (line(house, "di").position, line(house, "di").can_come_in) == (1, True)
+
+
+@pytest.mark.parametrize("state", ["placing", "freezing", "confirming", "parked"])
+def test_who_travels_does_not_queue_while_it_is_decided(saga: MakeSaga, state: str) -> None:
+    house = opened(saga, "ada", "bo")
+    house.execute(f"UPDATE booking SET state = '{state}'")
+    with pytest.raises(AlreadyTraveling):
+        bookings.wait_again(house.database, house.friends["bo"], house.trip_id)
+    assert house.count("SELECT count(*) FROM waiting") == 0
+
+
+def test_who_leaves_the_trip_leaves_the_line_and_their_offer_goes_on_at_once(saga: MakeSaga) -> None:
+    house = opened(saga, "ada", "bo", "cy")
+    wait(house, "di", "eve")
+    release(house, "cy")
+    trips.leave(house.database, house.friends["di"], house.trip_id)
+    house.run_until_quiet()
+    assert (facts(house, "place.offered"), facts(house, "place.missed")) == (["di", "eve"], [])
+    assert (line(house, "eve").position, line(house, "eve").offered is not None) == (1, True)
+    assert house.count("SELECT count(*) FROM waiting WHERE ended_at IS NULL") == 1
+
+
+def test_who_waits_as_a_guest_and_logs_in_keeps_their_turn(saga: MakeSaga) -> None:
+    """Bo is in the trip as a person and sat out; as a guest, in another browser, he queued first."""
+    house = saga("ada", "bo", "cy")
+    bo = house.person("bo@plaza")
+    house.adopt("bo", bo)
+    trips.set_going(house.database, bo, house.trip_id, is_going=False)
+    house.open()
+    house.run_until_quiet()
+    wait(house, "di", "eve")
+    house.adopt("di", bo)
+    house.friends["bo"] = bo
+    assert (line(house, "bo").position, line(house, "eve").position) == (1, 2)
+    with house.database.begin(house.merchant_id) as session:
+        (seat,) = [one for one in trips.members(session, house.trip_id) if one.person_id == bo.subject]
+    assert (seat.role, seat.is_going) == (Role.MEMBER, False)
+
+
+# --- while the group plans --------------------------------------------------------------------------------------------
+
+
+def full(saga: MakeSaga) -> Saga:
+    """As many as go are in; Di, Eve and Fay wait."""
+    house = saga("ada", "bo", "cy")
+    for number in range(members_max - 3):
+        trips.join_by_invite(house.database, None, house.invite_token, name=f"friend {number}")
+    wait(house, "di", "eve", "fay")
+    house.run_until_quiet()
+    return house
+
+
+def leave_trip(house: Saga, name: str) -> None:
+    trips.leave(house.database, house.friends[name], house.trip_id)
+    house.run_until_quiet()
+
+
+def test_who_leaves_a_full_group_that_plans_makes_room_for_the_first(saga: MakeSaga) -> None:
+    house = full(saga)
+    assert facts(house, "waiting.room") == []
+    leave_trip(house, "cy")
+    assert facts(house, "waiting.room") == ["di"]
+    with house.database.begin(house.merchant_id) as session:
+        told = [one.code.value for one in notices.notices_for(session, house.members["di"])]
+    assert told == ["room_free"]
+    bookings.stop_waiting(house.database, house.friends["di"], house.trip_id)
+    assert facts(house, "waiting.room") == ["di", "eve"], "who passes makes room for the next"
+    bookings.stop_waiting(house.database, house.friends["fay"], house.trip_id)
+    assert facts(house, "waiting.room") == ["di", "eve"], "nobody moves up by that"
+    bookings.come_in(house.database, house.friends["eve"], house.trip_id)
+    with pytest.raises(TripFull):
+        trips.join_by_invite(house.database, None, house.invite_token, name="zoe")
+
+
+def test_a_viewer_who_leaves_makes_no_room(saga: MakeSaga) -> None:
+    house = full(saga)
+    leave_trip(house, "eve")
+    assert (facts(house, "waiting.room"), line(house, "fay").position) == ([], 2)

@@ -5,6 +5,7 @@ With `GROUPBOOK_TEST_STRIPE_KEY` it runs on Stripe itself, too (docs/stripe.md).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -31,6 +32,29 @@ def test_a_page_is_open_until_somebody_pays(bench: Bench) -> None:
     assert seen.card.last4 == "4242"
     assert seen.capture_before is not None
     assert timedelta(days=6) < seen.capture_before - bench.now() <= timedelta(days=7)
+
+
+def test_a_page_of_ours_is_shown_only_while_it_can_be_agreed_on(bench: Bench) -> None:
+    """Of a hosted page there is nothing to show; of ours what the payer's browser needs, the secret never printed."""
+    order = order_of()
+    page, ref = opened(bench, order)
+    shown = bench.provider.own_page(ref, timeout_seconds=SECONDS)
+    assert (shown is None) is bool(page.url)
+    if shown is not None:
+        assert (shown.mode, shown.publishable_key[:8]) == ("authorize", "pk_test_")
+        assert shown.client_secret.startswith(page.page_ref)
+        assert shown.client_secret not in repr(shown)
+    bench.authorize(order, page)
+    assert bench.provider.own_page(ref, timeout_seconds=SECONDS) is None
+
+
+def test_whoever_needs_the_providers_page_gets_it(bench: Bench) -> None:
+    order = replace(order_of(), needs_hosted=True)
+    page, ref = opened(bench, order)
+    assert page.url.startswith("http")
+    assert bench.provider.own_page(ref, timeout_seconds=SECONDS) is None
+    again = PaymentRef(order.attempt_id, ref.opened_at)  # its answer was lost
+    assert bench.provider.observe(again, timeout_seconds=SECONDS).page_ref == page.page_ref
 
 
 def test_the_same_key_opens_the_same_page(bench: Bench) -> None:
@@ -69,7 +93,7 @@ def test_an_answered_failure_is_kept_under_its_key_and_a_new_generation_gets_thr
     bench.server_error("capture")
     for _ in range(2):
         with pytest.raises(OutcomeUnknown) as unknown:
-            bench.provider.capture(ref, amount, key="capture:stuck", timeout_seconds=SECONDS)
+            bench.provider.capture(ref, amount, key=f"capture:stuck:{ref.attempt_id}", timeout_seconds=SECONDS)
         assert unknown.value.params["is_answered"]
         assert look(bench, ref) is Seen.AUTHORIZED
     seen = bench.provider.capture(ref, amount, key=f"capture:{ref.attempt_id}:2", timeout_seconds=SECONDS)
@@ -81,7 +105,7 @@ def test_a_rate_limit_attempted_nothing(bench: Bench) -> None:
     bench.rate_limit("open_payment")
     with pytest.raises(Unavailable):
         opened(bench, order)
-    assert opened(bench, order)[0].url
+    assert opened(bench, order)[0].page_ref
 
 
 def test_an_unreadable_truth_has_no_outcome(bench: Bench) -> None:
@@ -153,11 +177,12 @@ def test_what_is_captured_cannot_be_voided(bench: Bench) -> None:
 def test_a_closed_page_takes_no_money(bench: Bench) -> None:
     order = order_of()
     page, ref = opened(bench, order)
+    bench.decline(order, page)  # somebody has it before their eyes
     for _ in range(2):
         seen = bench.provider.close_payment(ref, key=f"close:{ref.attempt_id}", timeout_seconds=SECONDS)
-        assert seen.seen is Seen.EXPIRED
+        assert seen.seen is bench.closed
     bench.authorize(order, page)
-    assert look(bench, ref) is Seen.EXPIRED
+    assert look(bench, ref) is bench.closed
 
 
 def test_closing_a_page_that_was_paid_shows_the_authorization(bench: Bench) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.demo.test_payment_sandbox import PAGE, authorized, error_of, opened
 from tests.support.payments import CHALLENGED, DECLINED, OK, RunningSandbox, running
+from tests.support.rig import wait_until
 
 SAVING = {
     "mode": "setup",
@@ -69,14 +70,8 @@ def saved(sandbox: RunningSandbox, card: str, *, answer: str | None = None) -> d
     return CHARGE | {"customer": setup["customer"], "payment_method": setup["payment_method"]}
 
 
-def until(sandbox: RunningSandbox, path: str, **wanted: Any) -> dict[str, Any]:
-    deadline = time.time() + 10
-    while True:
-        row: dict[str, Any] = read(sandbox, path)
-        if all(row[name] == value for name, value in wanted.items()):
-            return row
-        assert time.time() < deadline, row
-        time.sleep(0.02)
+def until(sandbox: RunningSandbox, path: str, **wanted: Any) -> None:
+    wait_until(lambda: wanted.items() <= read(sandbox, path).items(), lambda: str(read(sandbox, path)))
 
 
 # --- saving -----------------------------------------------------------------------------------------------------------
@@ -373,10 +368,7 @@ def test_limits_are_checked(limited: httpx2.Client, wrong: Any) -> None:
 
 def wait_for_the_slow_one(sandbox: RunningSandbox) -> None:
     """Until its fault is taken: it is under way then, for the seconds that it was given."""
-    give_up_at = time.time() + 10
-    while sandbox.sandbox.store.faults():
-        assert time.time() < give_up_at
-        time.sleep(0.02)
+    wait_until(lambda: not sandbox.sandbox.store.faults(), "the fault is taken")
 
 
 def test_a_refused_request_has_no_effect_and_its_key_is_free(sandbox: RunningSandbox, limited: httpx2.Client) -> None:

@@ -9,13 +9,15 @@ from typing import Literal
 
 import httpx2
 import pytest
+import stripe
 
-from groupbook.kit.errors import OutcomeUnknown, Refused, Unavailable
+from groupbook.kit.errors import InvariantBroken, OutcomeUnknown, Refused, Unavailable
 from groupbook.kit.ids import AttemptId, RefundId, new_id
 from groupbook.kit.money import Money
 from groupbook.payments.domain import Card, DisputeState, RefundState
 from groupbook.payments.ports import Observed, PaymentOrder, PaymentRef, Seen
-from integrations.payments.stripe import StripeProvider, connect
+from integrations.payments.stripe import StripeProvider, connect, element
+from integrations.payments.stripe.configuration import Configuration
 from integrations.payments.stripe.units import in_figures
 from tests.support.payments import API_KEY, CHALLENGED, OK, WEBHOOK_SECRET, RunningSandbox, running
 
@@ -228,3 +230,73 @@ def test_a_refund_may_fail_after_it_was_good(provider: StripeProvider, sandbox: 
         found = provider.observe_refund(ref, refund_id, timeout_seconds=SECONDS)
     assert found.failure_reason == "expired_or_canceled_card"
     assert provider.observe(ref, timeout_seconds=SECONDS).refunded == Money(0, "EUR")
+
+
+# --- a page of ours ---
+
+
+def own(sandbox: RunningSandbox, **more: str) -> StripeProvider:
+    given = {"secret_key": API_KEY, "api_base": sandbox.url, "page": "own"}
+    return connect(given | {"publishable_key": sandbox.sandbox.keys.publishable} | more, livemode=False)
+
+
+def test_only_methods_that_can_reserve_are_offered_on_our_page(sandbox: RunningSandbox) -> None:
+    provider = own(sandbox)
+    for order, path in ((an_order(), "payment_intents"), (an_order(mode="save"), "setup_intents")):
+        page = provider.open_payment(order, key=f"open:{order.attempt_id}", timeout_seconds=SECONDS)
+        made = sandbox.api("GET", f"/v1/{path}/{page.page_ref}").json()
+        assert made["payment_method_types"] == ["card", "link"]
+    provider.close()
+
+
+def test_a_card_kept_on_our_page_can_be_charged_once_more(sandbox: RunningSandbox) -> None:
+    """Where the merchant opted in: authorized on the page, and the card is there should taking the money fail."""
+    provider, order = own(sandbox), an_order(keeps_card=True)
+    page = provider.open_payment(order, key=f"open:{order.attempt_id}", timeout_seconds=SECONDS)
+    ref = PaymentRef(order.attempt_id, datetime.now(UTC) - timedelta(minutes=1), page.page_ref)
+    shown = provider.own_page(ref, timeout_seconds=SECONDS)
+    assert shown is not None
+    assert sandbox.type_card_into(shown, OK)["intent"]["status"] == "requires_capture"
+    seen = provider.observe(ref, timeout_seconds=SECONDS)
+    assert (seen.seen, seen.saved_ref is not None) == (Seen.AUTHORIZED, True)
+    again = an_order(1000)
+    charged = provider.authorize_saved(again, str(seen.saved_ref), key=f"x:{again.attempt_id}", timeout_seconds=SECONDS)
+    assert charged.seen is Seen.AUTHORIZED
+    provider.close()
+
+
+def test_without_a_key_for_browsers_the_page_is_stripes(sandbox: RunningSandbox) -> None:
+    provider, order = own(sandbox, publishable_key=""), an_order()
+    page = provider.open_payment(order, key=f"open:{order.attempt_id}", timeout_seconds=SECONDS)
+    assert page.url.startswith(f"{sandbox.url}/c/pay/")
+    provider.close()
+
+
+def test_what_was_opened_on_our_page_is_settled_after_the_choice_was_taken_back(sandbox: RunningSandbox) -> None:
+    before, order = own(sandbox), an_order()
+    page = before.open_payment(order, key=f"open:{order.attempt_id}", timeout_seconds=SECONDS)
+    before.close()
+    after = own(sandbox, page="hosted")
+    for known in (page.page_ref, None):  # None: the answer to its opening was lost
+        found = after.observe(PaymentRef(order.attempt_id, datetime.now(UTC), known), timeout_seconds=SECONDS)
+        assert (found.seen, found.page_ref, found.page_url) == (Seen.OPEN, page.page_ref, "")
+    ref = PaymentRef(order.attempt_id, datetime.now(UTC), page.page_ref)
+    assert after.own_page(ref, timeout_seconds=SECONDS) is not None
+    assert after.close_payment(ref, key=f"close:{ref.attempt_id}", timeout_seconds=SECONDS).seen is Seen.CANCELED
+    after.close()
+
+
+def test_stripes_own_script_comes_from_stripe_alone() -> None:
+    """https://docs.stripe.com/js/including and https://docs.stripe.com/security/guide#content-security-policy"""
+    keys = {"secret_key": "sk_live_x1234567", "publishable_key": "pk_live_x1234567", "page": "own"}
+    configuration = Configuration.parse(keys, livemode=True)
+    intent = stripe.PaymentIntent.construct_from(
+        {"id": "pi_1", "status": "requires_payment_method", "client_secret": "pi_1_secret_2"}, None
+    )
+    page = element.shown(intent, configuration)
+    assert page is not None
+    assert (page.script_url, page.connect_origins) == ("https://js.stripe.com/v3/", ("https://api.stripe.com",))
+    assert page.script_origins == ("https://js.stripe.com", "https://*.js.stripe.com")
+    assert page.frame_origins == (*page.script_origins, "https://hooks.stripe.com")
+    with pytest.raises(InvariantBroken):
+        Configuration.parse(keys | {"publishable_key": "pk_test_x1234567"}, livemode=True)

@@ -43,7 +43,7 @@ def test_one_cancels_another_hands_on_and_the_third_notices_nothing(stage: Stage
         dee.pays(amount=euro(fare))
         dee.has_ticket()
         dee.sees("You have the place of Chloé.")
-        chloe.sees(f"Dee a la place de Chloé. {euro(fare, 'fr')} sont remboursés sur la carte qui a payé.")
+        chloe.sees(f"Dee a votre place. {euro(fare, 'fr')} sont remboursés sur la carte qui a payé.")
         assert dee.errors == []
     finally:
         dee.context.close()

@@ -107,8 +107,8 @@ def decline_then_ask(story: Story, dev: Friend, ana: Friend) -> None:
 def share_and_grow(story: Story, ana: Friend, chloe: Friend) -> None:
     """Chloé posts to the network; a stranger clicks, sees what was allowed, and starts a trip of her own."""
     before = growth(story.demo)
-    ana.view.get_by_role("button", name="Let them see what we tick").click()
-    expect(ana.view.get_by_role("button", name="Let them see what we tick")).to_have_count(0)
+    ana.view.get_by_role("button", name="Let them see more").click()
+    expect(ana.view.get_by_role("button", name="Let them see more")).to_have_count(0)
     story.share_to_the_network(chloe, "On y va ensemble !")
     story.shot("6-share", chloe)
     hana = story.stranger_clicks("Hana")

@@ -32,6 +32,16 @@ SETTINGS = RunnerSettings(retry_seconds_min=0.0, retry_seconds_max=0.0)
 
 
 @dataclass
+class Nudges:
+    """Who was woken, and for which row."""
+
+    tasks: list[tuple[str, UUID]] = field(default_factory=list)
+
+    def nudge(self, task: str, merchant_id: UUID, row_id: UUID) -> None:
+        self.tasks.append((task, row_id))
+
+
+@dataclass
 class Outside:
     """Takes every call; `failing` are subjects whose answer cannot be recorded, `answers` what others answer."""
 
@@ -172,6 +182,24 @@ def test_what_a_recording_owes_is_claimed_in_it_and_heard_in_it(database: Databa
     assert states(database) == {"done": 3}
     assert [len(news) for news in heard] == [2, 1]
     assert deliverer.due(MERCHANT) == []
+
+
+def test_what_its_own_listener_has_caused_wakes_nobody_and_holds_up_no_other(database: Database) -> None:
+    nudger = Nudges()
+    database.nudger = nudger
+    heard: list[str] = []
+    ear = ("ear", lambda _session, fact: heard.append(fact.name))
+    deliverer = Deliverer(database, {"toy.asked": [ear], "toy.done": [ear]})
+    with database.begin(MERCHANT) as session:
+        facts.record(session, "toy.asked", subject=new_id(), is_heard=True)
+    assert nudger.tasks == []
+    with database.begin(MERCHANT) as session:
+        facts.record(session, "toy.asked", subject=new_id(), is_heard=True)
+        done = facts.record(session, "toy.done", subject=new_id())
+        facts.record(session, "toy.done", subject=new_id())
+    assert nudger.tasks == [("deliver_fact", done)]
+    assert deliverer.deliver(MERCHANT, done)
+    assert (heard, deliverer.due(MERCHANT)) == (["toy.done", "toy.done"], [])
 
 
 def test_a_listener_that_fails_at_once_undoes_no_recording(database: Database, outside: Outside) -> None:

@@ -277,6 +277,32 @@ def test_an_old_look_at_a_pending_order_says_nothing_while_it_is_canceled(house:
     assert house.fact_names() == ["hold.placed", "order.pending", "order.canceled"]
 
 
+@pytest.mark.parametrize("read", ["pending", "confirmed"])
+def test_an_old_look_that_is_heard_behind_the_tombstone_is_no_alarm(house: House, read: str) -> None:
+    """It was read before the cancellation and answered after it; what the merchant's books show now tells."""
+    quote = house.quote()
+    house.hold(quote)
+    house.run()
+    house.twin.provoke("confirm", "pending")
+    house.confirm(quote)
+    house.run()
+    if read == "confirmed":
+        house.twin.decide(sells=True)
+    look = offers.intent_handlers(house.database, house.adapter_of)[LOOK]
+    intent = house.intent(LOOK)
+    answer = look.call(intent)
+    assert answer.state == read
+    house.cancel()
+    house.run()
+    assert house.current_order().state is OrderState.CANCELED
+    with house.database.begin(house.merchant) as session:
+        look.record(session, intent, answer)
+    assert house.current_order().state is OrderState.CANCELED
+    house.run()
+    assert house.current_order().state is OrderState.CANCELED
+    assert house.fact_names() == ["hold.placed", "order.pending", "order.canceled"]
+
+
 # --- changes --------------------------------------------------------------------------------------------------------
 
 

@@ -315,8 +315,8 @@ def test_a_portion_is_only_added_to_what_was_opened(house: House) -> None:
 def test_parked_authorizations_are_given_back_once_and_never_beside_taken_money(house: House) -> None:
     house.open(ada=3000, bo=3000, cy=0)
     house.authorize("ada")
-    assert house.do(payments.void_parked, house.reference)
-    assert not house.do(payments.void_parked, house.reference)
+    assert house.do(payments.void_waiting, house.reference)
+    assert not house.do(payments.void_waiting, house.reference)
     house.quiet()
     assert house.states == {"ada": "voided", "bo": "voided", "cy": "waived"}
     assert len(house.twin.voids) == 1
@@ -327,7 +327,7 @@ def test_nothing_is_given_back_where_money_was_taken(house: House) -> None:
     house.authorize("ada")
     house.capture_all()
     before = house.counts(*ROWS)
-    assert not house.do(payments.void_parked, house.reference)
+    assert not house.do(payments.void_waiting, house.reference)
     assert house.counts(*ROWS) == before
 
 

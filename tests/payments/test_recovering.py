@@ -506,6 +506,58 @@ def test_an_old_fallback_is_looked_up_and_never_asked_for_again(house: House, fa
         assert (house.view("bo").is_payable, house.view("bo").decline_reason) == (True, "too_old")
 
 
+def look(house: House) -> None:
+    """The last look before a decision."""
+    with house.database.begin(house.merchant_id) as session:
+        payments.observe_all(session, house.reference)
+    house.quiet()
+
+
+def refused_the_second_time(house: House) -> AttemptId:
+    """Ada's kept card: the first call is still on its way somewhere, the second is refused."""
+    house.open(ada=3334, authorizes_in=WEEK)
+    save(house, "ada")
+    house.pass_time(WEEK)
+    house.twin.plan("authorize_saved", "late_effect")
+    [owed] = house.do(payments.authorize_saved, house.reference)
+    house.runner.run(house.merchant_id, owed)
+    age(house, 21)
+    house.quiet()
+    view = house.view("ada")
+    assert (view.state, view.decline_reason, view.is_payable) == ("declined", "too_old", True)
+    return house.attempt("ada")
+
+
+def test_a_card_that_was_charged_although_the_repeat_was_refused_counts(house: House) -> None:
+    """Ada was asked to pay another way and did nothing; the last look finds that her bank keeps the money (I11)."""
+    tried = refused_the_second_time(house)
+    look(house)
+    assert house.states == {"ada": "declined"}  # nothing is there yet
+    house.twin.land_late_effects()
+    look(house)
+    assert (house.states, house.view("ada").decline_reason, house.twin.voids) == ({"ada": "authorized"}, None, [])
+    house.capture_all()
+    assert (house.states, house.twin.captures) == ({"ada": "captured"}, [(tried, 3334)])
+    assert house.statement.is_conserved
+
+
+def test_who_paid_another_way_meanwhile_is_not_charged_twice(house: House) -> None:
+    tried = refused_the_second_time(house)
+    house.authorize("ada")
+    paid = house.attempt("ada")
+    house.twin.land_late_effects()
+    assert (house.twin.truth(tried), house.twin.truth(paid)) == (Seen.AUTHORIZED, Seen.AUTHORIZED)
+    house.execute("UPDATE intent SET due_at = clock_timestamp() WHERE state IN ('due', 'unknown')")
+    house.quiet()
+    assert (house.twin.truth(tried), house.twin.truth(paid), house.twin.voids) == (
+        Seen.CANCELED,
+        Seen.AUTHORIZED,
+        [tried],
+    )
+    house.capture_all()
+    assert (house.states, house.twin.captures) == ({"ada": "captured"}, [(paid, 3334)])
+
+
 @pytest.mark.parametrize(("fault", "sent", "state"), [("lost_answer", 1, "succeeded"), ("lost_request", 1, "failed")])
 def test_an_old_refund_is_looked_up_and_never_sent_again(house: House, fault: str, sent: int, state: str) -> None:
     house.open(ada=3334)

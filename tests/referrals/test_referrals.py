@@ -222,6 +222,20 @@ def test_a_join_without_a_share_is_direct(street: Street) -> None:
     assert (growth.direct.joins, growth.shared.joins) == (1, 0)
 
 
+def test_a_start_without_a_share_is_direct_and_takes_no_credit_away(street: Street) -> None:
+    ana, zoe = street.person("ana"), street.person("zoe")
+    visit_id = street.visited(street.share(ana, street.trip(ana).trip_id), caller=zoe).visit_id
+    assert visit_id is not None
+    own, direct = street.trip(zoe), street.trip(zoe)
+    with street.database.begin(street.kestrel) as session:
+        assert referrals.note_start(session, own.trip_id, own.member.id, own.member.subject, visit_id)
+        for begun in (own, direct, direct):  # facts come at least once, and after the credit
+            payload = {"trip_id": begun.trip_id.hex, "member_id": begun.member.id.hex}
+            referrals.on_trip_started(session, fact(street, "trip.started", **payload))
+    growth = referrals.growth(street.database, street.kestrel)
+    assert (growth.direct.starts, growth.direct.joins, growth.shared.starts) == (1, 0, 1)
+
+
 def test_nobody_brings_themselves(street: Street) -> None:
     ana = street.person("ana")
     trip_id = street.trip(ana).trip_id

@@ -16,10 +16,13 @@ from tests.simulation.stage import Stage
 
 _ALIVE = (Seen.OPEN, Seen.ACTION, Seen.DECLINED)
 DAY = 86_400.0
-# The provider repeats for three days what we did not take (A5). What else is lost is lost for good here, and must be
-# found by looking; but only the provider's list of messages and the daily comparison, which are not swept here, look
+# The provider repeats for three days what we did not take (A5). What is lost on its way is lost for good here, and must
+# be found by looking; but only the provider's list of messages and the daily comparison, which are not swept here, look
 # again at money that came or went.
 _REPEATED = ("charge.dispute.closed", "refund.failed")
+_answer_seconds = 20.0  # the provider waits no longer for ours
+_again_seconds = 60.0  # then it comes again: so long after the first time, four times as long after each other,
+_again_seconds_max = 3 * DAY  # and no more after that
 short_days = (0.003, 0.02)  # a bank that promises minutes, where the card schemes say days
 
 
@@ -264,15 +267,26 @@ class Bank:
             if what == "double":
                 world.later(delay + world.dice.between("webhook.again", 0.1, 3600), self._arrive, event)
 
-    def _arrive(self, event: Any) -> None:
+    def _arrive(self, event: Any, again: float = _again_seconds) -> None:
+        """A message is at our door; where nobody says that it was kept, it comes again."""
         world = self._world
+        kept: list[Any] = []
 
         def receive() -> None:
             with world.database.begin(world.merchant_id) as session:
                 payments.handle_event(session, "wire", event, b"")
+            kept.append(event)
 
         world.told("webhook", f"{event.type} of attempt {str(event.attempt_id)[-6:]}")
         world.web(f"webhook {event.id}", receive)
+        if not kept:
+            world.later(_answer_seconds, self._repeat, event, kept, again)
+
+    def _repeat(self, event: Any, kept: list[Any], again: float) -> None:
+        """The web server was down, or died over it."""
+        world = self._world
+        if not kept and again <= _again_seconds_max:
+            world.later(again * world.dice.between("webhook.resent", 0.7, 1.3), self._arrive, event, 4 * again)
 
     def _tell(self, what: str, attempt_id: UUID, payment: Any) -> None:
         self._world.effect(

@@ -12,6 +12,17 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+from sqlalchemy.orm import Session
+
+from groupbook.bookings import repository as bookings_repository
+from groupbook.bookings import rescue
+from groupbook.bookings.domain import BookingState
+from groupbook.bookings.service import opening
+from groupbook.kit.ids import AttemptId
+from groupbook.payments import recording
+from groupbook.payments import repository as payments_repository
+from groupbook.payments.moving import Moment
+from tests.simulation.bank import Bank
 from tests.simulation.invariants import Watch
 from tests.simulation.mutants import mutant_of
 from tests.simulation.outcome import Effect
@@ -67,6 +78,48 @@ def _a_pending_order_takes_no_places() -> AbstractContextManager[None]:
 def _nobody_hears_of_a_call_that_was_given_up() -> AbstractContextManager[None]:
     """The simulated operator's: they put back parked bookings, and let calls be."""
     return swapped(People, "_revive", lambda was: lambda *given: None)
+
+
+def _only_what_is_parked_is_given_back() -> AbstractContextManager[None]:
+    """Put back by a person, a booking whose merchant stays silent lets what banks keep lapse."""
+
+    def made(was: Any) -> Any:
+        def release_in_time(session: Session, booking_id: UUID) -> None:
+            if bookings_repository.lock(session, booking_id).state == BookingState.PARKED.value:
+                was(session, booking_id)
+
+        return release_in_time
+
+    return swapped(opening, "_release_in_time", made)
+
+
+def _a_refused_repeat_is_the_end_of_the_attempt() -> AbstractContextManager[None]:
+    """What an earlier call of it may yet authorize is not looked at before the decision."""
+
+    def made(was: Any) -> Any:
+        def record(session: Session, attempt_id: AttemptId, reason: str, *, may_land: bool = False) -> None:
+            was(session, attempt_id, reason)
+            if may_land:
+                portion, attempt = payments_repository.lock_attempt(session, attempt_id)
+                recording._look_when_landed(session, portion, attempt, Moment.of(session))
+
+        return record
+
+    return swapped(recording, "record_page_refused", made)
+
+
+def _only_who_paid_is_unwound() -> AbstractContextManager[None]:
+    """A party whose price was nothing is called off as if it had never been booked."""
+
+    def made(was: Any) -> Any:
+        return lambda plan, portions, *, was_booked: was(plan, portions, was_booked=False)
+
+    return swapped(rescue, "way_out", made)
+
+
+def _what_nobody_took_never_comes_again() -> AbstractContextManager[None]:
+    """The simulated provider's: real ones repeat a message that was not acknowledged."""
+    return swapped(Bank, "_repeat", lambda was: lambda *given: None)
 
 
 _GOES: Final = {"people.silent": 0.0, "organizer.cancel": 0.0, "people.late": 0.0}
@@ -125,5 +178,70 @@ REGRESSIONS: Final = (
         "a call that was given up in a long outage is tried again by the operator who hears of it",
         "I14",
         _nobody_hears_of_a_call_that_was_given_up,
+    ),
+    Regression(
+        86748,
+        Profile("the merchant stays silent", {}),
+        "a parked booking is put back, and its merchant stays silent until the authorizations would lapse",
+        "P1/I2",
+        _only_what_is_parked_is_given_back,
+    ),
+    Regression(
+        6873,
+        Profile(
+            "refused, and authorized before",
+            {
+                "outside.hasty": 1.0,
+                "people.gone": 1.0,
+                "webhook:lost": 0.5,
+                "policy.saves": 1.0,
+                "people.late": 0.3,
+                "people.silent": 0.0,
+                "organizer.cancel": 0.6,
+                "provider.close_payment:busy": 0.97,
+                "provider.authorize_saved:zombie": 0.6,
+                "provider.authorize_saved:refused": 0.3,
+                "provider.authorize_saved:slow_refused": 0.1,
+                "bank.saved:declined": 0.12,
+                "bank.saved:authentication_required": 0.12,
+                "dashboard.capture:captured": 0.3,
+                "dashboard.void:voided": 0.3,
+                "bank.lapse:early": 0.3,
+            },
+            0.1,
+        ),
+        "the last call with a kept card is refused, an earlier one lands, and its message is lost",
+        "I11",
+        _a_refused_repeat_is_the_end_of_the_attempt,
+    ),
+    Regression(
+        11466,
+        Profile(
+            "a party that pays nothing changes",
+            {
+                **_GOES,
+                "people.leave": 0.0,
+                "operator.resume": 1.0,
+                "outside.hasty": 1.0,
+                "people.amend": 1.0,
+                "people.spare": 1.0,
+                "merchant.away:amending": 1.0,
+                "away.for_days": 0.6,
+                "merchant.cancel:not_cancelable": 0.8,
+                "merchant.amend:overcharged": 0.6,
+                "operator.force": 0.9,
+            },
+            0.05,
+        ),
+        "a booked party whose price is nothing is called off while a change of it waits for the merchant",
+        "P2/I3",
+        _only_who_paid_is_unwound,
+    ),
+    Regression(
+        92968,
+        Profile("nobody takes the message", {}),
+        "a refund fails days later, and the web server dies over the message",
+        "I14",
+        _what_nobody_took_never_comes_again,
     ),
 )

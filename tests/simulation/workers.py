@@ -53,7 +53,7 @@ _SEALER: Final = Sealer("a secret of the simulator, long enough")
 def _finds_bookings(session: Any) -> bool:
     return bool(
         bookings_repository.due(session, after=None, limit=1)
-        or bookings_repository.parked_with_authorizations(session, after=None, limit=1)
+        or bookings_repository.waiting_with_authorizations(session, after=None, limit=1)
     )
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal, Protocol
 
 from groupbook.kit.ids import AttemptId, new_id
 from groupbook.kit.money import Money
 from groupbook.payments.domain import DisputeState
-from groupbook.payments.ports import PaymentOrder, PaymentPage, PaymentProvider, PaymentRef, Seen
+from groupbook.payments.ports import OwnPage, PaymentOrder, PaymentPage, PaymentProvider, PaymentRef, Seen
 from integrations.demo.payments.webhooks import sign
 from integrations.payments.stripe import StripeProvider
 from integrations.payments.twin import Twin
@@ -29,6 +30,8 @@ class Bench(Protocol):
 
     @property
     def provider(self) -> PaymentProvider: ...
+    @property
+    def closed(self) -> Seen: ...  # what a page is that was closed before anybody paid
 
     def now(self) -> datetime: ...
     def authorize(self, order: PaymentOrder, page: PaymentPage) -> None: ...
@@ -47,6 +50,10 @@ class Bench(Protocol):
 @dataclass
 class TwinBench:
     provider: Twin
+
+    @property
+    def closed(self) -> Seen:
+        return Seen.CANCELED if self.provider.has_own_page else Seen.EXPIRED
 
     def now(self) -> datetime:
         return self.provider.clock()
@@ -106,18 +113,23 @@ _OPERATIONS = {
 class StripeBench:
     provider: StripeProvider
     sandbox: RunningSandbox
+    operations: Mapping[str, str] = field(default_factory=lambda: _OPERATIONS)
+    closed: Seen = Seen.EXPIRED
 
     def now(self) -> datetime:
         return datetime.now(UTC)
 
     def authorize(self, order: PaymentOrder, page: PaymentPage) -> None:
-        self.sandbox.type_card(page.url, OK)
+        self.type_card(page, OK)
 
     def decline(self, order: PaymentOrder, page: PaymentPage) -> None:
-        self.sandbox.type_card(page.url, POOR)
+        self.type_card(page, POOR)
 
     def challenge(self, order: PaymentOrder, page: PaymentPage) -> None:
-        self.sandbox.type_card(page.url, CHALLENGED)
+        self.type_card(page, CHALLENGED)
+
+    def type_card(self, page: PaymentPage, number: str, *, answer: str | None = None) -> None:
+        self.sandbox.type_card(page.url, number, answer=answer)
 
     def lapse(self, ref: PaymentRef) -> None:
         assert ref.payment_ref is not None
@@ -125,9 +137,9 @@ class StripeBench:
 
     def save(self, order: PaymentOrder, page: PaymentPage, *, bank: Literal["yes", "no", "come_back"]) -> None:
         if bank == "come_back":
-            self.sandbox.type_card(page.url, CHALLENGED, answer="confirm")
+            self.type_card(page, CHALLENGED, answer="confirm")
         else:
-            self.sandbox.type_card(page.url, OK if bank == "yes" else DECLINES_LATER)
+            self.type_card(page, OK if bank == "yes" else DECLINES_LATER)
 
     def remove_card(self, ref: PaymentRef, saved_ref: str) -> None:
         _, method = saved_ref.split("/")
@@ -140,13 +152,13 @@ class StripeBench:
         self.sandbox.dispute(ref.payment_ref, None if decided is None else decided.value)
 
     def lose_answer(self, method: str) -> None:
-        self.sandbox.fault("lost_answer", _OPERATIONS[method])
+        self.sandbox.fault("lost_answer", self.operations[method])
 
     def server_error(self, method: str) -> None:
-        self.sandbox.fault("server_error", _OPERATIONS[method])
+        self.sandbox.fault("server_error", self.operations[method])
 
     def rate_limit(self, method: str) -> None:
-        self.sandbox.fault("rate_limit", _OPERATIONS[method])
+        self.sandbox.fault("rate_limit", self.operations[method])
 
     def message(self, ref: PaymentRef) -> tuple[dict[str, str], bytes]:
 
@@ -159,6 +171,26 @@ class StripeBench:
         )
         body = json.dumps(public(event)).encode()
         return {"stripe-signature": sign(body, WEBHOOK_SECRET, int(self.now().timestamp()))}, body
+
+
+class OwnPageBench(StripeBench):
+    """The sandbox's fields on a page of ours: the payer's browser has the client secret and a key for browsers."""
+
+    def __init__(self, provider: StripeProvider, sandbox: RunningSandbox) -> None:
+        own = {
+            "open_payment": "payment_intents.create",
+            "close_payment": "payment_intents.cancel",
+            "observe": "payment_intents.retrieve",
+        }
+        super().__init__(provider, sandbox, _OPERATIONS | own, Seen.CANCELED)
+        self._browsers: dict[str, OwnPage] = {}  # pages that payers have had before their eyes
+
+    def type_card(self, page: PaymentPage, number: str, *, answer: str | None = None) -> None:
+        ref = PaymentRef(AttemptId(new_id()), self.now(), page.page_ref)
+        shown = self.provider.own_page(ref, timeout_seconds=SECONDS)
+        shown = self._browsers.setdefault(page.page_ref, shown) if shown else self._browsers.get(page.page_ref)
+        if shown is not None:
+            self.sandbox.type_card_into(shown, number, answer=answer)
 
 
 def order_of(

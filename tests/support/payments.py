@@ -15,6 +15,7 @@ from typing import Any
 import httpx2
 import uvicorn
 
+from groupbook.payments.ports import OwnPage
 from integrations.demo.payments.app import Configuration, Sandbox
 
 API_KEY = "sk_test_sandbox"
@@ -60,6 +61,18 @@ class RunningSandbox:
                 assert "/c/challenge/" in page.headers["location"]
                 page = client.post(self.url + page.headers["location"], data={"answer": answer})
             return page
+
+    def type_card_into(self, page: OwnPage, number: str, *, answer: str | None = None) -> dict[str, Any]:
+        """Pay in the fields on a page of ours, as the stand-in's own frame does; what the browser is told."""
+        shown = {"key": page.publishable_key, "client_secret": page.client_secret, "locale": "en"}
+        shown |= {"account": page.account} if page.account else {}
+        card = {"number": number, "expiry": "12/39", "cvc": "123"}
+        with httpx2.Client(base_url=self.url, trust_env=False) as client:
+            told: dict[str, Any] = client.post("/v3/confirm", json=shown | card).json()
+            if answer is not None:
+                assert told["intent"]["status"] == "requires_action"
+                told = client.post("/v3/answer", json=shown | {"answer": answer}).json()
+            return told
 
     def read(self, page_url: str, **params: str) -> httpx2.Response:
         with httpx2.Client(trust_env=False) as client:

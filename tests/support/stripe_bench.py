@@ -16,7 +16,7 @@ import httpx2
 import pytest
 
 from groupbook.payments.domain import DisputeState
-from groupbook.payments.ports import PaymentOrder, PaymentPage, PaymentRef
+from groupbook.payments.ports import PaymentOrder, PaymentPage, PaymentRef, Seen
 from integrations.demo.payments.webhooks import sign
 from integrations.payments.stripe import StripeProvider
 from integrations.payments.stripe.configuration import Configuration
@@ -138,6 +138,7 @@ class RemoteBench:
     sandbox: RunningSandbox | None = None
     line: BreakingLine = field(default_factory=BreakingLine)
     provider: StripeProvider = field(init=False)
+    closed: Seen = Seen.EXPIRED
 
     def __post_init__(self) -> None:
         given = {"secret_key": self.key, "webhook_secret": WEBHOOK_SECRET, "api_base": self.api_base}

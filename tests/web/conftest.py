@@ -34,6 +34,7 @@ class Site:
             database=saga.database,
             sealer=saga.house.sealer,
             runner=saga.house.runner,
+            providers=saga.house.providers,
             adapter_of=saga.house.adapter_of,
             networks={self.network.name: self.network},
             public_url=url,

@@ -9,6 +9,7 @@ from groupbook.kit.ids import to_wire
 from groupbook.merchants.domain import Capabilities
 from tests.web.conftest import Browser, Site, text_of
 from tests.web.test_story import _pay
+from tests.web.test_waiting_pages import _invite
 from tests.web.test_ways_pages import group
 
 
@@ -58,6 +59,7 @@ def test_one_cancels_after_reading_what_it_comes_to(site: Site) -> None:
     site.saga.run_until_quiet()
     assert [amount for _, amount in site.saga.provider.refunds] == [3_500]
     after = text_of(at["Bo"].get(trip).text)
+    assert "You are going!" not in after
     assert "Your place is canceled. €35.00 goes back to the card that paid." in after
     assert "€50.00 was taken from your card, and €35.00 of that goes back to it." in after
     assert f"{own}/cancel" not in after
@@ -120,6 +122,12 @@ def test_one_hands_on_to_a_friend_who_joined_for_it(site: Site) -> None:
     form = {"terms": terms_in(shown), "by": choice[1].rpartition("=")[2]}
     assert at["Bo"].post(f"{own}/give", data=form).status_code == 200
     site.saga.run_until_quiet()
+    asked = dee.get(trip).text
+    (change,) = site.saga.booking().changes
+    assert change.pay_by is not None
+    assert f'data-until="{change.pay_by:%Y-%m-%dT%H:%M}' in asked, "their own time, not the one the group had"
+    assert "it is taken only when the railway has made the change." in text_of(asked)
+    assert "it is taken only when everybody is in" not in text_of(asked)
     waiting = text_of(at["Bo"].get(trip).text)
     assert "Dee can take the place of Bo by paying for it until" in waiting
     assert "If plans change" not in waiting, "one change at a time"
@@ -127,9 +135,30 @@ def test_one_hands_on_to_a_friend_who_joined_for_it(site: Site) -> None:
     assert busy.status_code == 409
     assert "Another change of this booking is being made." in text_of(busy.text)
     _pay(site, dee, trip, "Dee")
-    assert "You have the place of Bo." in text_of(dee.get(trip).text)
-    assert "Dee has the place of Bo. €50.00 goes back to the card that paid." in text_of(at["Bo"].get(trip).text)
+    came, left = text_of(dee.get(trip).text), text_of(at["Bo"].get(trip).text)
+    assert "You have the place of Bo." in came
+    assert "Dee has your place. €50.00 goes back to the card that paid." in left
+    for words in ("You are going!", "Add to calendar", "Tell the others where you are going"):
+        assert (words in came, words in left) == (True, False), words
+    assert "This group is booked" in left
+    assert "You are not traveling, so there is no ticket for you." in left
+    assert "Paris to Lyon" in left.split("Who is going")[0], "still in the group, so they see which train it is"
     assert site.saga.booking().total.minor == 10_000
+
+
+def test_who_acts_for_somebody_else_is_told_why_there_are_no_amounts(site: Site) -> None:
+    """P6: another's price is theirs, also for the organizer who gives their place back."""
+    trip, at = booked(site, "Ana", "Bo")
+    own = place(site, trip, "Bo")
+    why = "what comes back, only Bo and whoever paid read: a price tells of cards and age."
+    assert "amounts only where you paid for it" in text_of(at["Ana"].get(trip).text)
+    assert "amounts only where you paid for it" not in text_of(at["Bo"].get(trip).text)
+    for page in ("cancel", "give"):
+        shown = text_of(at["Ana"].get(f"{own}/{page}").text)
+        assert why in shown, page
+        assert "50.00" not in shown, page
+        assert why not in text_of(at["Bo"].get(f"{own}/{page}").text), page
+    assert "Paid for the place €50.00" in text_of(at["Bo"].get(f"{own}/cancel").text)
 
 
 def test_what_the_railway_will_not_do_is_said_with_the_way_on(site: Site) -> None:
@@ -177,3 +206,71 @@ def test_the_page_in_french(site: Site) -> None:
     text = text_of(at["Bo"].get(f"{place(site, trip, 'Bo')}/cancel").text)
     assert "Annuler votre place ?" in text
     assert "35,00" in text
+
+
+def test_an_offer_is_taken_back_or_turned_down_on_the_page(site: Site) -> None:
+    trip, at = booked(site, "Ana", "Bo")
+    own = place(site, trip, "Bo")
+    page = at["Ana"].post(f"{own}/give", data={"invite": "yes", "name": "Dee"}).text
+    link = re.search(r'value="http://localhost:8000(/i/[^"]+)"', page)
+    assert link is not None
+    dee = site.browser()
+    dee.join(link[1], "Dee")
+
+    def offer() -> None:
+        choice = re.search(rf'href="({own}/give\?by=mem_[0-9a-f]+)"', at["Bo"].get(f"{own}/give").text)
+        assert choice is not None
+        form = {"terms": terms_in(at["Bo"].get(choice[1]).text), "by": choice[1].rpartition("=")[2]}
+        assert at["Bo"].post(f"{own}/give", data=form).status_code == 200
+        site.saga.run_until_quiet()
+
+    def button(browser: Browser) -> tuple[str, str]:
+        """What it would take back, and its words."""
+        shown = browser.get(trip).text
+        found = re.search(r'name="change" value="(amd_[0-9a-f]+)"><button[^>]*>([^<]+)<', shown)
+        assert found is not None
+        return found[1], found[2]
+
+    offer()
+    words = {name: button(browser)[1] for name, browser in (*at.items(), ("Dee", dee))}
+    assert words == {"Ana": "Take the offer back", "Bo": "Keep the place", "Dee": "No, thank you"}
+    id = button(at["Bo"])[0]
+    for _ in range(2):
+        assert at["Bo"].act(trip, "keep-change", change=id).status_code == 200
+    site.saga.run_until_quiet()
+    after = text_of(at["Bo"].get(trip).text)
+    assert "Your place stays yours. It was taken back before anybody had paid." in after
+    assert "If plans change" in after
+    offer()
+    dee.act(trip, "keep-change", change=button(dee)[0])
+    site.saga.run_until_quiet()
+    assert "Your place stays yours. Whom it was offered to said no." in text_of(at["Bo"].get(trip).text)
+    assert [amount for _, amount in site.saga.provider.captures] == [5_000, 5_000]
+
+
+def test_who_waited_in_vain_is_offered_the_place_on_their_page(site: Site) -> None:
+    trip, at = group(site, "Ana", "Bo")
+    dee = site.browser()
+    dee.post(f"{_invite(site)}/wait", data={"name": "Dee"})
+    for name in ("Ana", "Bo"):
+        _pay(site, at[name], trip, name)
+    assert "No place came free" in text_of(dee.get(trip).text)
+    own = place(site, trip, "Bo")
+    choice = re.search(rf'href="({own}/give\?by=mem_[0-9a-f]+)"', at["Bo"].get(f"{own}/give").text)
+    assert choice is not None
+    form = {"terms": terms_in(at["Bo"].get(choice[1]).text), "by": choice[1].rpartition("=")[2]}
+    at["Bo"].post(f"{own}/give", data=form)
+    site.saga.run_until_quiet()
+    page = dee.get(trip)
+    text = text_of(page.text)
+    assert "A place is free for you What you pay for the place €50.00 You can have a place in this group by" in text
+    assert "Bo" not in text.split(), "the others are not shown before the place is theirs"
+    portion = re.search(r'name="portion" value="([^"]+)"', page.text)
+    assert portion is not None
+    assert dee.act(trip, "pay-place", portion=portion[1]).status_code in (200, 404), "on to the provider"
+    change = re.search(r'name="change" value="([^"]+)"', page.text)
+    assert change is not None
+    refused = text_of(dee.act(trip, "no-place", change=change[1]).text)
+    assert "No place came free" in refused
+    site.saga.run_until_quiet()
+    assert "Whom it was offered to said no." in text_of(at["Bo"].get(trip).text)

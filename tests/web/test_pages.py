@@ -167,6 +167,14 @@ def test_initials(name: str, letters: str) -> None:
     assert initials(name) == letters
 
 
+def test_a_train_that_leaves_before_the_vote_ends_is_named(site: Site) -> None:
+    browser = site.browser()
+    late, in_time = (text_of(browser.get(f"/styleguide/{name}").text) for name in ("deciding-late", "deciding"))
+    assert "TGV INOUI 6109 leaves before the time to vote is over." in late
+    assert "OUIGO 7803 leaves before" not in late
+    assert "leaves before" not in in_time
+
+
 @pytest.mark.parametrize("language", ["en", "fr"])
 def test_every_sample_renders_in_both_languages(site: Site, language: str) -> None:
     browser = site.browser(language)

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from groupbook import merchants, payments
@@ -93,9 +94,13 @@ def account(saga: Saga) -> ConnectedAccount | None:
         return payments.connected_account(session, saga.house.sealer)
 
 
+def configuration_in(session: Session, saga: Saga) -> dict[str, Any]:
+    return dict(merchants.read_connection(session, saga.house.sealer, "payment_provider").configuration)
+
+
 def configuration(saga: Saga) -> dict[str, Any]:
     with saga.database.begin(saga.merchant_id) as session:
-        return dict(merchants.read_connection(session, saga.house.sealer, "payment_provider").configuration)
+        return configuration_in(session, saga)
 
 
 def state(saga: Saga) -> SetupState | None:
@@ -261,7 +266,9 @@ def test_a_code_that_is_too_old_or_whose_answer_was_lost_asks_for_a_fresh_try(
     sandbox.fault("lost_answer", "oauth.token")
     page = link(saga, staff)
     assert state(saga) is SetupState.FAILED
-    assert "counts once and for five minutes only" in page
+    assert "An answer of Stripe" in page
+    assert "what it had confirmed, if anything, it has ended by its own rule. Nothing is connected here." in page
+    assert "counts once and for five minutes only" not in page
     assert "Check again" not in page
     (left,) = sandbox.sandbox.engine.connect.accounts()
     assert sandbox.api("GET", "/v1/charges", Stripe_Account=left["id"]).json()["error"]["code"] == "account_invalid"
@@ -303,6 +310,114 @@ def test_another_account_waits_until_payments_are_settled(
     assert ref_of(saga) == ref
     link(saga, staff, account=ref)  # the same one again is no other
     assert (state(saga), ref_of(saga)) == (SetupState.CONNECTED, ref)
+
+
+def test_an_account_that_the_operator_puts_on_the_platform_loses_its_own_key(saga: Saga) -> None:
+    """A key of the merchant's cannot take the operator's fee, and the account's messages come to the platform now."""
+    own = {"secret_key": "sk_test_of_the_merchant", "account_ref": "acct_1", "account_name": "Harbor Tours"}
+    own |= {"api_base": "https://api.stripe.com", "webhook_secret": "whsec_own", "endpoint_ref": "we_1"}
+    platform = {"account": "acct_1", "fee_basis_points": 150}
+    for given in (own, platform, platform):
+        with saga.database.begin(saga.merchant_id) as session:
+            payments.connect_account(session, saga.house.sealer, adapter="stripe", configuration=given)
+    kept = configuration(saga)
+    assert kept.pop("connected_at")
+    assert kept == platform | {"account_ref": "acct_1", "account_name": "Harbor Tours"}
+
+
+def test_an_account_that_the_operator_connects_again_is_not_withdrawn_any_more(
+    saga: Saga, sandbox: RunningSandbox, staff: TestClient
+) -> None:
+    link(saga, staff)
+    ref = ref_of(saga)
+    with saga.database.begin(saga.merchant_id) as session:
+        merchants.connect(
+            session,
+            saga.house.sealer,
+            kind="payment_provider",
+            adapter="stripe",
+            configuration=configuration_in(session, saga) | {"withdrawn_at": "2026-11-01T00:00:00+00:00"},
+        )
+    assert (found := account(saga)) is not None
+    assert found.withdrawn_at is not None
+    with saga.database.begin(saga.merchant_id) as session:
+        payments.connect_account(session, saga.house.sealer, adapter="stripe", configuration={"account": ref})
+    assert (found := account(saga)) is not None
+    assert (found.withdrawn_at, found.account_ref, found.fee_basis_points) == (None, ref, 150)
+
+
+# --- an account that is let go ----------------------------------------------------------------------------------------
+
+
+def disconnect(saga: Saga, staff: TestClient) -> str:
+    page = text_of(staff.post(PAGE, data={"act": "disconnect"}).text)
+    saga.run_until_quiet()
+    return page
+
+
+def is_ours(sandbox: RunningSandbox, ref: str) -> bool:
+    return sandbox.api("GET", "/v1/charges", Stripe_Account=ref).status_code == 200
+
+
+def test_an_account_is_let_go_at_the_provider_too(saga: Saga, sandbox: RunningSandbox, staff: TestClient) -> None:
+    link(saga, staff)
+    ref = ref_of(saga)
+    for _ in range(2):
+        assert "No account yet Until an account is connected nobody can pay." in disconnect(saga, staff)
+    assert (account(saga), is_ours(sandbox, ref)) == (None, False)
+    (told,) = events(sandbox, ref, "account.application.deauthorized")
+    assert post(staff, told).status_code == 200, "the message of it comes, and is nobody's"
+    saga.run_until_quiet()
+    assert (account(saga), saga.facts("account.withdrawn")) == (None, 0)
+    link(saga, staff, account=ref)
+    assert ref_of(saga) == ref
+
+
+def test_an_account_whose_holder_was_quicker_is_let_go(saga: Saga, sandbox: RunningSandbox, staff: TestClient) -> None:
+    """`invalid_client`, says Stripe, as to who is no platform at all (RFC 6749, section 5.2)."""
+    link(saga, staff)
+    sandbox.sandbox.engine.connect.leave(ref_of(saga))
+    disconnect(saga, staff)
+    assert account(saga) is None
+    assert saga.count("SELECT count(*) FROM intent WHERE kind = 'payment.let_go' AND state <> 'done'") == 0
+
+
+def test_a_lost_answer_to_letting_go_is_asked_for_again(saga: Saga, sandbox: RunningSandbox, staff: TestClient) -> None:
+    link(saga, staff)
+    ref = ref_of(saga)
+    sandbox.fault("lost_answer", "oauth.deauthorize")
+    disconnect(saga, staff)
+    assert (account(saga), is_ours(sandbox, ref)) == (None, False)
+    assert saga.count("SELECT count(*) FROM intent WHERE kind = 'payment.let_go' AND state <> 'done'") == 0
+
+
+def test_an_account_with_payments_under_way_is_kept(saga: Saga, sandbox: RunningSandbox, staff: TestClient) -> None:
+    link(saga, staff)
+    before = configuration(saga)
+    saga.open()
+    saga.run_until_quiet()
+    saga.page("ada")
+    answer = staff.post(PAGE, data={"act": "disconnect"})
+    assert answer.status_code == 409
+    assert "Nothing was changed: payments are under way on this account" in text_of(answer.text)
+    saga.run_until_quiet()
+    assert (configuration(saga), is_ours(sandbox, ref_of(saga))) == (before, True)
+
+
+def test_from_a_key_to_the_platform_the_old_address_goes(
+    saga: Saga, sandbox: RunningSandbox, staff: TestClient
+) -> None:
+    staff.post(PAGE, data={"act": "connect", "key": API_KEY})
+    saga.run_until_quiet()
+    assert len(sandbox.api("GET", "/v1/webhook_endpoints").json()["data"]) == 1
+    link(saga, staff)
+    assert state(saga) is SetupState.CONNECTED
+    assert sandbox.api("GET", "/v1/webhook_endpoints").json()["data"] == []
+    staff.post(PAGE, data={"act": "connect", "key": API_KEY})
+    saga.run_until_quiet()
+    assert len(sandbox.api("GET", "/v1/webhook_endpoints").json()["data"]) == 1, "and back"
+    disconnect(saga, staff)
+    assert (account(saga), sandbox.api("GET", "/v1/webhook_endpoints").json()["data"]) == (None, [])
 
 
 # --- messages of the platform's endpoint ------------------------------------------------------------------------------

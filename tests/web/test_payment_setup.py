@@ -383,7 +383,7 @@ def test_a_merchant_connects_in_the_browser(
                 key = page.locator("#key").inner_text()
                 page.goto(f"http://localhost:{port}{PAGE}")
                 page.locator("#f-key").fill(key)
-                page.locator("form[autocomplete=off] button").click()
+                page.locator("form:has(#f-key) button").click()
                 page.locator("progress").wait_for()
                 look(f"under-way-{len(given)}")
                 saga.run_until_quiet()
@@ -393,3 +393,69 @@ def test_a_merchant_connects_in_the_browser(
             assert state(saga) is SetupState.CONNECTED
             context.close()
         saga.close()
+
+
+# --- where travelers pay ---
+
+
+def choose(saga: Saga, staff: TestClient, page: str, publishable_key: str = "") -> tuple[int, str]:
+    """Choose on the page, let the worker work; the answer's status, and what the page says then."""
+    form = {"act": "page", "page": page, "publishable_key": publishable_key}
+    answer = staff.post(PAGE, data=form, follow_redirects=False)
+    saga.run_until_quiet()
+    return answer.status_code, text_of(answer.text if answer.status_code == 422 else staff.get(PAGE).text)
+
+
+def test_payers_may_stay_on_our_page(saga: Saga, staff: TestClient, sandbox: RunningSandbox) -> None:
+    """The key lacks two permissions, then has them; the choice is looked at, made, kept with a new key, taken back."""
+    publishable = sandbox.sandbox.keys.publishable
+    connect(saga, staff, restricted_key(sandbox, levels()))
+    assert "page" not in configuration(saga)
+    status, said = choose(saga, staff, "own", publishable)
+    assert (status, "This key lacks 2 permissions." in said) == (303, True)
+    assert "Core › SetupIntents : Write" in said.replace(":", " :").replace("  ", " ")
+    assert ("page" in configuration(saga), state(saga)) == (False, SetupState.FAILED)
+
+    more = {"setup_intent": "write", "customer": "write"}
+    connect(saga, staff, restricted_key(sandbox, levels() | more))
+    status, said = choose(saga, staff, "own", publishable)
+    kept = configuration(saga)
+    assert (status, kept["page"], kept["publishable_key"]) == (303, "own", publishable)
+    assert "On our page, with Stripe's fields in it." in said
+    assert kept["webhook_secret"]
+    leftover = sandbox.api("GET", "/v1/setup_intents").json()["data"]
+    assert {one["status"] for one in leftover} == {"canceled"}
+
+    again = restricted_key(sandbox, levels() | more)
+    connect(saga, staff, again)
+    assert (configuration(saga)["secret_key"], configuration(saga)["page"]) == (again, "own")
+    assert choose(saga, staff, "hosted")[0] == 303
+    assert configuration(saga)["page"] == "hosted"
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("", "The publishable key begins with pk_test_ or pk_live_."),
+        ("sk_test_abcdefgh", "The publishable key begins with pk_test_ or pk_live_."),
+        ("pk_live_abcdefgh", "This key is of the other mode"),
+    ],
+)
+def test_what_is_no_key_for_browsers_is_refused_at_once(
+    saga: Saga, staff: TestClient, sandbox: RunningSandbox, key: str, words: str
+) -> None:
+    connect(saga, staff, API_KEY)
+    before = configuration(saga)
+    status, said = choose(saga, staff, "own", key)
+    assert (status, words in said) == (422, True)
+    assert configuration(saga) == before
+
+
+def test_a_key_for_browsers_of_another_account_changes_nothing(
+    saga: Saga, staff: TestClient, sandbox: RunningSandbox
+) -> None:
+    connect(saga, staff, API_KEY)
+    before = configuration(saga)
+    status, said = choose(saga, staff, "own", "pk_test_of_somebody_else")
+    assert (status, "Stripe does not know this publishable key, or it is another account's." in said) == (303, True)
+    assert configuration(saga) == before

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from groupbook import payments
-from groupbook.kit.ids import PortionId, from_wire
+from groupbook.kit.ids import PortionId, from_wire, to_wire
 from tests.web.conftest import Browser, Site, text_of
+from tests.web.test_story import _pay
 from tests.web.test_ways_pages import group, portion_in
 
 
@@ -96,3 +97,26 @@ def test_a_sponsor_takes_it_back_and_the_organizer_closes_the_link(site: Site) -
     assert site.browser().get(link).status_code == 410
     assert site.browser().get("/g/nothing").status_code == 404
     assert "Only the organizer" in text_of(at["Bo"].act(trip, "want-gifts", wanted="10").text)
+
+
+def test_when_a_sponsor_may_give_is_said_before_while_and_after_the_group_collects(site: Site) -> None:
+    ana = site.browser()
+    trip = ana.start("Ana", to_wire("off", site.saga.offer_id))
+    ana.act(trip, "decide", option=ana.option_of(trip))
+    before = text_of(ana.get(trip).text)
+    assert "Once you have started the booking you make a link for them here" in before
+    trip, at = group(site, "Bea", "Bo")
+    shown = at["Bea"].act(trip, "want-gifts", wanted="20").text
+    link = re.search(r'value="http://localhost:8000(/g/[^"]+)"', shown)
+    assert link is not None
+    assert "It works until" in text_of(shown)
+    assert "for this booking only" in text_of(shown)
+    for name in ("Bea", "Bo"):
+        _pay(site, at[name], trip, name)
+    late = site.browser()
+    for answer in (late.get(link[1]), late.post(link[1], data={"name": "Gran", "amount": "10", "currency": "EUR"})):
+        assert answer.status_code == 410
+        assert "the group does not collect any more: a link is for one booking. Nothing was taken" in text_of(
+            answer.text
+        )
+    assert site.saga.count("SELECT count(*) FROM contribution") == 0

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
 from groupbook.kit.ids import to_wire
+from groupbook.web import quickstart
 from tests.support.saga import Saga
 from tests.web.conftest import Site
 
@@ -74,8 +76,11 @@ def live(database_url: str) -> Iterator[Site]:
         async def show(request: Request) -> HTMLResponse:
             return HTMLResponse(shop_page)
 
+        async def pasted(request: Request) -> HTMLResponse:
+            return HTMLResponse("<!doctype html><title>shop</title>" + quickstart.widget(url, "kestrel"))
+
         stack.enter_context(serve(ours, site.app))
-        stack.enter_context(serve(theirs, Starlette(routes=[Route("/", show)])))
+        stack.enter_context(serve(theirs, Starlette(routes=[Route("/", show), Route("/pasted", pasted)])))
         yield site
     saga.close()
 
@@ -195,3 +200,47 @@ def test_a_vote_is_saved_at_once_can_be_undone_and_keeps_the_focus(live: Site, p
     works.click()
     expect(phone.get_by_role("alert")).to_contain_text("offline")
     expect(works).to_have_attribute("aria-pressed", "false")
+
+
+def test_the_skip_link_jumps_and_loads_nothing(live: Site, phone: Page) -> None:
+    """A jump within the page is a step in the history, too; loading the page anew would throw the focus back."""
+    asked: list[str] = []
+    phone.goto(f"{live.url}/start?merchant=kestrel")
+    phone.wait_for_load_state("networkidle")
+    phone.on("request", lambda request: asked.append(request.url) if "/start" in request.url else None)
+    phone.keyboard.press("Tab")
+    expect(phone.get_by_role("link", name="Skip to the content")).to_be_focused()
+    phone.keyboard.press("Enter")
+    expect(phone).to_have_url(re.compile("#main$"))
+    phone.locator("#f-title").focus()
+    phone.wait_for_load_state("networkidle")
+    expect(phone.locator("#f-title")).to_be_focused()
+    assert asked == []
+
+
+def test_a_refused_code_stays_to_be_put_right_and_a_pressed_button_never_drops_the_focus(
+    live: Site, phone: Page
+) -> None:
+    ana = live.browser()
+    ana.headers["Origin"] = live.url
+    trip = ana.start("Ana", to_wire("off", live.saga.offer_id))
+    phone.context.add_cookies([{"name": name, "value": value, "url": live.url} for name, value in ana.cookies.items()])
+    phone.goto(live.url + trip)
+    phone.locator("#about-you > summary").click()
+    phone.locator("#f-code").fill("NOSUCH")
+    phone.get_by_role("button", name="Add the code").click()
+    expect(phone.locator("[data-notice]")).to_be_focused()
+    expect(phone.locator("#f-code")).to_be_visible()
+    expect(phone.locator("#f-code")).to_have_value("NOSUCH")
+    phone.get_by_role("button", name="Choose this one").focus()
+    phone.keyboard.press("Enter")
+    expect(phone.get_by_role("heading", name="It is decided")).to_be_visible()
+    expect(phone.locator("#main")).to_be_focused()
+
+
+def test_what_the_documents_say_to_paste_opens_the_widget(live: Site, phone: Page) -> None:
+    documents = (Path(__file__).parents[2] / "docs" / "widget.md").read_text(encoding="utf-8")
+    assert quickstart.widget("https://groupbook.example", "your-slug") in documents
+    phone.goto(live.shop + "/pasted")
+    phone.get_by_role("button", name="Plan with friends").click()
+    expect(phone.frame_locator("dialog iframe").get_by_role("heading", name="Plan a trip with friends")).to_be_visible()

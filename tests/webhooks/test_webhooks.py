@@ -39,12 +39,15 @@ LISTENERS = {name: [("webhooks", webhooks.note_event)] for name in webhooks.EVEN
 class MailboxSender:
     """The twin of the sender: keeps what was posted and answers as told, 204 by default."""
 
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[Answer | Exception] = field(default_factory=list)
     posted: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
 
     def post(self, url: str, *, headers: Mapping[str, str], body: bytes, loopback_allowed: bool) -> Answer:
         self.posted.append((url, dict(headers), body))
-        return self.answers.pop(0) if self.answers else Answer(204, None)
+        answer = self.answers.pop(0) if self.answers else Answer(204, None)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
 
 @dataclass
@@ -119,7 +122,7 @@ def test_a_confirmed_booking_reaches_the_endpoint_signed(house: House) -> None:
     assert (delivery.state, delivery.attempts, delivery.last_status) == (DeliveryState.DELIVERED, 1, 204)
 
 
-def test_hearing_a_fact_twice_is_one_event(house: House) -> None:
+def test_hearing_a_fact_twice_is_one_event_and_one_delivery(house: House) -> None:
     house.endpoint()
     with house.database.begin(house.merchant.id) as session:
         fact = facts.Fact(
@@ -146,7 +149,7 @@ def test_thin_messages_say_type_and_ids_only(house: House) -> None:
 
 def test_failures_are_retried_over_three_days_and_then_given_up(house: House) -> None:
     house.endpoint()
-    house.sender.answers = [Answer(500, None), Answer(302, None), Answer(None, "timeout")] + [Answer(503, None)] * 20
+    house.sender.answers = [Answer(500, None), Answer(302, None), Answer(None, "timeout"), *[Answer(503, None)] * 20]
     house.happens("booking.confirmed", new_id())
     for number, wait in enumerate((*RETRY_SECONDS, None), start=1):
         assert house.sweep() == 1
@@ -162,6 +165,20 @@ def test_failures_are_retried_over_three_days_and_then_given_up(house: House) ->
     with house.database.begin(house.merchant.id) as session:
         [tries] = webhooks.attempts_of(session, [delivery]).values()
     assert [(one.status, one.error) for one in tries][:3] == [(500, None), (302, None), (None, "timeout")]
+
+
+def test_one_that_breaks_keeps_no_other_waiting(house: House) -> None:
+    house.endpoint()
+    for _ in range(3):
+        house.happens("trip.started", new_id())
+    house.sender.answers = [Answer(204, None), RuntimeError("nobody thought of this")]
+    with pytest.raises(ExceptionGroup) as broken:
+        house.sweep()
+    [fault] = broken.value.exceptions
+    assert str(fault) == "nobody thought of this"
+    assert len(house.sender.posted) == 3
+    [left] = [one for one in house.deliveries() if one.state is DeliveryState.PENDING]
+    assert fault.__notes__ == [f"sending: {left.id}"]
 
 
 def test_the_schedule_spreads_by_id_and_never_shrinks(house: House) -> None:

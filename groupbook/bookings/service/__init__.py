@@ -1,7 +1,14 @@
 """The verbs of this room, one concern a file."""
 
 from groupbook.bookings.service.awaiting import Awaited, awaited, awaited_of, is_standing
-from groupbook.bookings.service.changing import Change, amend_booking, booking_limits, change_policy, read_policy
+from groupbook.bookings.service.changing import (
+    Change,
+    amend_booking,
+    booking_limits,
+    change_policy,
+    read_policy,
+    withdraw_change,
+)
 from groupbook.bookings.service.giving import give, take_back
 from groupbook.bookings.service.handing import (
     Handover,
@@ -18,12 +25,17 @@ from groupbook.bookings.service.leaving import LeavePreview, leave_booking, prev
 from groupbook.bookings.service.opening import cancel_booking, open_booking, sweep
 from groupbook.bookings.service.operating import force_cancel, list_parked, mend_refund, plan_cancel, resume_booking
 from groupbook.bookings.service.paying import (
+    PayView,
     ask_to_pay,
     hand_back,
     may_pay,
+    page_address,
+    page_of_address,
+    read_pay_page,
     refresh_payment,
     start_payment,
     take_over,
+    use_hosted_page,
     withdraw_ask,
 )
 from groupbook.bookings.service.previewing import (
@@ -39,6 +51,7 @@ from groupbook.bookings.service.reading import (
     list_bookings,
     read_booking,
     read_tickets,
+    titles,
     trip_of_booking,
 )
 from groupbook.bookings.service.receipting import has_receipt, read_receipt
@@ -62,6 +75,7 @@ from groupbook.bookings.service.waiting import (
     come_in,
     is_offered,
     on_booking_over,
+    on_member_left,
     pass_places_on,
     place_token,
     read_line,
@@ -83,6 +97,7 @@ __all__ = [
     "MoneyBack",
     "OfferedPlace",
     "OfferedToMe",
+    "PayView",
     "PlaceAddress",
     "Release",
     "SponsorLink",
@@ -116,9 +131,12 @@ __all__ = [
     "may_pay",
     "mend_refund",
     "on_booking_over",
+    "on_member_left",
     "open_booking",
     "open_gift",
     "open_handover",
+    "page_address",
+    "page_of_address",
     "pass_places_on",
     "place_token",
     "plan_cancel",
@@ -129,6 +147,7 @@ __all__ = [
     "read_booking",
     "read_handover",
     "read_line",
+    "read_pay_page",
     "read_policy",
     "read_receipt",
     "read_release",
@@ -144,10 +163,13 @@ __all__ = [
     "take_back",
     "take_over",
     "take_place",
+    "titles",
     "trip_of_booking",
+    "use_hosted_page",
     "wait_again",
     "wait_in_line",
     "want_gifts",
     "want_no_gifts",
     "withdraw_ask",
+    "withdraw_change",
 ]

@@ -20,6 +20,7 @@ from groupbook import offers, payments, trips
 from groupbook.bookings import repository
 from groupbook.bookings.domain import (
     AMENDMENT_OVER,
+    AmendmentAccepted,
     AmendmentOpen,
     AmendmentStage,
     BookingClosed,
@@ -30,12 +31,14 @@ from groupbook.bookings.domain import (
 from groupbook.bookings.lines import kept_for, shares_back
 from groupbook.bookings.models import AmendmentRow, BookingRow
 from groupbook.bookings.service import party
+from groupbook.bookings.service.offering import tell_one
 from groupbook.kit.database import merchant_of
 from groupbook.kit.errors import InvariantBroken
 from groupbook.kit.ids import AmendmentId, MemberId, PortionId, TripId, new_id
 from groupbook.kit.money import Money
 from groupbook.offers.domain import CancelMember, Change, PlaceChange, ReplaceMember, Reprice, Traveler
-from groupbook.payments.domain import PortionDraft, PortionState, least_payable, payable_step
+from groupbook.payments.domain import PortionDraft, PortionNotPayable, PortionState, least_payable, payable_step
+from groupbook.trips.domain import JoinedVia, Role
 
 log = structlog.get_logger(__name__)
 Kind = Literal["cancel", "replace", "surcharge"]
@@ -63,6 +66,7 @@ def ask(
     """
     check_possible(session, row, member_id, by)
     worth = surcharge if surcharge is not None else worth_of(row, paid_for(session, row, member_id))
+    less = Money(row.total, row.currency) - total_max if total_max is not None else None
     change = AmendmentRow(
         merchant_id=merchant_of(session),
         id=new_id(),
@@ -70,7 +74,7 @@ def ask(
         kind=kind,
         member_id=member_id,
         by_member_id=by,
-        amount=(price_of_place(worth) if kind == "replace" else worth).minor,
+        amount=(price_of_place(worth, less) if kind == "replace" else worth).minor,
         total_max=total_max.minor if total_max is not None else None,
         returned=None,
         stage=AmendmentStage.ASKED.value,
@@ -102,9 +106,26 @@ def check_possible(session: Session, row: BookingRow, member_id: UUID, by: UUID 
         raise NotTraveling()
 
 
+def kind_of(change: AmendmentRow) -> Kind:
+    kinds: dict[str, Kind] = {"cancel": "cancel", "replace": "replace", "surcharge": "surcharge"}
+    return kinds[change.kind]
+
+
 def traveling_in(session: Session, row: BookingRow) -> set[UUID]:
     """Who has a ticket now. A step."""
     return {ticket.member_id for ticket in repository.tickets(session, row.id)}
+
+
+def may_come_in(session: Session, row: BookingRow) -> dict[MemberId, Role]:
+    """Who of the trip may be given a place: members, and who watches because they waited for one. A step.
+
+    A sponsor from outside was asked to give, not to come.
+    """
+    return {
+        one.id: one.role
+        for one in trips.members(session, TripId(row.trip_id))
+        if one.role is not Role.VIEWER or one.joined_via is not JoinedVia.SPONSOR
+    }
 
 
 def asked_before(session: Session, row: BookingRow, kind: Kind, member_id: UUID, by: UUID | None) -> AmendmentId | None:
@@ -126,7 +147,12 @@ def start(session: Session, row: BookingRow, now: datetime) -> None:
     draft = PortionDraft(traveler=payer, payer=payer, amount=Money(change.amount, row.currency))
     change.portion_id = payments.add_portion(session, row.id, draft, now=now)
     change.pay_by = now + timedelta(seconds=Policy(**row.policy).amendment_window_seconds)
+    departs_at = offers.read_offer(session, row.offer_id).departs_at
+    if change.kind == "replace" and now < departs_at:
+        change.pay_by = min(change.pay_by, departs_at)  # a place on a train that has left is nobody's to pay for
     change.stage = AmendmentStage.COLLECTING.value
+    if change.by_member_id is not None:
+        tell_one(session, row, "place.asked", change.by_member_id)
 
 
 def ask_merchant(session: Session, row: BookingRow, now: datetime) -> None:
@@ -158,6 +184,9 @@ def finish(session: Session, row: BookingRow, now: datetime) -> None:
     row.total = order.total.minor
     names: dict[UUID, str] = {member.id: member.name for member in trips.members(session, TripId(row.trip_id))}
     repository.add_tickets(session, row.id, order.tickets, order.seats, names, now)
+    if change.by_member_id is not None:
+        trips.seat_traveler(session, TripId(row.trip_id), MemberId(change.by_member_id), now=now)
+        tell_one(session, row, "place.handed_on", change.by_member_id)
     _end(change, AmendmentStage.DONE, now)
 
 
@@ -165,10 +194,33 @@ def drop(session: Session, row: BookingRow, now: datetime) -> None:
     """It comes to nothing: what was authorized for it is given back."""
     change = _change(session, row)
     answer = offers.amendment_of(session, AmendmentId(change.id))
-    change.reason = (answer.reason if answer is not None else None) or "unpaid"
+    change.reason = change.reason or (answer.reason if answer is not None else None) or "unpaid"
     change.stage = AmendmentStage.DROPPING.value
     if change.portion_id is not None:
         payments.void_portion(session, PortionId(change.portion_id), now=now)
+    if change.by_member_id is not None:
+        tell_one(session, row, "place.called_off", change.by_member_id)
+        if change.reason != "withdrawn":
+            tell_one(session, row, "place.kept", change.member_id)
+
+
+def withdraw(session: Session, change: AmendmentRow, reason: Literal["withdrawn", "unwanted"], now: datetime) -> None:
+    """Nobody may pay for it any more; `progress` then drops it. A step. Twice is once.
+
+    Args:
+        reason: whoever offered it took it back, or whom it was offered to said no.
+    Raises:
+        AmendmentAccepted: who comes in has paid, the merchant was asked already, or it is over.
+    """
+    if change.reason in ("withdrawn", "unwanted"):
+        return
+    if change.stage != AmendmentStage.COLLECTING.value or change.portion_id is None:
+        raise AmendmentAccepted(stage=change.stage)
+    try:
+        payments.void_unpaid(session, PortionId(change.portion_id), now=now)
+    except PortionNotPayable:
+        raise AmendmentAccepted(stage=change.stage) from None
+    change.reason, change.pay_by = reason, now
 
 
 def close(session: Session, row: BookingRow, now: datetime) -> None:
@@ -232,10 +284,16 @@ def worth_of(row: BookingRow, paid: Mapping[PortionId, int]) -> Money:
     return Money(sum(paid.values()), row.currency)
 
 
-def price_of_place(worth: Money) -> Money:
-    """What who comes in pays for a place: what it is worth, as far as a card may be asked for it."""
-    payable = worth.minor - worth.minor % payable_step(worth.currency)
-    return Money(payable if payable >= least_payable(worth.currency).minor else 0, worth.currency)
+def price_of_place(worth: Money, less: Money | None = None) -> Money:
+    """What who comes in pays for a place: what it is worth, as far as a card may be asked for it.
+
+    `less`: by how much the order costs less with them; they pay that much less, and nobody else notices.
+    """
+    for minor in (worth.minor - max(0, less.minor if less is not None else 0), worth.minor):
+        payable = minor - minor % payable_step(worth.currency)
+        if payable >= least_payable(worth.currency).minor:
+            return Money(payable, worth.currency)
+    return Money.zero(worth.currency)
 
 
 def _give_back(

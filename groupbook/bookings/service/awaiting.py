@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from groupbook import payments
 from groupbook.bookings import repository
-from groupbook.bookings.domain import COLLECTING, STOOD, BookingState
+from groupbook.bookings.domain import COLLECTING, STOOD, AmendmentStage, BookingState
 from groupbook.bookings.models import BookingRow
 from groupbook.kit.ids import BookingId, TripId
 from groupbook.kit.money import Money, total
@@ -95,5 +95,8 @@ def _window(session: Session, row: BookingRow) -> tuple[datetime, datetime] | No
         until = row.budget_at
     elif row.state == BookingState.AMENDING.value:
         change = repository.open_amendment(session, row.id)
-        since, until = (change.asked_at, change.pay_by) if change else (None, None)
+        if change is not None:
+            # Once the merchant has changed the order there is no way back: who could not be charged has the budget.
+            is_made = change.stage == AmendmentStage.SETTLING.value
+            since, until = change.asked_at, row.budget_at if is_made else change.pay_by
     return None if since is None or until is None else (since, until)

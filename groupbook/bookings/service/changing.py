@@ -8,12 +8,15 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from groupbook import trips
 from groupbook.bookings import repository
 from groupbook.bookings.domain import (
+    STOOD,
     AmendmentIncomplete,
+    AmendmentNotFound,
+    BookingClosed,
     BookingNotFound,
     Limits,
+    NotOrganizer,
     NotTraveling,
     Policy,
     TermsChanged,
@@ -21,7 +24,7 @@ from groupbook.bookings.domain import (
     limits_of,
     policy_of,
 )
-from groupbook.bookings.models import BookingRow
+from groupbook.bookings.models import AmendmentRow, BookingRow
 from groupbook.bookings.service import amending, party
 from groupbook.bookings.service.leaving import member_asking
 from groupbook.bookings.service.opening import require_organizer
@@ -32,7 +35,6 @@ from groupbook.kit.database import Database
 from groupbook.kit.ids import AmendmentId, BookingId, MemberId, PortionId, TripId
 from groupbook.kit.money import Money
 from groupbook.payments.domain import least_payable
-from groupbook.trips.domain import Role
 
 
 @dataclass(frozen=True)
@@ -100,9 +102,7 @@ def change_place(
             known = amending.asked_before(session, row, change.kind, change.member_id, change.by)
             if known is not None:
                 return known
-        present = trips.members(session, TripId(row.trip_id))
-        members = {member.id for member in present if member.role is not Role.VIEWER}
-        if change.by is not None and change.by not in members:
+        if change.by is not None and change.by not in amending.may_come_in(session, row):
             raise NotTraveling()
         if change.surcharge is not None and change.surcharge.currency != row.currency:
             raise AmendmentIncomplete(pointer="/amount/currency")
@@ -121,6 +121,43 @@ def change_place(
         )
         progress(session, booking_id)
         return id
+
+
+def withdraw_change(database: Database, caller: Caller, amendment_id: AmendmentId) -> None:
+    """Offer a place, or ask for a surcharge, no longer: as long as no bank has said yes. A use case; twice is once.
+
+    Of whoever may ask for the change, and of who was asked to come in: that is how they say no. A page they have open
+    is closed, and an authorization that still lands is given back.
+
+    Raises:
+        AmendmentNotFound: none of this caller's.
+        AmendmentAccepted: too late; the change is made, being made, or over.
+        BookingClosed: the booking is taken back as a whole.
+    """
+    with database.begin(caller.merchant_id) as session:
+        found = repository.find_amendment(session, amendment_id)
+        row = repository.lock(session, found.booking_id)
+        change = repository.find_amendment(session, amendment_id)
+        is_asked = _is_asked(session, row, caller, change)
+        if row.state not in STOOD:
+            raise BookingClosed(state=row.state)
+        amending.withdraw(session, change, "unwanted" if is_asked else "withdrawn", clock.now(session))
+        progress(session, row.id)
+
+
+def _is_asked(session: Session, row: BookingRow, caller: Caller, change: AmendmentRow) -> bool:
+    """Whether this is who would come in, and not one of those who may take it back.
+
+    Raises:
+        AmendmentNotFound: neither.
+    """
+    try:
+        if caller.is_traveler and member_asking(session, row, caller) == change.by_member_id:
+            return True
+        require_may_change(session, row, caller, Change(amending.kind_of(change), MemberId(change.member_id)))
+    except (BookingNotFound, NotOrganizer):
+        raise AmendmentNotFound() from None
+    return False
 
 
 def require_may_change(session: Session, row: BookingRow, caller: Caller, change: Change) -> None:

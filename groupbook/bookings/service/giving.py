@@ -10,10 +10,11 @@ from sqlalchemy.orm import Session
 
 from groupbook import offers, trips
 from groupbook.bookings import repository
-from groupbook.bookings.domain import BookingClosed, BookingState, ContributionInvalid, NotYourBooking, Policy
+from groupbook.bookings.domain import BookingState, ContributionInvalid, NotYourBooking, Policy
 from groupbook.bookings.models import BookingRow, ContributionRow
 from groupbook.bookings.service import party
-from groupbook.bookings.service.leaving import member_asking
+from groupbook.bookings.service.effects import NOT_PRICEABLE
+from groupbook.bookings.service.leaving import member_asking, require_open
 from groupbook.bookings.service.progress import progress
 from groupbook.kit import clock
 from groupbook.kit.callers import Caller
@@ -52,7 +53,7 @@ def give(
     with database.begin(caller.merchant_id) as session:
         row = repository.lock(session, booking_id)
         member_id = member_asking(session, row, caller)
-        _require_open(row)
+        require_open(row)
         now = clock.now(session)
         _check(session, row, amount, reserve, to)
         if to is not None:
@@ -68,7 +69,7 @@ def give_by_link(
     Raises:
         BookingClosed, ContributionInvalid, PortionTooSmall: as for `give`.
     """
-    _require_open(row)
+    require_open(row)
     _check(session, row, amount, None, None)
     return _add(session, row, member_id, amount, clock.now(session), link_id=link_id, nonce=nonce)
 
@@ -121,9 +122,28 @@ def take_back(database: Database, caller: Caller, contribution_id: ContributionI
             raise NotYourBooking(member="unknown")
         if gift.ended_at is not None:
             return
-        _require_open(row)
+        require_open(row)
         gift.ended_at = clock.now(session)
         _apply(session, row, "contribution_withdrawn")
+
+
+def give_no_more(session: Session, row: BookingRow, member_id: MemberId) -> None:
+    """A step: somebody left the trip, and what they give with them, whatever that does to the rest (P4).
+
+    The booking is locked, and collects. Where the others cannot be asked for the rest, it is given up.
+    """
+    gifts = [gift for gift in party.parts_of(session, row).gifts if gift.by_member_id == member_id]
+    if not gifts:
+        return
+    now = clock.now(session)
+    for gift in gifts:
+        gift.ended_at = now
+    try:
+        _apply(session, row, "contribution_withdrawn")
+    except NOT_PRICEABLE:
+        row.cancel_asked_at, row.reason = row.cancel_asked_at or now, "price_changed"
+        session.flush()
+        progress(session, row.id)
 
 
 def _apply(session: Session, row: BookingRow, cause: str) -> None:
@@ -176,8 +196,3 @@ def _require_asked(session: Session, row: BookingRow, member: Member, to: Member
 
 def _member(session: Session, row: BookingRow, member_id: MemberId) -> Member:
     return next(one for one in trips.members(session, TripId(row.trip_id)) if one.id == member_id)
-
-
-def _require_open(row: BookingRow) -> None:
-    if row.state != BookingState.OPEN.value:
-        raise BookingClosed(state=row.state)

@@ -13,7 +13,6 @@ from groupbook import offers, trips
 from groupbook.bookings import repository
 from groupbook.bookings.domain import (
     AlreadyTraveling,
-    BookingClosed,
     BookingState,
     HandoverNotFound,
     HandoverOpen,
@@ -24,7 +23,7 @@ from groupbook.bookings.domain import (
 )
 from groupbook.bookings.models import BookingRow, HandoverRow
 from groupbook.bookings.service import party
-from groupbook.bookings.service.leaving import member_asking
+from groupbook.bookings.service.leaving import member_asking, require_open
 from groupbook.bookings.service.offering import add_link, end_link, tell_one, token_of
 from groupbook.bookings.service.progress import progress
 from groupbook.bookings.sharing import LostDiscount
@@ -93,7 +92,7 @@ def hand_over(database: Database, sealer: Sealer, caller: Caller, booking_id: Bo
     with database.begin(caller.merchant_id) as session:
         row = repository.lock(session, booking_id)
         member_id = member_asking(session, row, caller)
-        _require_open(row)
+        require_open(row)
         if member_id not in party.members_in(session, row):
             raise NotTraveling()
         now = clock.now(session)
@@ -295,15 +294,10 @@ def _taken_before(
 def _require_good(session: Session, row: BookingRow, link: HandoverRow) -> None:
     if link.ended_at is not None or clock.now(session) >= link.expires_at:
         raise HandoverOver()
-    _require_open(row)
+    require_open(row)
     if link.member_id not in party.members_in(session, row):
         raise HandoverOver()
 
 
 def _shown(link: HandoverRow, sealer: Sealer) -> Handover:
     return Handover(HandoverId(link.id), token_of(link, sealer), link.for_name, link.expires_at)
-
-
-def _require_open(row: BookingRow) -> None:
-    if row.state != BookingState.OPEN.value:
-        raise BookingClosed(state=row.state)

@@ -53,7 +53,7 @@ def preview_leave(database: Database, caller: Caller, booking_id: BookingId) -> 
     with database.begin(caller.merchant_id) as session:
         row = repository.read(session, booking_id)
         member_id = member_asking(session, row, caller)
-        _require_open(row)
+        require_open(row)
         by_traveler = {portion.traveler: portion for portion in party.portions_in(session, row)}
         members = party.members_in(session, row)
         if member_id not in members:
@@ -108,7 +108,7 @@ def leave_booking(database: Database, caller: Caller, booking_id: BookingId) -> 
     with database.begin(caller.merchant_id) as session:
         row = repository.lock(session, booking_id)
         member_id = member_asking(session, row, caller)
-        _require_open(row)
+        require_open(row)
         _leave(session, row, member_id)
 
 
@@ -162,6 +162,7 @@ def member_asking(session: Session, row: BookingRow, caller: Caller) -> MemberId
     return member.id
 
 
-def _require_open(row: BookingRow) -> None:
+def require_open(row: BookingRow) -> None:
+    """Raises BookingClosed: it does not collect any more, so its party and who pays what stay as they are."""
     if row.state != BookingState.OPEN.value:
         raise BookingClosed(state=row.state)

@@ -170,7 +170,7 @@ def sweep(database: Database, merchant_id: UUID, *, page: int = 200) -> int:
     for id in _each(database, merchant_id, repository.due, page):
         _look_at(database, merchant_id, id)
         looked += 1
-    for id in _each(database, merchant_id, repository.parked_with_authorizations, page):
+    for id in _each(database, merchant_id, repository.waiting_with_authorizations, page):
         try:
             with database.begin(merchant_id) as session:
                 _release_in_time(session, id)
@@ -192,16 +192,19 @@ def _each(database: Database, merchant_id: UUID, find: Callable[..., list[UUID]]
 
 
 def _release_in_time(session: Session, booking_id: UUID) -> None:
-    """What banks keep for a parked booking is given back before it would lapse: an authorization that nobody ends costs
-    the merchant a fee and the payer days (payments.md H12). A step; doing it twice is doing it once.
+    """What banks keep for a booking that is parked, or whose merchant does not say whether the order is off, is given
+    back before it would lapse: an authorization that nobody ends costs the merchant a fee and the payer days
+    (payments.md H12). A step; doing it twice is doing it once.
     """
     row = repository.lock(session, booking_id)
     now = clock.now(session)
     lapses = [one.capture_before for one in payments.portions_of(session, booking_id) if one.capture_before is not None]
-    if row.state != BookingState.PARKED.value or not lapses or now < min(lapses) - _release_ahead:
+    state = BookingState(row.state)
+    is_waiting = state in (BookingState.PARKED, BookingState.TOMBSTONING)
+    if not is_waiting or not lapses or now < min(lapses) - _release_ahead:
         return
-    if payments.void_parked(session, booking_id, now=now):
-        repository.add_step(session, row, "authorizations_released", BookingState.PARKED, now)
+    if payments.void_waiting(session, booking_id, now=now):
+        repository.add_step(session, row, "authorizations_released", state, now)
 
 
 def _look_at(database: Database, merchant_id: UUID, booking_id: UUID) -> None:

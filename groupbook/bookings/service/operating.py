@@ -110,7 +110,10 @@ def resume_booking(database: Database, merchant_id: UUID, booking_id: UUID, by: 
             return Resumed(BookingState(row.state), was_parked=False, calls=calls, stopped=None)
         order = offers.order_of(session, row.id)
         target = way_back(
-            BookingState(row.resume_state), order=order.state if order else None, portions=_portions(session, row)
+            BookingState(row.resume_state),
+            order=order.state if order else None,
+            portions=_portions(session, row),
+            was_booked=row.finished_at is not None,
         )
         _enter(session, row, "resumed", target, clock.now(session), by)
         log.warning("booking_resumed", booking_id=str(booking_id), state=row.state, calls=calls)
@@ -152,7 +155,8 @@ def force_cancel(database: Database, merchant_id: UUID, booking_id: UUID, by: Op
         row.cancel_asked_at = row.cancel_asked_at or now
         if row.state == BookingState.PARKED.value:
             history.revive(session, list(rows_of(session, row)))
-            _enter(session, row, "canceled_by_operator", way_out(plan, _portions(session, row)), now, by)
+            target = way_out(plan, _portions(session, row), was_booked=row.finished_at is not None)
+            _enter(session, row, "canceled_by_operator", target, now, by)
             return Canceled(BookingState(row.state), plan, is_done=True)
         repository.add_step(session, row, "canceled_by_operator", BookingState(row.state), now, by=by)
         if plan is Cancellation.STOP_DECIDING:
@@ -226,8 +230,12 @@ def _portions(session: Session, row: BookingRow) -> set[PortionState]:
 
 def _plan(session: Session, row: BookingRow) -> Cancellation:
     order = offers.order_of(session, row.id)
-    state = BookingState(row.state)
-    return cancellation(state, order=order.state if order else None, portions=_portions(session, row))
+    return cancellation(
+        BookingState(row.state),
+        order=order.state if order else None,
+        portions=_portions(session, row),
+        was_booked=row.finished_at is not None,
+    )
 
 
 def _enter(session: Session, row: BookingRow, event: str, target: BookingState, now: datetime, by: Operator) -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import binascii
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -11,9 +16,11 @@ from groupbook.bookings import repository
 from groupbook.bookings.domain import (
     COLLECTING,
     BookingClosed,
+    BookingState,
     NotPayableNow,
     NotYourBooking,
     PayRequestNotFound,
+    Policy,
     PortionGone,
 )
 from groupbook.bookings.models import BookingRow
@@ -21,9 +28,11 @@ from groupbook.bookings.service import party
 from groupbook.kit import clock
 from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database
-from groupbook.kit.ids import BookingId, MemberId, PayRequestId, PortionId, TripId, to_wire
+from groupbook.kit.errors import InvariantBroken
+from groupbook.kit.ids import BookingId, MemberId, MerchantId, PayRequestId, PortionId, TripId, to_wire
 from groupbook.kit.runner import Runner
-from groupbook.payments import PaymentPage
+from groupbook.kit.sealing import Sealer
+from groupbook.payments import OwnPage, PageFacts, PaymentPage, PaymentPageGone, Providers
 from groupbook.payments.domain import PortionNotFound, PortionView
 from groupbook.trips.domain import Member, Role
 
@@ -36,14 +45,7 @@ def may_pay(session: Session, caller: Caller, portion_id: PortionId) -> tuple[Bo
         PortionGone: its traveler has left.
         NotPayableNow: the booking takes no payment now.
     """
-    row, portion, member = _portion_for(session, caller, portion_id)
-    if portion.payer != member.id:
-        raise PortionNotFound()
-    if portion.is_dropped:
-        raise PortionGone()
-    _require_open(row)
-    if not portion.is_payable:
-        raise NotPayableNow(state=portion.state.value)
+    row, _, member = _payable(session, caller, portion_id)
     return BookingId(row.id), member
 
 
@@ -59,6 +61,8 @@ def start_payment(
 ) -> PaymentPage:
     """Where to send the caller to authorize their portion. A use case; asking again gives the same page.
 
+    `page_address` says where it is, for it may be ours.
+
     `in_window`: the page opens in a window of its own, which closes on the way back.
 
     Raises:
@@ -66,7 +70,8 @@ def start_payment(
         PaymentRefused, Unavailable, TooManyAttempts: as for `payments.start_attempt` and `page_of`.
     """
     with database.begin(caller.merchant_id) as session:
-        booking_id, member = may_pay(session, caller, portion_id)
+        row, portion, member = _payable(session, caller, portion_id)
+        booking_id = BookingId(row.id)
         back = f"{public_url}/pay/return?portion={to_wire('por', portion_id)}&booking={to_wire('bkg', booking_id)}"
         back += "&window=1" if in_window else ""
         started = payments.start_attempt(
@@ -79,7 +84,97 @@ def start_payment(
             title=trips.trip_of(session, member.trip_id).title,
             locale=locale,
         )
+        if payments.lock_view(session, portion_id).state is not portion.state:
+            # The fact of it is heard here: nothing moves by it, and the group's screens are told in this transaction.
+            _tell(session, row, "portion.authorizing", portion)
     return payments.page_of(database, runner, caller.merchant_id, started)
+
+
+_PAGE_PLACE: Final = "payment_page"
+_id_bytes: Final = 16
+
+
+def page_address(sealer: Sealer, merchant_id: MerchantId, page: PaymentPage, *, public_url: str) -> str:
+    """Where the payer goes: the provider's page, or ours.
+
+    The address of ours is the right to pay this one attempt, as the hosted page's is: a payer who comes from a frame,
+    or through the API, brings no cookie of ours to the top level.
+    """
+    if page.url:
+        return page.url
+    sealed = sealer.seal(_PAGE_PLACE, merchant_id.bytes + page.page_ref.encode())
+    return f"{public_url}/pay/{urlsafe_b64encode(sealed).decode().rstrip('=')}"
+
+
+def page_of_address(sealer: Sealer, token: str) -> tuple[MerchantId, str]:
+    """Whose page this address is, and its name at the provider.
+
+    Raises:
+        PaymentPageGone: we never gave such an address out.
+    """
+    try:
+        opened = sealer.open(_PAGE_PLACE, urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    except (InvariantBroken, binascii.Error, ValueError):
+        raise PaymentPageGone() from None
+    return MerchantId(UUID(bytes=opened[:_id_bytes])), opened[_id_bytes:].decode()
+
+
+@dataclass(frozen=True, slots=True)
+class PayView:
+    """What a payment page of ours says. `is_open`: it may be agreed to; `fields` None: the provider knows more."""
+
+    facts: PageFacts
+    portion: PortionView
+    booking_id: BookingId
+    booking_state: BookingState
+    deadline_at: datetime | None
+    has_quorum: bool
+    is_open: bool
+    fields: OwnPage | None = None
+
+
+def read_pay_page(database: Database, providers: Providers, merchant_id: MerchantId, page_ref: str) -> PayView:
+    """A payment page of ours, as it is now. A use case for whoever has its address.
+
+    Raises:
+        PaymentPageGone: there is none of this name, or it closed just now.
+        Unavailable, Refused: as for `payments.show_page`.
+    """
+    with database.begin(merchant_id) as session:
+        facts = payments.page_facts(session, page_ref)
+        row = repository.read(session, payments.reference_of(session, facts.portion_id))
+        view = PayView(
+            facts=facts,
+            portion=payments.portion_view(session, facts.portion_id),
+            booking_id=BookingId(row.id),
+            booking_state=BookingState(row.state),
+            deadline_at=row.deadline_at,
+            has_quorum=Policy(**row.policy).payer_quorum is not None,
+            is_open=facts.is_open and row.state in COLLECTING,
+        )
+    if not view.is_open:
+        return view
+    return replace(view, fields=payments.show_page(providers, merchant_id, facts).fields)
+
+
+def use_hosted_page(
+    database: Database, runner: Runner, merchant_id: MerchantId, page_ref: str, *, locale: str
+) -> PaymentPage:
+    """The provider's page in place of ours, for a browser that runs no script. A use case; ours is closed by it.
+
+    Raises:
+        PaymentPageGone, BookingClosed: nobody may agree to it any more.
+        PaymentRefused, Unavailable, TooManyAttempts: as for `payments.start_attempt` and `page_of`.
+    """
+    with database.begin(merchant_id) as session:
+        facts = payments.page_facts(session, page_ref)
+        row = repository.lock(session, payments.reference_of(session, facts.portion_id))
+        _require_open(row)
+        portion = payments.lock_view(session, facts.portion_id)
+        started = payments.start_hosted_attempt(session, runner, facts, locale=locale)
+        if payments.lock_view(session, facts.portion_id).state is not portion.state:
+            _tell(session, row, "portion.authorizing", portion)  # heard here, as in `start_payment`
+    return payments.page_of(database, runner, merchant_id, started)
 
 
 def refresh_payment(database: Database, runner: Runner, caller: Caller, portion_id: PortionId) -> PortionView:
@@ -176,6 +271,18 @@ def hand_back(database: Database, caller: Caller, portion_id: PortionId) -> None
             return
         payments.assign_payer(session, portion_id, payer=owner, now=clock.now(session))
         _tell(session, row, "portion.handed_back", portion)
+
+
+def _payable(session: Session, caller: Caller, portion_id: PortionId) -> tuple[BookingRow, PortionView, Member]:
+    row, portion, member = _portion_for(session, caller, portion_id)
+    if portion.payer != member.id:
+        raise PortionNotFound()
+    if portion.is_dropped:
+        raise PortionGone()
+    _require_open(row)
+    if not portion.is_payable:
+        raise NotPayableNow(state=portion.state.value)
+    return row, portion, member
 
 
 def _portion_for(session: Session, caller: Caller, portion_id: PortionId) -> tuple[BookingRow, PortionView, Member]:

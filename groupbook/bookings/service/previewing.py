@@ -31,7 +31,7 @@ from groupbook.kit.sealing import Sealer
 from groupbook.offers import AdapterOf
 from groupbook.offers.domain import AmendmentNotOffered, PlaceChange
 from groupbook.payments.domain import PortionState, PortionView
-from groupbook.trips.domain import Role
+from groupbook.trips.domain import Role, sight_of
 
 valid_for: Final = timedelta(minutes=15)
 terms_characters_max: Final = 20_000
@@ -95,7 +95,7 @@ class _Facts:
         Raises:
             AmendmentNotOffered: it would cost more than it is worth.
         """
-        pays = amending.price_of_place(self.worth) if self.kind == "replace" else None
+        pays = amending.price_of_place(self.worth, self.total - then) if self.kind == "replace" else None
         back = amending.money_back(self.total, then, self.worth, pays)
         if back.minor < 0:
             raise AmendmentNotOffered(reason="price_changed")
@@ -170,13 +170,21 @@ def confirm_change(
 
 
 def candidates(database: Database, caller: Caller, booking_id: BookingId) -> list[MemberId]:
-    """Who of the trip could come in for somebody: they have no place yet. A use case. Raises BookingNotFound."""
+    """Who of the trip could come in for somebody: they have no place yet. A use case.
+
+    Who only watches (they waited for a place) is named to whoever may read the members' names.
+
+    Raises:
+        BookingNotFound
+    """
     with database.begin(caller.merchant_id) as session:
         row = repository.read(session, booking_id)
-        viewer(session, row, caller)
+        me = viewer(session, row, caller)
         traveling = amending.traveling_in(session, row)
-        members = trips.members(session, TripId(row.trip_id))
-        return [one.id for one in members if one.id not in traveling and one.role is not Role.VIEWER]
+        sight = sight_of(trips.trip_of(session, TripId(row.trip_id)).privacy, me.role) if me is not None else None
+        sees_names = me is None or (sight is not None and sight.member_ids)
+        found = amending.may_come_in(session, row).items()
+        return [id for id, role in found if id not in traveling and (role is not Role.VIEWER or sees_names)]
 
 
 def _wanted(session: Session, row: BookingRow, change: Change) -> PlaceChange:
@@ -186,9 +194,7 @@ def _wanted(session: Session, row: BookingRow, change: Change) -> PlaceChange:
 def _facts(session: Session, row: BookingRow, caller: Caller, change: Change) -> _Facts:
     """Raises AmendmentOpen, BookingClosed, NotTraveling."""
     amending.check_possible(session, row, change.member_id, change.by)
-    present = trips.members(session, TripId(row.trip_id))
-    members = {member.id for member in present if member.role is not Role.VIEWER}
-    if change.by is not None and change.by not in members:
+    if change.by is not None and change.by not in amending.may_come_in(session, row):
         raise NotTraveling()
     me = viewer(session, row, caller)
     portions = party.portions_in(session, row)

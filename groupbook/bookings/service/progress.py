@@ -45,6 +45,9 @@ def progress(session: Session, booking_id: UUID) -> Snapshot:
         parties.let_leavers_go(session, row, now)
     for _ in range(steps_per_run_max):
         seen = snapshot(session, row, now)
+        if row.state == BookingState.OPEN.value and seen.is_kept_too_briefly:
+            payments.ask_anew(session, row.id, lasting=now + seen.settle_margin, now=now)
+            seen = snapshot(session, row, now)
         event = news(BookingState(row.state), seen)
         if event is None:
             if row.look_at is not None:  # else the sweep looks at once

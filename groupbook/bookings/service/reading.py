@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -75,6 +76,13 @@ def trip_of_booking(session: Session, booking_id: BookingId) -> TripId:
     return TripId(repository.read(session, booking_id).trip_id)
 
 
+def titles(session: Session, booking_ids: Iterable[BookingId]) -> dict[BookingId, str]:
+    """What the trip of each booking is called; one that is not this merchant's is left out. A step."""
+    trip_of = {id: TripId(trip_id) for id, trip_id in repository.trips_of(session, booking_ids).items()}
+    called = trips.titles(session, trip_of.values())
+    return {BookingId(id): called[trip_id] for id, trip_id in trip_of.items()}
+
+
 def list_bookings(
     database: Database, caller: Caller, *, cursor: str | None = None, limit: int = paging.LIMIT_DEFAULT
 ) -> paging.Slice[BookingView]:
@@ -136,7 +144,7 @@ def view(session: Session, row: BookingRow, caller: Caller) -> BookingView:
         total=Money(row.total, row.currency),
         portions=tuple(one for one in lines if not watches or (me is not None and one.payer == me.id)),
         created_at=row.created_at,
-        deadline_at=row.budget_at if row.state == BookingState.RECOVERING.value else row.deadline_at,
+        deadline_at=_deadline(session, row),
         finished_at=row.finished_at,
         reason=row.reason,
         hold_expires_at=hold.expires_at if hold else None,
@@ -167,6 +175,16 @@ def view(session: Session, row: BookingRow, caller: Caller) -> BookingView:
         changes=_changes(session, row, portions, me, names),
         traveling=frozenset() if watches else _traveling(session, row),
     )
+
+
+def _deadline(session: Session, row: BookingRow) -> datetime | None:
+    """Until when whoever is asked for money now has time."""
+    if row.state == BookingState.RECOVERING.value:
+        return row.budget_at
+    change = repository.open_amendment(session, row.id) if row.state == BookingState.AMENDING.value else None
+    if change is None:
+        return row.deadline_at
+    return row.budget_at if change.stage == AmendmentStage.SETTLING.value else change.pay_by
 
 
 def _without_past(session: Session, portions: list[PortionView]) -> list[PortionView]:
@@ -265,6 +283,8 @@ def _changes(
                     asked_at=one.asked_at,
                     pay_by=one.pay_by,
                     finished_at=one.finished_at,
+                    can_withdraw=one.stage == AmendmentStage.COLLECTING.value
+                    and (me is None or (one.kind == "replace" and (near or me.role is Role.ORGANIZER))),
                 )
             )
     return tuple(found)

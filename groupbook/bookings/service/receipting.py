@@ -43,9 +43,9 @@ def receipt_of(session: Session, row: BookingRow, me: Member) -> Receipt:
     portions = payments.portions_of(session, row.id)
     mine = [portion for portion in portions if portion.payer == me.id]
     lines = [line for part in payments.statement_of_reference(session, row.id).parts for line in part.lines]
-    movements = movements_of(lines, mine)
-    if not movements:
-        raise ReceiptNotFound()
+    movements, payers = movements_of(lines, mine), payers_of(lines, portions)
+    if me.id not in payers:
+        raise ReceiptNotFound()  # money that nobody asked for, and a bank took back, was paid for nothing
     paid, refunded, disputed = sums_of(movements, row.currency)
     quote = offers.read_quote(session, row.quote_id)
     order = offers.order_of(session, row.id)
@@ -60,7 +60,7 @@ def receipt_of(session: Session, row: BookingRow, me: Member) -> Receipt:
     )
     order_ref = (order.merchant_ref if order else None) or f"{row.id.hex[-12:]}".upper()
     return Receipt(
-        number=f"{order_ref}-{payers_of(lines, portions).index(me.id) + 1}",
+        number=f"{order_ref}-{payers.index(me.id) + 1}",
         booking_id=BookingId(row.id),
         trip_id=TripId(row.trip_id),
         offer_id=OfferId(row.offer_id),

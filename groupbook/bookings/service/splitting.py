@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 from groupbook import offers, trips
 from groupbook.bookings import repository, sharing
 from groupbook.bookings.domain import (
-    BookingClosed,
     BookingState,
     SplitChanged,
     SplitInvalid,
@@ -18,7 +17,7 @@ from groupbook.bookings.domain import (
 )
 from groupbook.bookings.models import BookingRow, SplitRow
 from groupbook.bookings.service import party
-from groupbook.bookings.service.leaving import member_asking
+from groupbook.bookings.service.leaving import member_asking, require_open
 from groupbook.bookings.service.progress import progress
 from groupbook.kit import clock
 from groupbook.kit.callers import Caller
@@ -47,7 +46,7 @@ def propose_split(database: Database, caller: Caller, booking_id: BookingId, par
     with database.begin(caller.merchant_id) as session:
         row = repository.lock(session, booking_id)
         member_id = member_asking(session, row, caller)
-        _require_open(row)
+        require_open(row)
         weights = {UUID(int=member.int): part for member, part in parts.items()}
         if len(weights) < 2 or member_id not in weights:
             raise SplitInvalid(pointer="/parts", reason="too_few")
@@ -105,7 +104,7 @@ def answer_split(database: Database, caller: Caller, split_id: SplitId, *, yes: 
         split = repository.find_split(session, split_id)
         if member_id.hex not in split.parts:
             raise SplitNotFound()
-        _require_open(row)
+        require_open(row)
         if split.ended_at is not None:
             if not yes and split.state == "refused":
                 return
@@ -185,8 +184,3 @@ def _finish(session: Session, row: BookingRow, cause: str | None) -> None:
 def _tell(session: Session, row: BookingRow) -> None:
     payload = {"booking_id": f"bkg_{row.id.hex}", "state": row.state}
     trips.append_event(session, TripId(row.trip_id), "booking.moved", payload, now=clock.now(session))
-
-
-def _require_open(row: BookingRow) -> None:
-    if row.state != BookingState.OPEN.value:
-        raise BookingClosed(state=row.state)

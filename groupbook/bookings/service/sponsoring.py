@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 from groupbook import trips
 from groupbook.bookings import repository
 from groupbook.bookings.domain import (
-    BookingClosed,
     BookingState,
     ContributionInvalid,
     NonceMissing,
@@ -21,6 +20,7 @@ from groupbook.bookings.models import BookingRow, SponsorLinkRow
 from groupbook.bookings.service import party
 from groupbook.bookings.service.giving import give_by_link
 from groupbook.bookings.service.handing import token_characters_max
+from groupbook.bookings.service.leaving import require_open
 from groupbook.bookings.service.opening import require_organizer
 from groupbook.kit import clock
 from groupbook.kit.callers import Caller
@@ -76,7 +76,7 @@ def want_gifts(database: Database, sealer: Sealer, caller: Caller, booking_id: B
     with database.begin(caller.merchant_id) as session:
         row = repository.lock(session, booking_id)
         require_organizer(session, TripId(row.trip_id), caller)
-        _require_open(row)
+        require_open(row)
         _check(row, wanted)
         link = repository.sponsor_link_of(session, row.id)
         if link is None:
@@ -202,7 +202,7 @@ def _require_good(session: Session, row: BookingRow, link: SponsorLinkRow) -> Mo
     """What is left of what is wanted."""
     if link.ended_at is not None:
         raise SponsorLinkOver()
-    _require_open(row)
+    require_open(row)
     left = _left(session, row, link)
     if left < least_payable(row.currency):
         raise SponsorLinkOver()
@@ -232,8 +232,3 @@ def _shown(session: Session, row: BookingRow, link: SponsorLinkRow, sealer: Seal
 def _place(id: SponsorLinkId) -> str:
     """Where the token is sealed: a seal copied to another row does not open."""
     return f"sponsor_link:{id.hex}"
-
-
-def _require_open(row: BookingRow) -> None:
-    if row.state != BookingState.OPEN.value:
-        raise BookingClosed(state=row.state)

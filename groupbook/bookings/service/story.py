@@ -182,7 +182,8 @@ def stopped_of(session: Session, row: BookingRow, steps: Sequence[Step]) -> Stop
         return None
     order = offers.order_of(session, row.id)
     portions = {portion.state for portion in payments.portions_of(session, row.id)}
-    may = acts(parked, order=order.state if order else None, portions=portions)
+    state = order.state if order else None
+    may = acts(parked, order=state, portions=portions, was_booked=row.finished_at is not None)
     return Stopped(last.event, last.at, BookingState(row.resume_state or BookingState.PLACING), may)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -12,6 +13,8 @@ from sqlalchemy.orm import Session
 from groupbook import offers, trips
 from groupbook.bookings import repository
 from groupbook.bookings.domain import (
+    ENDED,
+    STOOD,
     AlreadyTraveling,
     BookingClosed,
     BookingState,
@@ -22,18 +25,20 @@ from groupbook.bookings.domain import (
 from groupbook.bookings.line import position_of
 from groupbook.bookings.models import BookingRow, HandoverRow
 from groupbook.bookings.service import party
+from groupbook.bookings.service.giving import give_no_more
 from groupbook.bookings.service.leaving import member_asking
 from groupbook.bookings.service.offering import line_of, offer_place, tell_one, token_of
-from groupbook.kit import clock
+from groupbook.kit import clock, facts
 from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database
 from groupbook.kit.facts import Fact
 from groupbook.kit.ids import BookingId, HandoverId, MemberId, TripId
 from groupbook.kit.money import Money
 from groupbook.kit.sealing import Sealer
-from groupbook.trips.domain import JoinedVia, Member, NotMember, Role, TripNotFound
+from groupbook.trips.domain import JoinedVia, Member, NotMember, Role, TripNotFound, TripState
 
 _page: Final = 200
+_DECIDED: Final = ENDED | STOOD
 
 
 @dataclass(frozen=True)
@@ -100,10 +105,17 @@ def wait_again(database: Database, caller: Caller, trip_id: TripId) -> None:
 
 def _queue(session: Session, trip_id: TripId, member: Member) -> None:
     row = repository.latest_of_trip(session, trip_id)
-    if row is not None and row.state == BookingState.OPEN.value and member.id in party.members_in(session, row):
+    if row is not None and BookingState(row.state) not in ENDED and member.id in _traveling(session, row):
         raise AlreadyTraveling()
     repository.add_waiting(session, trip_id, member.id, clock.now(session))
     trips.append_event(session, trip_id, "waiting.changed", {}, now=clock.now(session))
+
+
+def _traveling(session: Session, row: BookingRow) -> Collection[UUID]:
+    """Who has a place; before anybody is asked for money, whoever was priced."""
+    if row.state == BookingState.PLACING.value:
+        return [person.member_id for person in offers.read_quote(session, row.quote_id).people]
+    return party.members_in(session, row)
 
 
 def stop_waiting(database: Database, caller: Caller, trip_id: TripId) -> None:
@@ -117,12 +129,20 @@ def stop_waiting(database: Database, caller: Caller, trip_id: TripId) -> None:
         if row is not None:
             row = repository.lock(session, row.id)
         member, now = _member(session, caller, trip_id, lock=True), clock.now(session)
-        if not repository.stop_waiting(session, trip_id, member.id, now):
-            return
-        for link in repository.open_handovers(session, row.id) if row is not None else ():
-            if link.for_member_id == member.id:
-                link.expires_at = now  # the sweep passes it on
-        trips.append_event(session, trip_id, "waiting.changed", {}, now=now)
+        _leave_line(session, trip_id, row, member.id, now)
+
+
+def _leave_line(session: Session, trip_id: TripId, row: BookingRow | None, member_id: MemberId, now: datetime) -> None:
+    line = _present(session, trip_id)
+    if not repository.stop_waiting(session, trip_id, member_id, now):
+        return
+    room = _room_for(session, trip_id)
+    if member_id in line[:room]:  # somebody moves up into it
+        _tell_room(session, trip_id, line[room : room + 1])
+    for link in repository.open_handovers(session, row.id) if row is not None else ():
+        if link.for_member_id == member_id:
+            link.expires_at = now  # the sweep passes it on
+    trips.append_event(session, trip_id, "waiting.changed", {}, now=now)
 
 
 def read_line(database: Database, sealer: Sealer, caller: Caller, trip_id: TripId) -> Line:
@@ -263,10 +283,13 @@ def _pass_on(session: Session, sealer: Sealer, handover_id: HandoverId) -> bool:
     link, now = repository.find_handover(session, handover_id), clock.now(session)
     if link.ended_at is not None or link.for_member_id is None or now < link.expires_at:
         return False
+    state = BookingState(row.state)
+    if state is not BookingState.OPEN and state not in _DECIDED:
+        return False  # being decided, or parked: should it collect again, the place is still offered
     link.ended_at = now
     session.flush()
-    if row.state != BookingState.OPEN.value:
-        return True  # it was decided meanwhile: nobody missed anything
+    if state is not BookingState.OPEN:
+        return True  # nobody missed anything
     if repository.stop_waiting(session, row.trip_id, link.for_member_id, now):
         tell_one(session, row, "place.missed", link.for_member_id)
     by = MemberId(link.member_id)
@@ -277,8 +300,8 @@ def _pass_on(session: Session, sealer: Sealer, handover_id: HandoverId) -> bool:
 
 
 def on_booking_over(session: Session, fact: Fact) -> None:
-    """booking.confirmed, booking.aborted: nothing is offered any more. Who waits is told; when all is booked, that was
-    the end of the line.
+    """booking.confirmed, booking.aborted, booking.canceled: nothing is offered any more. Who waits is told; when all is
+    booked, that was the end of the line.
     """
     row, now = repository.lock(session, fact.subject), clock.now(session)
     for link in repository.open_handovers(session, row.id):
@@ -289,6 +312,44 @@ def on_booking_over(session: Session, fact: Fact) -> None:
         if is_booked:
             one.ended_at = now
         tell_one(session, row, "waiting.over" if is_booked else "waiting.needless", one.member_id)
+
+
+def on_member_left(session: Session, fact: Fact) -> None:
+    """member.left: while the group plans, the first of the line hear that there is room. While the roster is frozen
+    only who has no place may leave, and whoever does gives no more, too.
+
+    As long as the booking collects: what is decided is taken, as from anybody.
+    """
+    trip_id, member_id = TripId(UUID(fact.payload["trip_id"])), MemberId(UUID(fact.payload["member_id"]))
+    row = repository.latest_of_trip(session, trip_id)
+    if row is not None:
+        row = repository.lock(session, row.id)
+    trips.trip_of(session, trip_id, lock=True)
+    _leave_line(session, trip_id, row, member_id, clock.now(session))
+    if any(seat.role is not Role.VIEWER for seat in trips.seats(session, trip_id, [member_id])):
+        _tell_room(session, trip_id, _present(session, trip_id)[: _room_for(session, trip_id)])
+    if row is not None and row.state == BookingState.OPEN.value:
+        give_no_more(session, row, member_id)
+
+
+def _present(session: Session, trip_id: TripId) -> list[UUID]:
+    """The line, without who has left the trip."""
+    present = {one.id for one in trips.members(session, trip_id)}
+    return [one.member for one in line_of(session, trip_id) if one.member in present]
+
+
+def _room_for(session: Session, trip_id: TripId) -> int:
+    """How many of the line could come in now: while the group plans, nobody offers them a place of theirs."""
+    trip = trips.trip_of(session, trip_id)
+    is_planning = trip.state not in (TripState.BOOKED, TripState.CANCELED)
+    return max(0, trips.room_in(session, trip)) if is_planning else 0
+
+
+def _tell_room(session: Session, trip_id: TripId, members: Iterable[UUID]) -> None:
+    """The group has room for these; nobody keeps it for them."""
+    for member_id in members:
+        payload = {"trip_id": trip_id.hex, "member_id": member_id.hex}
+        facts.record(session, "waiting.room", subject=trip_id, payload=payload)
 
 
 def _member(session: Session, caller: Caller, trip_id: TripId, *, lock: bool = False) -> Member:

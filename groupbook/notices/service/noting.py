@@ -33,8 +33,10 @@ def note(session: Session, fact: Fact) -> None:
     params = {name: fact.payload[name] for name in _KEPT if name in fact.payload}
     if "reference" in fact.payload:  # about a portion
         params["booking_id"] = fact.payload["reference"]
-    for member in _recipients(session, fact, code, trip_id):
-        write(session, fact.id, member.id, trip_id, _code_for(member, code), params, told_at=fact.recorded_at)
+    codes = {member.id: _code_for(member, code) for member in _recipients(session, fact, code, trip_id)}
+    for each in dict.fromkeys(codes.values()):
+        members = [member_id for member_id, mine in codes.items() if mine is each]
+        _write(session, fact.id, members, trip_id, each, params, told_at=fact.recorded_at)
 
 
 def write(
@@ -48,24 +50,37 @@ def write(
     told_at: datetime,
 ) -> NoticeId | None:
     """One notice per cause and member, in the place of those it makes untrue; None when there is one. A step."""
+    return _write(session, cause, [member_id], trip_id, code, params, told_at=told_at).get(member_id)
+
+
+def _write(
+    session: Session,
+    cause: UUID,
+    members: Sequence[MemberId],
+    trip_id: TripId,
+    code: NoticeCode,
+    params: Mapping[str, Any],
+    *,
+    told_at: datetime,
+) -> dict[MemberId, NoticeId]:
     outdated_by = [later for later, earlier in REPLACES.items() if code in earlier]
-    is_replaced = repository.is_outdated(session, trip_id=trip_id, member_id=member_id, by=outdated_by, told_at=told_at)
-    id = repository.insert_notice(
+    replaced = repository.outdated(session, trip_id=trip_id, members=members, by=outdated_by, told_at=told_at)
+    ids = repository.insert_notices(
         session,
         fact_id=cause,
         trip_id=trip_id,
-        member_id=member_id,
+        members=members,
         code=code,
         params=params,
         now=clock.now(session),
         told_at=told_at,
-        is_replaced=is_replaced,
+        replaced=replaced,
     )
-    if id is None or is_replaced:
-        return None
-    repository.replace(session, trip_id=trip_id, member_id=member_id, codes=REPLACES[code], told_at=told_at)
-    nudge_after_commit(session, NUDGE, id)
-    return id
+    told = {member_id: id for member_id, id in ids.items() if member_id not in replaced}
+    repository.replace(session, trip_id=trip_id, members=list(told), codes=REPLACES[code], told_at=told_at)
+    for id in told.values():
+        nudge_after_commit(session, NUDGE, id)
+    return told
 
 
 def _trip_of(session: Session, fact: Fact) -> TripId | None:
@@ -91,7 +106,7 @@ def _recipients(session: Session, fact: Fact, code: NoticeCode, trip_id: TripId)
                 return []
             payers = {payments.portion_view(session, PortionId(fact.subject)).payer}
             return trips.seats(session, trip_id, [MemberId(payer) for payer in payers])
-        case NoticeCode.PLEASE_PAY if fact.name == "portion.asked_again":
+        case NoticeCode.PLEASE_PAY if fact.name in ("portion.asked_again", "portion.expired"):
             portion = payments.portion_view(session, PortionId(fact.subject))
             return [member for member in present if member.id == portion.payer and portion.is_payable]
         case NoticeCode.PLEASE_PAY:

@@ -73,7 +73,7 @@ def sweep(deps: NoticeDeps, merchant_id: MerchantId, *, limit: int = 200) -> int
         waiting = leases.due(
             session, NoticeRow, now=clock.now(session), system_now=clock.system_now(session), limit=limit
         )
-    return sum(send(deps, merchant_id, NoticeId(id)) for id in waiting)
+    return leases.send_each(waiting, lambda id: send(deps, merchant_id, NoticeId(id)))
 
 
 def _claim(session: Session, deps: NoticeDeps, notice_id: NoticeId) -> _Claimed | None:
@@ -103,6 +103,9 @@ def _claim(session: Session, deps: NoticeDeps, notice_id: NoticeId) -> _Claimed 
         if code is NoticeCode.PAY_REMINDER and not _is_awake(session, row, since, waiting.deadline_at, zone):
             return None
     if code is NoticeCode.PLACE_OFFERED and not bookings.is_offered(session, _handover(row)):
+        _leave(row, NoticeState.REPLACED)
+        return None
+    if code is NoticeCode.ROOM_FREE and not trips.may_come_in(session, trips.trip_of(session, TripId(row.trip_id))):
         _leave(row, NoticeState.REPLACED)
         return None
     if code is NoticeCode.SEAT_LINK and not is_good(session, deps.sealer, UUID(row.params["link_id"])):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
@@ -52,15 +53,15 @@ def fixed_adapters(adapters: Mapping[str, MerchantAdapter]) -> AdapterOf:
     return adapter_of
 
 
-class LoadedCall(Generic[Request]):
+class LoadedCall(ABC, Generic[Request]):
     """A call whose request is read as it is claimed (`kit.intents.BatchHandler`), in the claim's own transaction."""
 
     _database: Database
     _adapter_of: AdapterOf
 
+    @abstractmethod
     def _request(self, session: Session, intent: Intent) -> Request:
         """What the merchant is asked. Raises Refused where it is not wanted any more."""
-        raise NotImplementedError
 
     def load(self, session: Session, intents: Sequence[Intent]) -> dict[IntentId, tuple[MerchantAdapter, Request]]:
         loaded = {}

@@ -42,7 +42,7 @@ from groupbook.offers.service.orders import (
 )
 from groupbook.offers.service.quotes import read_quote
 
-_BEHIND: Final = "behind"  # in the payload of the look behind a cancellation that may not hold
+_BEHIND: Final = "behind"  # in the payload of a look that was asked for behind the cancellation
 _WAITING: Final = frozenset({OrderState.CONFIRMING, OrderState.PENDING})
 _TAKEN_BACK: Final = frozenset({OrderState.CANCELING, OrderState.CANCELED})
 # A slow merchant is asked again after a tenth of the time it has had, within these bounds.
@@ -195,7 +195,10 @@ class LookAtOrder(_OrderCall):
             self._record_tickets(session, row, answer)
         elif state is OrderState.CANCELED or (state is OrderState.CANCELING and is_last_look):
             if answer.state in ("confirmed", "pending"):
-                _contradict(session, row)
+                if is_last_look:
+                    _contradict(session, row)
+                else:
+                    _look_behind(session, row)
             elif state is OrderState.CANCELING:
                 _note_canceled(session, row)
 
@@ -312,8 +315,7 @@ def _note_confirmed(session: Session, row: MerchantOrderRow, answer: ConfirmedOr
         if not row.tickets:
             _look_later(session, row)
     elif before is OrderState.CANCELED:
-        # Perhaps only a slow answer, older than the tombstone. What the merchant's books show now tells.
-        intents.owe(session, LOOK, row.id, once=f"{row.id.hex}:late", reference=row.reference)
+        _look_behind(session, row)
 
 
 def _take_back(session: Session, row: MerchantOrderRow, answer: ConfirmedOrder) -> None:
@@ -365,6 +367,12 @@ def _contradict(session: Session, row: MerchantOrderRow) -> None:
     session.flush()
     if before != row.state:
         tell(session, row, "order.discrepant")
+
+
+def _look_behind(session: Session, row: MerchantOrderRow) -> None:
+    """Perhaps only a slow answer, older than the tombstone. What the merchant's books show now tells."""
+    once = f"{row.id.hex}:late"
+    intents.owe(session, LOOK, row.id, {_BEHIND: True}, once=once, reference=row.reference)
 
 
 def _look_later(session: Session, row: MerchantOrderRow) -> None:

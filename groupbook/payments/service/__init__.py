@@ -1,6 +1,6 @@
 """Steps and use cases of payments. A step takes the open session, never commits and never calls out."""
 
-from groupbook.payments.service.allocating import add_portion, open_portions, reallocate
+from groupbook.payments.service.allocating import add_portion, ask_anew, open_portions, reallocate
 from groupbook.payments.service.catching_up import read_missed_events
 from groupbook.payments.service.deciding import capture_all, capture_portion, cover_shortfall, lessen_cover, observe_all
 from groupbook.payments.service.differing import book_refund_outside, comparisons, differences
@@ -37,25 +37,40 @@ from groupbook.payments.service.refunding import (
 from groupbook.payments.service.setting_up import (
     begin_link,
     begin_new_secret,
+    begin_page,
     begin_setup,
     connect_account,
     connected_account,
+    disconnect_account,
     finish_link,
     last_setup,
     try_setup_again,
 )
+from groupbook.payments.service.showing import (
+    PageFacts,
+    PaymentPageGone,
+    ShownPage,
+    page_facts,
+    show_page,
+    start_hosted_attempt,
+)
 from groupbook.payments.service.stating import statement_days, statement_of_days, statement_of_reference
-from groupbook.payments.service.voiding import void_all, void_parked, void_portion
+from groupbook.payments.service.voiding import void_all, void_portion, void_unpaid, void_waiting
 
 __all__ = [
+    "PageFacts",
+    "PaymentPageGone",
     "PaymentRefused",
+    "ShownPage",
     "add_portion",
+    "ask_anew",
     "assign_payer",
     "attempts_of",
     "authorize_saved",
     "begin_attempt",
     "begin_link",
     "begin_new_secret",
+    "begin_page",
     "begin_setup",
     "book_refund_outside",
     "capture_all",
@@ -65,6 +80,7 @@ __all__ = [
     "connected_account",
     "cover_shortfall",
     "differences",
+    "disconnect_account",
     "earliest_capture_before",
     "finish_link",
     "handle_event",
@@ -74,6 +90,7 @@ __all__ = [
     "lock_view",
     "observe_all",
     "open_portions",
+    "page_facts",
     "page_of",
     "portion_view",
     "portions_of",
@@ -89,7 +106,9 @@ __all__ = [
     "refunds_of",
     "retry_refund",
     "settle_refund_elsewhere",
+    "show_page",
     "start_attempt",
+    "start_hosted_attempt",
     "statement",
     "statement_days",
     "statement_of_days",
@@ -102,6 +121,7 @@ __all__ = [
     "try_setup_again",
     "unwind_all",
     "void_all",
-    "void_parked",
     "void_portion",
+    "void_unpaid",
+    "void_waiting",
 ]

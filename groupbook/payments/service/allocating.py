@@ -126,6 +126,28 @@ def reallocate(
     return ids
 
 
+def ask_anew(session: Session, reference: UUID, *, lasting: datetime, now: datetime) -> int:
+    """Whoever's authorization ends by `lasting` is asked for another: theirs can count no more. A step.
+
+    What the bank still keeps for it is released, `portion.expired` follows. Asking again changes nothing.
+
+    Returns: how many are asked.
+    """
+    portions = [row for row in repository.lock_portions(session, reference) if row.state == PortionState.AUTHORIZED]
+    current = repository.current_attempts(session, [row.id for row in portions if row.dropped_at is None])
+    count = 0
+    for portion in portions:
+        attempt = current.get(portion.id)
+        if attempt is None or attempt.capture_before is None or attempt.capture_before > lasting:
+            continue
+        supersede(session, portion)
+        move_portion(portion, PortionEvent.AUTHORIZATION_LAPSED, now)
+        portion.asked_at = now
+        tell(session, "portion.expired", portion)
+        count += 1
+    return count
+
+
 def _change(
     session: Session, portion: PortionRow, draft: PortionDraft, attempt: AttemptRow | None, now: datetime
 ) -> None:

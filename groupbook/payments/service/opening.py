@@ -74,10 +74,12 @@ def begin_attempt(
     title: str,
     locale: str,
     now: datetime,
+    needs_hosted: bool = False,
 ) -> tuple[AttemptId, IntentId | None]:
     """Start (or find again) the payer's one current attempt and owe its page. A step.
 
-    A double click finds the first attempt; so does a payer who comes back while the page is still open. Before the
+    A double click finds the first attempt; so does a payer who comes back while the page is still open, unless they
+    need the provider's page and this one is ours. Before the
     portion's `authorizes_at` the page only saves the card. The page shows the most they agree to: the cap, or what is
     left to pay of a portion that fell short.
 
@@ -93,10 +95,11 @@ def begin_attempt(
     amount = portion.amount if portion.state == PortionState.SHORT else portion.cap
     attempts = repository.attempts_of(session, portion.id)
     current = next((one for one in attempts if one.is_current), None)
-    if current is not None and current.mode == mode and _is_usable(current, portion, amount, now):
+    is_ours = needs_hosted and current is not None and current.page_url == ""
+    if current is not None and current.mode == mode and not is_ours and _is_usable(current, portion, amount, now):
         owed = None
         if current.state == AttemptState.OPENING:
-            owed = _owe_page(session, portion, current)
+            owed = _owe_page(session, portion, current, needs_hosted=needs_hosted)
         return AttemptId(current.id), owed
     at = system_now(session)
     tried = sum(one.payer == payer and one.started_at >= at - _try_window for one in attempts)
@@ -124,14 +127,17 @@ def begin_attempt(
     repository.add_attempt(session, attempt)
     portion.decline_reason = None
     if move_portion(portion, PortionEvent.ATTEMPT_STARTED, now):
-        tell(session, "portion.authorizing", portion)
-    return AttemptId(attempt.id), _owe_page(session, portion, attempt, is_first=True)
+        tell(session, "portion.authorizing", portion, is_heard=True)  # by whoever sends its payer to the page
+    return AttemptId(attempt.id), _owe_page(session, portion, attempt, needs_hosted=needs_hosted, is_first=True)
 
 
-def _owe_page(session: Session, portion: PortionRow, attempt: AttemptRow, *, is_first: bool = False) -> IntentId:
-    payload = {"keeps_card": True} if portion.keeps_card and attempt.mode == AttemptMode.AUTHORIZE else None
+def _owe_page(
+    session: Session, portion: PortionRow, attempt: AttemptRow, *, needs_hosted: bool, is_first: bool = False
+) -> IntentId:
+    payload = {"keeps_card": True} if portion.keeps_card and attempt.mode == AttemptMode.AUTHORIZE else {}
+    payload |= {"needs_hosted": True} if needs_hosted else {}
     once, reference = attempt.id.hex, portion.reference
-    return intents.owe(session, OPEN, attempt.id, payload, once=once, reference=reference, is_first=is_first)
+    return intents.owe(session, OPEN, attempt.id, payload or None, once=once, reference=reference, is_first=is_first)
 
 
 @dataclass(frozen=True)
@@ -154,12 +160,14 @@ def start_attempt(
     cancel_url: str,
     title: str,
     locale: str,
+    needs_hosted: bool = False,
 ) -> StartedAttempt:
     """`begin_attempt`, its page claimed in the same transaction. A step; `page_of` it afterwards.
 
     Args:
         title: what the payer reads on the page; names the trip, never a person.
         success_url, cancel_url: where the provider sends the payer back. Coming back proves nothing; refresh then.
+        needs_hosted: the page must be the provider's, whatever the merchant chose.
     Raises:
         PortionNotFound, PortionNotPayable, NotYourPortion, TooManyAttempts: as for `begin_attempt`.
     """
@@ -173,13 +181,16 @@ def start_attempt(
         title=title,
         locale=locale,
         now=moment.now,
+        needs_hosted=needs_hosted,
     )
     claims = () if owed is None else tuple(runner.claim(session, [owed]))
     return StartedAttempt(attempt_id, owed, claims, moment)
 
 
 def page_of(database: Database, runner: Runner, merchant_id: MerchantId, started: StartedAttempt) -> PaymentPage:
-    """Where to send the payer: the hosted page of their portion. A use case; asking again gives the same page.
+    """Where to send the payer: the page of their portion. A use case; asking again gives the same page.
+
+    Without an address the page is ours to show (`show_page`).
 
     Raises:
         PaymentRefused: the provider will not open a page; another card cannot help, another amount might.

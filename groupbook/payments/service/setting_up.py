@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -15,7 +16,7 @@ from groupbook import merchants
 from groupbook.kit import facts, intents
 from groupbook.kit.clock import system_now
 from groupbook.kit.database import merchant_of
-from groupbook.kit.ids import MerchantId, SetupId
+from groupbook.kit.ids import MerchantId, SetupId, new_id
 from groupbook.kit.sealing import Sealer
 from groupbook.merchants.domain import ConnectionNotFound
 from groupbook.payments import connecting, setup_repository
@@ -33,7 +34,7 @@ from groupbook.payments.connecting import (
     next_step,
 )
 from groupbook.payments.models import SetupRow
-from groupbook.payments.moving import SET_UP
+from groupbook.payments.moving import LET_GO, SET_UP
 from groupbook.payments.ports import Onboarding, Platform
 
 
@@ -48,12 +49,18 @@ def begin_setup(
 ) -> SetupId:
     """Start connecting with this configuration; the account in use stays in use until the new one works. A step.
 
+    Where payers stay on our page now, they do with the new key, too, and it is looked at whether it may.
+
     Raises:
         KeyRejected: it can be seen without asking anybody that this is no key for us.
     """
-    merchant = merchants.read_merchant(session)
+    merchant, before = merchants.read_merchant(session), connection_in_use(session, sealer)
+    if before is not None and before.configuration.get("secret_key"):
+        configuration = {**configuration, **connecting.page_choice(before.configuration)}
     onboarding.look(configuration, livemode=merchant.livemode).close()
-    steps = connecting.plan([permission.code for permission in onboarding.permissions])
+    has_own_page = connecting.has_own_page(configuration)
+    permissions = onboarding.permissions + (onboarding.page_permissions if has_own_page else ())
+    steps = connecting.plan([permission.code for permission in permissions], has_own_page=has_own_page)
     hint = key_hint(str(configuration["secret_key"]))
     return _begin(session, sealer, adapter, configuration, endpoint_url, steps, hint)
 
@@ -108,6 +115,33 @@ def begin_new_secret(session: Session, sealer: Sealer, *, endpoint_url: str) -> 
     return _begin(session, sealer, connected.adapter, connected.configuration, endpoint_url, steps, hint)
 
 
+def begin_page(
+    session: Session, sealer: Sealer, onboarding: Onboarding, *, is_own: bool, publishable_key: str
+) -> SetupId:
+    """Start moving the payment page of the connected account to our pages, or back to the provider's. A step.
+
+    What payers have open stays open where it is. Every choice is a setup of its own, with its time and its outcome.
+
+    Args:
+        publishable_key: the account's key for browsers; of a platform's account the platform's is used.
+    Raises:
+        ConnectionNotFound: nothing is connected.
+        KeyRejected: it can be seen without asking anybody that this is no key for browsers.
+        OwnPageNotOffered: the platform has none.
+    """
+    connected = merchants.read_connection(session, sealer, "payment_provider")
+    configuration = {**connected.configuration, "page": connecting.OWN_PAGE if is_own else connecting.HOSTED_PAGE}
+    steps = connecting.plan_of_page(())
+    if is_own and configuration.get("secret_key"):
+        onboarding.check_publishable(publishable_key, merchants.read_merchant(session).livemode)
+        configuration["publishable_key"] = publishable_key
+        steps = connecting.plan_of_page([permission.code for permission in onboarding.page_permissions])
+    elif is_own and (onboarding.platform is None or not onboarding.platform.publishable_key):
+        raise connecting.OwnPageNotOffered()
+    hint = key_hint(str(configuration.get("secret_key", "")))
+    return _begin(session, sealer, connected.adapter, configuration, "", steps, hint)
+
+
 def _begin(
     session: Session,
     sealer: Sealer,
@@ -153,7 +187,7 @@ def connect_account(session: Session, sealer: Sealer, *, adapter: str, configura
     before = connection_in_use(session, sealer)
     is_same = before is not None and before.adapter == adapter
     if before is not None and is_same and connecting.is_same_account(before.configuration, configuration):
-        configuration = {**before.configuration, **configuration}
+        configuration = connecting.with_known(configuration, before.configuration)
     _put_in_use(session, sealer, adapter, configuration)
     _supersede(session, system_now(session))
 
@@ -211,6 +245,8 @@ def connected_account(session: Session, sealer: Sealer) -> ConnectedAccount | No
         previous_secret_until=until if until is not None and until > system_now(session) else None,
         fee_basis_points=int(kept.get("fee_basis_points") or 0),
         withdrawn_at=_instant(kept.get("withdrawn_at")),
+        has_own_page=connecting.has_own_page(kept),
+        publishable_key=str(kept.get("publishable_key", "")),
     )
 
 
@@ -281,7 +317,7 @@ def _connect(session: Session, sealer: Sealer, row: SetupRow, configuration: Map
         row.done = [failed if one["step"] == blamed else one for one in row.done]
         return
     row.state, row.sealed_configuration = SetupState.CONNECTED.value, None
-    if configuration.get("endpoint_ref"):
+    if configuration.get("endpoint_ref") and row.endpoint_url:
         _owe(session, row, connecting.TIDY)
 
 
@@ -299,9 +335,63 @@ def _put_in_use(session: Session, sealer: Sealer, adapter: str, configuration: M
             raise PaymentsUnderWay(account=connecting.account_of(before.configuration))
         if is_same is not False:
             stored = connecting.with_secrets(configuration, before.configuration, now=at)
+    if before is not None and _leaves_an_address(before.configuration, stored):
+        # Our platform's right to an account that is now reached by a key is its holder's to end.
+        kept = {name: value for name, value in before.configuration.items() if name != "account"}
+        _owe_let_go(session, sealer, merchants.Connection(before.kind, before.adapter, kept))
     stored["connected_at"] = at.isoformat()
     merchants.connect(session, sealer, kind="payment_provider", adapter=adapter, configuration=stored)
     setup_repository.save_linked_account(session, adapter, stored.get("account"))
+
+
+def _leaves_an_address(before: Mapping[str, Any], then: Mapping[str, Any]) -> bool:
+    """Whether an address for messages is left at the account in use before, which nobody tidies up: from a key to the
+    platform, or to another account.
+    """
+    if not before.get("endpoint_ref") or not before.get("secret_key"):
+        return False
+    return not then.get("secret_key") or connecting.is_same_account(before, then) is False
+
+
+def disconnect_account(session: Session, sealer: Sealer) -> None:
+    """The account is in use no longer, and nobody can pay until another is connected. A step; twice is once.
+
+    Its key is forgotten here; at the provider our address for messages and our platform's right to it are ended next.
+
+    Raises:
+        PaymentsUnderWay: money is reserved on it, or being asked for, taken or given back. Nothing was changed.
+    """
+    before = connection_in_use(session, sealer)
+    if before is None:
+        return
+    if setup_repository.payment_under_way(session) is not None:
+        raise PaymentsUnderWay(account=connecting.account_of(before.configuration))
+    _supersede(session, system_now(session))
+    merchants.disconnect(session, "payment_provider")
+    setup_repository.save_linked_account(session, before.adapter, None)
+    _owe_let_go(session, sealer, before)
+
+
+def _owe_let_go(session: Session, sealer: Sealer, left: merchants.Connection) -> None:
+    if not (left.configuration.get("endpoint_ref") or left.configuration.get("account")):
+        return
+    sealed = sealer.seal_document(_left_place(session), left.configuration)
+    intents.owe(
+        session,
+        LET_GO,
+        new_id(),
+        {"adapter": left.adapter, "sealed": b64encode(sealed).decode()},
+    )
+
+
+def open_left(session: Session, sealer: Sealer, payload: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The provider, and what was known of an account that is in use no longer. A step."""
+    sealed = b64decode(payload["sealed"])
+    return str(payload["adapter"]), sealer.open_document(_left_place(session), sealed)
+
+
+def _left_place(session: Session) -> str:
+    return f"payment_left:{merchant_of(session)}"
 
 
 def note_access(session: Session, sealer: Sealer, account: str, *, is_there: bool) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from groupbook.kit.clock import system_now
 from groupbook.kit.ids import PortionId
 from groupbook.payments import repository
-from groupbook.payments.domain import CLOSED, IllegalStep, PortionEvent, PortionState
+from groupbook.payments.domain import CLOSED, PAYABLE, IllegalStep, PortionEvent, PortionNotPayable, PortionState
 from groupbook.payments.ledger import JournalKind
 from groupbook.payments.models import PortionRow
 from groupbook.payments.moving import (
@@ -50,8 +50,9 @@ def void_all(session: Session, reference: UUID, *, now: datetime) -> None:
         void(session, portion, now)
 
 
-def void_parked(session: Session, reference: UUID, *, now: datetime) -> bool:
-    """Give every authorization back while a person still thinks, before the banks let it lapse (H12). A step.
+def void_waiting(session: Session, reference: UUID, *, now: datetime) -> bool:
+    """Give every authorization back while a person thinks or the merchant is silent, before banks let it lapse (H12).
+    A step.
 
     Nothing happens where money was taken or is being taken: then the others' authorizations may still be needed.
 
@@ -77,6 +78,19 @@ def void_portion(session: Session, portion_id: PortionId, *, now: datetime) -> N
     """
     portion = repository.lock_portion(session, portion_id)
     require_voidable(portion)
+    drop(session, portion, now)
+
+
+def void_unpaid(session: Session, portion_id: PortionId, *, now: datetime) -> None:
+    """`void_portion`, unless its payer's bank has said yes. A step.
+
+    Raises:
+        PortionNotFound: no such portion at this merchant.
+        PortionNotPayable: it is authorized, taken, or over without this.
+    """
+    portion = repository.lock_portion(session, portion_id)
+    if portion.dropped_at is None and portion.state not in PAYABLE:
+        raise PortionNotPayable(state=portion.state)
     drop(session, portion, now)
 
 

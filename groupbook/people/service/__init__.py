@@ -26,7 +26,7 @@ from groupbook.people.service.persons import (
     read_person,
     withdraw_consent,
 )
-from groupbook.people.service.sessions import authenticate, end_session, live_sessions, sweep
+from groupbook.people.service.sessions import authenticate, end_device, end_session, live_sessions, read_devices, sweep
 
 __all__ = [
     "Adopt",
@@ -37,6 +37,7 @@ __all__ = [
     "begin_login",
     "contacts_of",
     "deny_handoff",
+    "end_device",
     "end_session",
     "finish_login",
     "forget",
@@ -47,6 +48,7 @@ __all__ = [
     "live_sessions",
     "open_handoff",
     "people_cards",
+    "read_devices",
     "read_guest",
     "read_handoff",
     "read_person",

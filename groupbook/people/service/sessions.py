@@ -13,10 +13,11 @@ from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database, merchant_of
 from groupbook.kit.ids import GuestId, PersonId, SessionId, new_id
 from groupbook.people import domain, repository
-from groupbook.people.domain import LIFETIMES, Lifetimes, MintedSession, SessionKind
+from groupbook.people.domain import LIFETIMES, Device, Lifetimes, MintedSession, SessionKind, SessionNotFound
 from groupbook.people.models import SessionRow
 
 _TOKEN_CHARACTERS_MAX = 128
+_DEVICES_MAX = 50
 
 
 def mint_session(
@@ -74,6 +75,38 @@ def end_session(database: Database, caller: Caller) -> None:
         return
     with database.begin(caller.merchant_id) as session:
         repository.revoke_session(session, caller.session_id, clock.system_now(session))
+
+
+def read_devices(database: Database, caller: Caller) -> list[Device]:
+    """Where somebody is known as the caller, the newest first. A use case. Raises Unauthenticated."""
+    subject = caller.require_traveler()
+    with database.begin(caller.merchant_id) as session:
+        rows = repository.sessions_of(session, subject, clock.system_now(session), limit=_DEVICES_MAX)
+        return [
+            Device(
+                id=SessionId(row.id),
+                kind=domain.SESSION_KINDS[row.kind],
+                embed_origin=row.embed_origin,
+                since=row.created_at,
+                expires_at=row.expires_at,
+                is_current=row.id == caller.session_id,
+            )
+            for row in rows
+        ]
+
+
+def end_device(database: Database, caller: Caller, session_id: SessionId) -> None:
+    """Log the caller out elsewhere, or here: that session stops working at once. A use case; twice is once.
+
+    Raises:
+        Unauthenticated. SessionNotFound: none of the caller's.
+    """
+    subject = caller.require_traveler()
+    with database.begin(caller.merchant_id) as session:
+        row = repository.session_row(session, session_id)
+        if row is None or subject not in (row.person_id, row.guest_id):
+            raise SessionNotFound()
+        repository.revoke_session(session, session_id, clock.system_now(session))
 
 
 def live_sessions(session: Session, ids: Collection[UUID]) -> set[UUID]:

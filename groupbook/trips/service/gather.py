@@ -44,6 +44,7 @@ from groupbook.trips.domain import (
 from groupbook.trips.service.seats import require_living, require_thawed, sit_down
 
 token_characters_max = 64
+_RANKS = (Role.ORGANIZER, Role.MEMBER, Role.VIEWER)  # of two seats of one human the better one counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +165,12 @@ def require_full(session: Session, trip: Trip) -> None:
 
 def may_come_in(session: Session, trip: Trip) -> bool:
     """Whether somebody more can join now. A step."""
-    return trip.frozen_by is None and repository.headcount(session, trip.id).present < members_max
+    return room_in(session, trip) > 0
+
+
+def room_in(session: Session, trip: Trip) -> int:
+    """How many more can join now. A step."""
+    return members_max - repository.headcount(session, trip.id).present if trip.frozen_by is None else 0
 
 
 def watch(session: Session, trip: Trip, caller: Caller | None, *, name: str | None, via: JoinedVia) -> Joined:
@@ -274,6 +280,24 @@ def admit(
     }
     repository.append(session, trip_id, "member.going_changed", payload, actor_id=joined.member.id, at=now)
     return replace(joined, member=_present(session, trip_id, joined.member.id))
+
+
+def seat_traveler(session: Session, trip_id: TripId, member_id: MemberId, *, now: datetime) -> None:
+    """A step for bookings: who has a ticket now goes, and who only watched is a member. Twice is once."""
+    trip = repository.read_trip(session, trip_id, lock=True)
+    seat = repository.read_member(session, trip_id, member_id)
+    if seat is None or (seat.is_going and seat.role is not Role.VIEWER):
+        return
+    before = repository.headcount(session, trip_id)
+    is_new = seat.role is Role.VIEWER
+    role = Role.MEMBER if is_new else seat.role
+    repository.change_member(session, member_id, role=role.value, is_going=True)
+    if is_new:
+        heads = replace(before, present=before.present + 1, going=before.going + 1)
+        _tell_joined(session, trip.id, _present(session, trip_id, member_id), heads, seat.joined_via, now)
+        return
+    payload = {"member_id": to_wire("mem", member_id), "is_going": True, "going_count": before.going + 1}
+    repository.append(session, trip_id, "member.going_changed", payload, actor_id=member_id, at=now)
 
 
 def sit_again(session: Session, trip_id: TripId, member_id: MemberId) -> Joined:
@@ -435,14 +459,14 @@ def adopt_guest(session: Session, guest_id: GuestId, person_id: PersonId) -> Non
     trip = repository.find_trip(session, trip_id, lock=True)  # the trip's lock comes before the guest's
     seat = repository.guest_in_trip(session, trip_id, guest_id)
     own = repository.person_in_trip(session, trip_id, person_id)
-    if trip and seat and own and _is_priced(trip, seat) and _is_priced(trip, own):
-        return  # one human, two priced seats: neither may vanish from a booking that counts it
+    if trip and seat and own and _is_counted(trip, seat) and _is_counted(trip, own):
+        return  # one human, two seats: neither may vanish from a booking that counts it
     people.adopt_guest(session, guest_id, person_id)
     now = clock.now(session)
     discounts.move_entitlements(session, guest_id, person_id, now)
     if trip is None or seat is None:
         return
-    if own is not None and _is_priced(trip, seat):
+    if own is not None and _is_counted(trip, seat):
         seat, own = _change_places(session, seat, own)
     if own is None:
         name = people.read_person(session, person_id).display_name or seat.name
@@ -453,9 +477,10 @@ def adopt_guest(session: Session, guest_id: GuestId, person_id: PersonId) -> Non
         _merge(session, trip, seat, own, now)
 
 
-def _is_priced(trip: Trip, member: Member) -> bool:
-    """The seat has a line in a quote, and a ticket or a portion hangs on its id."""
-    return trip.state in (TripState.BOOKING, TripState.BOOKED) and member.is_present and member.is_going
+def _is_counted(trip: Trip, member: Member) -> bool:
+    """The seat has a line in a quote, or gives or waits without one: a ticket, a portion or a turn hangs on its id."""
+    is_needed = member.is_going or member.role is Role.VIEWER
+    return trip.state in (TripState.BOOKING, TripState.BOOKED) and member.is_present and is_needed
 
 
 def _change_places(session: Session, seat: Member, own: Member) -> tuple[Member, Member]:
@@ -479,7 +504,7 @@ def _merge(session: Session, trip: Trip, seat: Member, own: Member, now: datetim
         own.id,
         left_at=None if seat.is_present or own.is_present else own.left_at,
         is_going=(seat.is_going and seat.is_present) or (own.is_going and own.is_present),
-        role=(Role.ORGANIZER if Role.ORGANIZER in (seat.role, own.role) else own.role).value,
+        role=next(role for role in _RANKS if role in (seat.role, own.role)).value,
         joined_at=min(seat.joined_at, own.joined_at),
     )
     repository.change_member(session, seat.id, left_at=now, is_going=False, role=Role.MEMBER.value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -73,6 +73,11 @@ def _subject(caller: Caller) -> dict[str, UUID | None]:
 def trip_of(session: Session, trip_id: TripId, *, lock: bool = False) -> Trip:
     """A step. Raises TripNotFound."""
     return repository.read_trip(session, trip_id, lock=lock)
+
+
+def titles(session: Session, trip_ids: Iterable[TripId]) -> dict[TripId, str]:
+    """A step: what these trips are called; one that is not this merchant's is left out."""
+    return repository.titles(session, trip_ids)
 
 
 def member_of(session: Session, trip_id: TripId, caller: Caller) -> Member | None:

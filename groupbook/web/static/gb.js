@@ -43,7 +43,9 @@
     const arrived = new URL(answer.url);
     const path = arrived.pathname + arrived.search;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const isElsewhere = move || arrived.pathname !== here.split("?")[0];
+    const stood = here.split("?")[0];
+    const isRefused = !answer.ok && arrived.pathname.startsWith(stood + "/"); // an act's own address; one still stands here
+    const isElsewhere = move || !(arrived.pathname === stood || isRefused);
     if (isElsewhere && !framed && answer.redirected) history.pushState(null, "", path);
     if (isElsewhere && answer.ok) here = path;
     for (const notice of document.querySelectorAll("[data-notice]")) notice.dataset.seen = -noticeMs; // another act is told
@@ -65,6 +67,7 @@
   function swap(page, isElsewhere) {
     const next = page.getElementById("main");
     if (!next) return;
+    let had = false; // what has focus may go with the old page; then focus stays in the new one
     document.title = page.title;
     if (isElsewhere) {
       main().replaceWith(document.adoptNode(next));
@@ -72,12 +75,14 @@
       main().focus({ preventScroll: true });
     } else {
       const before = tallies();
+      had = main().contains(document.activeElement);
       // Idiomorph leaves the active element's inside alone: right for a field, wrong for the whole page that has focus.
       const ignoreActiveValue = /^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement?.tagName);
       Idiomorph.morph(main(), next, { ignoreActiveValue, restoreFocus: true, callbacks: { beforeNodeMorphed: mayMorph, beforeNodeRemoved: mayGo } });
       flash(before);
     }
     settle();
+    if (had && !main().contains(document.activeElement)) main().focus({ preventScroll: true });
   }
 
   function mayMorph(old, fresh) {
@@ -184,9 +189,12 @@
 
   async function send(form, fields) {
     acting += 1;
+    const { dirty } = form.dataset;
     delete form.dataset.dirty;
     try {
-      return await ask(form.getAttribute("action"), { method: "POST", body: fields });
+      const answer = await ask(form.getAttribute("action"), { method: "POST", body: fields });
+      if (dirty && !answer.ok) form.dataset.dirty = dirty; // what was typed is there to be put right
+      return answer;
     } finally {
       acting -= 1;
     }
@@ -455,6 +463,7 @@
   });
   addEventListener("pageshow", () => document.querySelectorAll("[data-busy]").forEach((one) => delete one.dataset.busy));
   addEventListener("popstate", () => {
+    if (location.pathname + location.search === here) return; // a jump within the page, as by the skip link
     here = location.pathname + location.search;
     load(here);
   });

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+from babel.numbers import format_currency
 
 from integrations.demo.payments.errors import WireError
 
@@ -30,6 +33,12 @@ _LEAST: Final = {
 # of which the last digit must be 0
 _WHOLE_ONLY: Final = {"isk": 100, "ugx": 100}
 _TENS_ONLY: Final = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
+_EXPONENTS: Final = {
+    **dict.fromkeys(
+        ("jpy", "krw", "clp", "vnd", "xaf", "xof", "xpf", "bif", "djf", "gnf", "kmf", "mga", "pyg", "rwf"), 0
+    ),
+    **dict.fromkeys(("bhd", "jod", "kwd", "omr", "tnd"), 3),
+}
 _amount_max: Final = 99_999_999
 
 
@@ -77,3 +86,9 @@ def check_url(url: Any, param: str) -> None:
     parts = urlsplit(url) if isinstance(url, str) and re.fullmatch(r"[!-~]{1,5000}", url) else None
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         raise WireError(400, "Not a valid URL", code="url_invalid", param=param)
+
+
+def shown(minor: int, currency: str, locale: str) -> str:
+    """An amount as people read it."""
+    value = Decimal(minor).scaleb(-_EXPONENTS.get(currency, 2))
+    return format_currency(value, currency.upper(), locale=locale)

@@ -1,4 +1,4 @@
-"""The sandbox's HTTP: Stripe's API under /v1, the hosted page under /c, its own switches under /_faults."""
+"""The sandbox's HTTP: Stripe's API under /v1, the hosted page under /c, Stripe.js under /v3, its switches."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from integrations.demo.payments import pages
+from integrations.demo.payments import elements_pages, pages
 from integrations.demo.payments.books import API_VERSION, Rules, expand, public
 from integrations.demo.payments.connect_pages import ConnectPages
 from integrations.demo.payments.engine import Engine
@@ -160,6 +160,7 @@ class Sandbox:
             Route("/health", self._health),
             *ConnectPages(self.engine, self.keys, self.configuration.redirect_uris, Broken).routes(),
             *pages.routes(self.engine),
+            *elements_pages.routes(self.engine, self.keys),
         ]
 
     # --- the API ---
@@ -215,6 +216,7 @@ class Sandbox:
         params = check(operation, decode(pairs))
         with self.store.transaction():
             body = self.engine.operations[operation](params, dict(request.path_params))
+            bearer.check_secret(body, params.get("client_secret"))
             return JSONResponse(
                 public(expand(self.store, public(body), params.get("expand", []), bearer.check_expanded))
             )
@@ -385,7 +387,9 @@ class Sandbox:
             if not is_form:
                 return JSONResponse({"key": key}, 201)
         made = await run_in_threadpool(self.keys.listed)
-        return pages.keys(request, {"key": key, "made": made, "names": NAMES, "levels": LEVELS})
+        return pages.keys(
+            request, {"key": key, "publishable": self.keys.publishable, "made": made, "names": NAMES, "levels": LEVELS}
+        )
 
     async def _limits(self, request: Request) -> Response:
         if request.method == "GET":

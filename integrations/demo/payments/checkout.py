@@ -15,16 +15,13 @@ from integrations.demo.payments.books import Books
 from integrations.demo.payments.cards import TestCard
 from integrations.demo.payments.errors import WireError
 from integrations.demo.payments.intents import Intents
+from integrations.demo.payments.methods import offered
 from integrations.demo.payments.saving import Saving
 from integrations.demo.payments.store import new_id
 
 session_seconds_default: Final = 24 * 3600
 session_seconds_min: Final = 30 * 60
 session_slack_seconds: Final = 60
-# What this account has switched on in its dashboard. Only some of it can reserve an amount
-# (https://docs.stripe.com/payments/place-a-hold-on-a-payment-method).
-SWITCHED_ON: Final = ("card", "link", "ideal", "bancontact", "sepa_debit")
-_CAN_RESERVE: Final = frozenset({"card", "link"})
 _ONLY_IN: Final = {"payment_intent_data": "payment", "line_items": "payment", "setup_intent_data": "setup"}
 
 
@@ -79,7 +76,7 @@ class Checkout:
             "metadata": params.get("metadata", {}),
             "mode": mode,
             "payment_intent": None,  # made when the payer confirms, since 2022-08-01
-            "payment_method_types": _offered(params),
+            "payment_method_types": offered(params, is_manual=_is_manual(params), what="Checkout Session"),
             "setup_intent": None,
             "status": "open",
             "success_url": params["success_url"],
@@ -277,20 +274,5 @@ class Checkout:
         return intent
 
 
-def _offered(params: dict[str, Any]) -> list[str]:
-    """What the page offers: what is switched on, narrowed by the session's filters and by what manual capture needs.
-
-    https://docs.stripe.com/api/checkout/sessions/create: `allowed_payment_method_types` filters the dynamically
-    computed set; a method that cannot reserve is hidden where the capture is manual.
-    """
-    allowed = params.get("allowed_payment_method_types", SWITCHED_ON)
-    excluded = params.get("excluded_payment_method_types", ())
-    is_manual = params.get("payment_intent_data", {}).get("capture_method") == "manual"
-    found = [
-        name
-        for name in SWITCHED_ON
-        if name in allowed and name not in excluded and (name in _CAN_RESERVE or not is_manual)
-    ]
-    if not found:
-        raise WireError(400, "No valid payment method types for this Checkout Session.")
-    return found
+def _is_manual(params: dict[str, Any]) -> bool:
+    return bool(params.get("payment_intent_data", {}).get("capture_method") == "manual")

@@ -10,6 +10,7 @@ from integrations.demo.payments.books import Books, Rules, without_secret
 from integrations.demo.payments.checkout import Checkout
 from integrations.demo.payments.connect import Connect
 from integrations.demo.payments.disputes import Disputes
+from integrations.demo.payments.elements import Elements
 from integrations.demo.payments.endpoints import Endpoints
 from integrations.demo.payments.intents import Intents
 from integrations.demo.payments.refunds import Refunds
@@ -28,6 +29,7 @@ class Engine:
         self.intents = Intents(books, self.saving, self.disputes)
         self.refunds = Refunds(books, self.intents, self.disputes)
         self.checkout = Checkout(books, self.saving, self.intents)
+        self.elements = Elements(books, self.saving, self.intents)
         self.endpoints = Endpoints(books)
         self.connect = Connect(books)
         self.operations: dict[str, Operation] = {
@@ -42,6 +44,7 @@ class Engine:
             "checkout.sessions.expire": self.checkout.expire,
             "customers.create": self.saving.create_customer,
             "customers.retrieve": lambda _, path: self.saving.customer(path["id"], "id"),
+            "customers.update": self.saving.update_customer,
             "customers.list": self._list("customer", "/v1/customers", "email"),
             "customers.delete": self.saving.delete_customer,
             "customers.payment_methods.list": self.saving.customer_methods,
@@ -49,6 +52,7 @@ class Engine:
             "payment_methods.list": self._list("payment_method", "/v1/payment_methods", "customer", "type"),
             "payment_methods.attach": self.saving.attach,
             "payment_methods.detach": self.saving.detach,
+            "setup_intents.create": self.saving.create_setup,
             "setup_intents.retrieve": self._get("setup_intent", "intent"),
             "setup_intents.list": self._list("setup_intent", "/v1/setup_intents", "customer", "payment_method"),
             "setup_intents.cancel": self.saving.cancel_setup,

@@ -14,6 +14,7 @@ from integrations.demo.payments.books import Books
 from integrations.demo.payments.cards import TestCard
 from integrations.demo.payments.disputes import Disputes
 from integrations.demo.payments.errors import WireError, unexpected_state
+from integrations.demo.payments.methods import offered
 from integrations.demo.payments.saving import Saving
 from integrations.demo.payments.store import new_id
 
@@ -76,9 +77,11 @@ class Intents:
         setup_future_usage: str | None = None,
         session_id: str | None = None,
         fee: int | None = None,
+        types: list[str] | None = None,
     ) -> dict[str, Any]:
+        id = new_id("pi_")
         intent = {
-            "id": new_id("pi_"),
+            "id": id,
             "object": "payment_intent",
             "amount": amount,
             "amount_capturable": 0,
@@ -87,7 +90,9 @@ class Intents:
             "canceled_at": None,
             "cancellation_reason": None,
             "capture_method": capture_method,
-            "client_secret": None,
+            # https://docs.stripe.com/api/payment_intents/object#payment_intent_object-client_secret; one of Checkout is
+            # the session's to use
+            "client_secret": new_id(f"{id}_secret_") if session_id is None else None,
             "confirmation_method": "automatic",
             "created": int(time.time()),
             "currency": currency,
@@ -99,7 +104,7 @@ class Intents:
             "metadata": metadata,
             "next_action": None,
             "payment_method": None,
-            "payment_method_types": ["card"],
+            "payment_method_types": types or ["card"],
             "review": None,
             "setup_future_usage": setup_future_usage,
             "status": "requires_payment_method",
@@ -139,6 +144,7 @@ class Intents:
             customer=params.get("customer"),
             setup_future_usage=params.get("setup_future_usage"),
             fee=params.get("application_fee_amount"),
+            types=offered(params, is_manual=params.get("capture_method") == "manual", what="PaymentIntent"),
         )
         if method is not None:
             intent |= {"payment_method": method["id"], "status": "requires_confirmation"}

@@ -61,6 +61,13 @@ class Key:
         if kind in _KINDS:
             self._require(_KINDS[kind], "read")
 
+    def check_secret(self, body: Mapping[str, Any], given: str | None) -> None:
+        """Raises WireError: a client secret was given, or has to be, and it is not this object's."""
+        if given is not None and given != body.get("client_secret"):
+            raise WireError(
+                400, "The client_secret provided does not match the client_secret associated with this object."
+            )
+
     def _require(self, resource: str, level: str) -> None:
         if self._levels is None:
             return
@@ -73,9 +80,32 @@ class Key:
             )
 
 
+class PublishableKey(Key):
+    """The key for browsers: it reads an intent whose client secret it brings along, and nothing else.
+
+    https://docs.stripe.com/keys: publishable keys identify the account and cannot be used for anything sensitive.
+    """
+
+    def check(self, operation: str, method: str) -> None:
+        if operation not in ("payment_intents.retrieve", "setup_intents.retrieve"):
+            raise WireError(
+                403, "This API call cannot be made with a publishable API key. Please use a secret API key."
+            )
+
+    def check_secret(self, body: Mapping[str, Any], given: str | None) -> None:
+        if given is None:
+            raise WireError(400, "Missing required param: client_secret.", code="parameter_missing")
+        super().check_secret(body, given)
+
+
 class Keys:
     def __init__(self, store: Store, secret_key: str, account: str) -> None:
         self._store, self._secret_key, self._account = store, secret_key, account
+
+    @property
+    def publishable(self) -> str:
+        """The account's key for browsers; it says nothing about the secret one."""
+        return publishable_key_of(self._secret_key)
 
     def make(self, levels: Mapping[str, str]) -> str:
         """A new restricted key, which is not kept."""
@@ -90,6 +120,8 @@ class Keys:
         shown = f"{key[:8]}{'*' * 8}{key[-4:]}"
         if key == self._secret_key:
             return Key(shown, self._account)
+        if key == self.publishable:
+            return PublishableKey(shown, self._account)
         row = self._store.find(digest_of(key), "api_key") or self._store.find(digest_of(key), "oauth_key")
         if row is None:
             raise WireError(401, f"Invalid API Key provided: {key[:8]}****")
@@ -101,3 +133,8 @@ class Keys:
 
 def digest_of(key: str) -> str:
     return "key_" + hashlib.sha256(key.encode()).hexdigest()
+
+
+def publishable_key_of(secret_key: str) -> str:
+    """The publishable key of the account that this secret key belongs to."""
+    return "pk_test_" + hashlib.sha256(f"publishable:{secret_key}".encode()).hexdigest()[:32]

@@ -11,18 +11,17 @@ import re
 import secrets
 import time
 from collections.abc import Callable
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from babel.numbers import format_currency
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from integrations.demo.payments.amounts import shown
 from integrations.demo.payments.books import public
 from integrations.demo.payments.cards import CHIP_CARDS, TEST_CARDS, UNKNOWN, is_well_formed
 from integrations.demo.payments.engine import Engine
@@ -33,12 +32,6 @@ from integrations.demo.payments.texts import LOCALES, TEXTS
 _templates: Final = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=StrictUndefined
 )
-_EXPONENTS: Final = {
-    **dict.fromkeys(
-        ("jpy", "krw", "clp", "vnd", "xaf", "xof", "xpf", "bif", "djf", "gnf", "kmf", "mga", "pyg", "rwf"), 0
-    ),
-    **dict.fromkeys(("bhd", "jod", "kwd", "omr", "tnd"), 3),
-}
 _century: Final = 2000
 WALLETS: Final = {"apple_pay": "Apple Pay", "google_pay": "Google Pay", "link": "Link"}
 
@@ -194,7 +187,7 @@ def control(
         body = {"faults": engine.store.faults(), "payments": public(payments), "deliveries": engine.store.deliveries()}
         return Response(json.dumps(body), media_type="application/json")
     rows = [
-        (row["id"], _amount(row["amount"], row["currency"], "en"), row["status"], row.get("_card", {}).get("last4", ""))
+        (row["id"], shown(row["amount"], row["currency"], "en"), row["status"], row.get("_card", {}).get("last4", ""))
         for row in payments
     ]
     return render(
@@ -242,7 +235,7 @@ def _page(
     if session is not None:
         values |= {
             "kind": _kind(session),
-            "amount": _amount(session["amount_total"], session["currency"], locale)
+            "amount": shown(session["amount_total"], session["currency"], locale)
             if session["mode"] == "payment"
             else "",
             "title": session["_title"],
@@ -283,8 +276,3 @@ def _kind(session: dict[str, Any]) -> str:
 
 def to(url: str) -> Response:
     return Response(status_code=303, headers={"Location": url, "Cache-Control": "no-store"})
-
-
-def _amount(minor: int, currency: str, locale: str) -> str:
-    value = Decimal(minor).scaleb(-_EXPONENTS.get(currency, 2))
-    return format_currency(value, currency.upper(), locale=locale)

@@ -11,6 +11,7 @@ from typing import Any
 from integrations.demo.payments import cards
 from integrations.demo.payments.books import Books
 from integrations.demo.payments.errors import WireError, missing
+from integrations.demo.payments.methods import offered
 from integrations.demo.payments.store import new_id
 
 
@@ -41,6 +42,13 @@ class Saving:
 
     def customer(self, id: str, param: str = "customer") -> dict[str, Any]:
         return self.store.get("customer", id, param)
+
+    def update_customer(self, params: dict[str, Any], path: dict[str, str]) -> dict[str, Any]:
+        customer = self.customer(path["id"], "id")
+        customer |= {name: params[name] for name in ("description", "email", "metadata", "name") if name in params}
+        self.store.put(customer)
+        self.books.emit("customer.updated", customer)
+        return customer
 
     def delete_customer(self, _: dict[str, Any], path: dict[str, str]) -> dict[str, Any]:
         customer = self.customer(path["id"], "id")
@@ -145,15 +153,39 @@ class Saving:
 
     # --- setup intents ---
 
-    def new_setup(self, *, metadata: dict[str, str], description: str | None, session_id: str) -> dict[str, Any]:
-        """The setup intent of a checkout session in setup mode; made with it (docs.stripe.com/api/setup_intents)."""
+    def create_setup(self, params: dict[str, Any], _: dict[str, str]) -> dict[str, Any]:
+        """https://docs.stripe.com/api/setup_intents/create; it is confirmed by Stripe.js in the payer's browser."""
+        if params.get("confirm"):
+            raise WireError(400, "The sandbox confirms a SetupIntent in the browser only.", param="confirm")
+        if params.get("usage", "off_session") != "off_session":
+            raise WireError(400, "The sandbox keeps cards for off-session use only.", param="usage")
+        customer = params.get("customer")
+        return self.new_setup(
+            metadata=params.get("metadata", {}),
+            description=params.get("description"),
+            customer=None if customer is None else self.customer(customer)["id"],
+            types=offered(params, is_manual=False, what="SetupIntent"),
+        )
+
+    def new_setup(
+        self,
+        *,
+        metadata: dict[str, str],
+        description: str | None,
+        session_id: str | None = None,
+        customer: str | None = None,
+        types: list[str] | None = None,
+    ) -> dict[str, Any]:
+        """A setup intent of its own, or that of a checkout session in setup mode, made with it."""
+        id = new_id("seti_")
         setup = {
-            "id": new_id("seti_"),
+            "id": id,
             "object": "setup_intent",
             "cancellation_reason": None,
-            "client_secret": None,
+            # https://docs.stripe.com/api/setup_intents/object#setup_intent_object-client_secret
+            "client_secret": new_id(f"{id}_secret_") if session_id is None else None,
             "created": int(time.time()),
-            "customer": None,
+            "customer": customer,
             "description": description,
             "last_setup_error": None,
             "latest_attempt": None,
@@ -161,7 +193,7 @@ class Saving:
             "metadata": metadata,
             "next_action": None,
             "payment_method": None,
-            "payment_method_types": ["card"],
+            "payment_method_types": types or ["card"],
             "status": "requires_payment_method",
             "usage": "off_session",
             "_session": session_id,
@@ -209,16 +241,24 @@ class Saving:
         self.books.emit("setup_intent.canceled", setup)
         return setup
 
-    def cancel_setup(self, _: dict[str, Any], path: dict[str, str]) -> dict[str, Any]:
+    def cancel_setup(self, params: dict[str, Any], path: dict[str, str]) -> dict[str, Any]:
+        # https://docs.stripe.com/api/setup_intents/cancel: requires_payment_method, _confirmation or _action.
         # https://docs.stripe.com/api/checkout/sessions/object#checkout_session_object-setup_intent: you can't confirm
-        # or cancel the SetupIntent of a Checkout Session; expire the session instead. Every one here is of a session.
+        # or cancel the SetupIntent of a Checkout Session; expire the session instead.
         setup = self.store.get("setup_intent", path["id"], "intent")
-        raise WireError(
-            400,
-            f"You cannot cancel this SetupIntent because it was created by Checkout ({setup['_session']}).",
-            code="setup_intent_unexpected_state",
-            is_executed=True,
-        )
+        if setup["_session"] is not None:
+            raise _unexpected_state(
+                setup, f"You cannot cancel this SetupIntent because it was created by Checkout ({setup['_session']})."
+            )
+        if setup["status"] in ("succeeded", "canceled", "processing"):
+            raise _unexpected_state(
+                setup, f"You cannot cancel this SetupIntent because it has a status of {setup['status']}."
+            )
+        return self.end(setup, params.get("cancellation_reason"))
+
+
+def _unexpected_state(setup: dict[str, Any], message: str) -> WireError:
+    return WireError(400, message, code="setup_intent_unexpected_state", is_executed=True, setup_intent=setup)
 
 
 def _used_up() -> WireError:

@@ -14,7 +14,7 @@ from integrations.demo.rail import store
 from integrations.demo.rail.timetable import LOST_ANSWER, PRICE_RISES, REFUSES_ORDER, SHORT_HOLD, SOLD_OUT
 
 SOURCE: Final = "authored"
-OPERATOR: Final = "kestrel"
+OPERATOR: Final = "Kestrel Rail"
 days_ahead: Final = 35
 PARIS, BERLIN = "Europe/Paris", "Europe/Berlin"
 

@@ -1,4 +1,4 @@
-"""Stripe: hosted Checkout with manual capture, direct charges on the merchant's own account.
+"""Stripe: Checkout, or the Payment Element on our page; manual capture, direct charges on the merchant's own account.
 
 The only package that imports the vendor's SDK. Pinned API version, our own idempotency keys, no retries by the SDK (the
 runner's row decides), an explicit time-out for every call, and a transport of ours that can tell "never sent" from
@@ -12,6 +12,7 @@ runner's row decides), an explicit time-out for every call, and a transport of o
     units.py      our minor units and Stripe's
     reading.py    what Stripe's objects mean to us
     hosted.py     what a hosted page is asked for
+    element.py    what a page of ours is asked for, and what it shows: the Payment Element
     methods.py    which methods are offered, and why not the others
     messages.py   webhooks: whose they are and what they are about
     provider.py   the port

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,6 +20,13 @@ API_VERSION: Final = "2026-10-28.endive"
 connect_seconds_max: Final = 5.0
 _T = TypeVar("_T")
 
+
+def _tells_no_secrets(record: logging.LogRecord) -> bool:
+    """The SDK's debug lines hold whole bodies, and with them client secrets and the secrets of endpoints."""
+    return record.levelno > logging.DEBUG
+
+
+logging.getLogger("stripe").addFilter(_tells_no_secrets)
 
 _budget: ContextVar[float] = ContextVar("stripe_timeout_seconds")
 

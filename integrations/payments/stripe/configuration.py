@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from integrations.payments.stripe.platform import Platform
 
 API_BASE: Final = "https://api.stripe.com"
+# https://docs.stripe.com/js/including: always from Stripe's own address, never a copy
+SCRIPT_URL: Final = "https://js.stripe.com/v3/"
 _THREE_DECIMALS: Final = 3
 
 
@@ -31,7 +33,9 @@ class SigningSecret:
 class Configuration:
     """Keys: `secret_key` (else the platform's is used), `webhook_secret`, and optionally `webhook_secret_previous` with
     `webhook_secret_previous_until`, `api_base`; on a platform `account` (the connected one that is charged) and
-    `fee_basis_points` (the platform's part of each charge, in hundredths of a percent)."""
+    `fee_basis_points` (the platform's part of each charge, in hundredths of a percent). `page` is "own" where payers
+    stay on our page with Stripe's fields in it; for that there is `publishable_key` (else the platform's), and
+    `script_url`, the address of Stripe.js, which only the operator's settings say."""
 
     secret_key: str = field(repr=False)
     signing: tuple[SigningSecret, ...] = ()
@@ -40,6 +44,19 @@ class Configuration:
     fee_basis_points: int = 0
     connect_base: str | None = None
     account_ref: str | None = None
+    publishable_key: str = ""
+    script_url: str = SCRIPT_URL
+    page: str | None = None
+
+    @property
+    def has_own_page(self) -> bool:
+        """Whether payers stay on our page. Without a key for browsers Stripe's page always works."""
+        return self.page == "own" and bool(self.publishable_key)
+
+    @property
+    def may_have_own_pages(self) -> bool:
+        """Whether a page of ours may have been opened on this account: it was chosen once, now or earlier."""
+        return self.page is not None
 
     @property
     def message_account(self) -> str | None:
@@ -64,7 +81,7 @@ class Configuration:
         if not secret_key:
             if platform is None:
                 raise InvariantBroken(what="there is neither a key nor a platform")
-            given = {**given, "api_base": platform.api_base}
+            given = {**given, "api_base": platform.api_base, "publishable_key": platform.publishable_key}
             secret_key = platform.secret_key
         if ("_live_" in secret_key) is not livemode:
             raise InvariantBroken(what="the key's mode is not the merchant's")
@@ -81,7 +98,23 @@ class Configuration:
         fee = int(given.get("fee_basis_points") or 0)
         if not 0 <= fee < 10_000 or (fee and not (given.get("account") or given.get("code"))):
             raise InvariantBroken(what="a fee is a part of a connected account's charge")
-        connect_base = platform.connect_base if platform is not None else None
+        publishable_key = str(given.get("publishable_key") or "")
+        if publishable_key and ("_live_" in publishable_key) is not livemode:
+            raise InvariantBroken(what="the publishable key's mode is not the merchant's")
         return cls(
-            secret_key, tuple(signing), api_base, given.get("account"), fee, connect_base, given.get("account_ref")
+            secret_key,
+            tuple(signing),
+            api_base,
+            given.get("account"),
+            fee,
+            platform.connect_base if platform is not None else None,
+            given.get("account_ref"),
+            publishable_key,
+            str(given.get("script_url") or _script_url(api_base)),
+            given.get("page"),
         )
+
+
+def _script_url(api_base: str) -> str:
+    """Stripe's own; a sandbox serves its stand-in beside its interface."""
+    return SCRIPT_URL if api_base == API_BASE else f"{api_base.rstrip('/')}/v3/"

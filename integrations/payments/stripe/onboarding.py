@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast
 
 import httpx2
 import stripe
@@ -75,8 +77,15 @@ PERMISSIONS: Final = (
     Permission("event", "Core", "Events", "read", "messages"),
     Permission("webhook", "Webhook", "Webhook Endpoints", "write", "messages"),
 )
+# What a page of ours needs beyond that: it makes by itself what Checkout makes otherwise.
+PAGE_PERMISSIONS: Final = (
+    Permission("setup_intent_write", "Core", "SetupIntents", "write", "own_page"),
+    Permission("customer_write", "Core", "Customers", "write", "own_page"),
+)
+_T = TypeVar("_T")
 _NOBODY: Final = "groupbook_permission_check"  # no id of Stripe's looks like this
 _KEY: Final = re.compile(r"(sk|rk)_(test|live)_[A-Za-z0-9_]{4,250}")
+_PUBLISHABLE: Final = re.compile(r"pk_(test|live)_[A-Za-z0-9_]{4,250}")
 _ACCOUNT: Final = re.compile(r"acct_\w+")
 
 
@@ -85,14 +94,26 @@ class StripeSetup:
 
     Args:
         livemode: the merchant's; test cards work in test mode only.
+        client_id: our platform's, to let an account go.
     """
 
-    permissions: tuple[Permission, ...] = PERMISSIONS
+    permissions: tuple[Permission, ...] = (*PERMISSIONS, *PAGE_PERMISSIONS)
 
-    def __init__(self, configuration: Configuration, *, livemode: bool, client: httpx2.Client | None = None) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        livemode: bool,
+        client: httpx2.Client | None = None,
+        client_id: str = "",
+    ) -> None:
         self._livemode = livemode
         self._account = configuration.account
-        self._line = Line(configuration, client or outbound.client())
+        self._client_id = client_id
+        client = client or outbound.client()
+        self._line = Line(configuration, client)
+        self._own = Line(replace(configuration, account=None), client)  # in our platform's own name
+        self._publishable_key = configuration.publishable_key
         self._v1 = self._line.v1
 
     def close(self) -> None:
@@ -147,7 +168,9 @@ class StripeSetup:
             "charge": lambda: v1.refunds.create({"payment_intent": f"pi_{_NOBODY}"}, {"idempotency_key": key}),
             "payment_method": lambda: v1.payment_methods.detach(f"pm_{_NOBODY}", {}, {"idempotency_key": key}),
             "setup_intent": lambda: v1.setup_intents.list({"limit": 1}),
+            "setup_intent_write": lambda: v1.setup_intents.cancel(f"seti_{_NOBODY}", {}, {"idempotency_key": key}),
             "customer": lambda: v1.customers.list({"limit": 1}),
+            "customer_write": lambda: v1.customers.update(f"cus_{_NOBODY}", {}, {"idempotency_key": key}),
             "dispute": lambda: v1.disputes.list({"limit": 1}),
             "review": lambda: v1.reviews.list({"limit": 1}),
             "event": lambda: v1.events.list({"limit": 1}),
@@ -186,6 +209,56 @@ class StripeSetup:
 
     def _remove(self, id: str, key: str) -> None:
         self._v1.webhook_endpoints.delete(id, {}, {"idempotency_key": f"{key}:{id}"})
+
+    def remove_endpoint(self, ref: str, *, key: str, timeout_seconds: float) -> None:
+        try:
+            self._line.act("remove_endpoint", partial(self._remove, ref, key), timeout_seconds)
+        except Refused as refusal:
+            if refusal.reason != "not_found":
+                raise
+
+    def let_go(self, account: str, *, key: str, timeout_seconds: float) -> None:
+        # https://docs.stripe.com/connect/oauth-reference#post-deauthorize: `invalid_client` (RFC 6749, section 5.2) is
+        # the answer both to who is no platform and for an account that is not connected; the account tells which.
+        def ask() -> None:
+            params = stripe.OAuth.OAuthDeauthorizeParams(client_id=self._client_id, stripe_user_id=account)
+            try:
+                self._own.oauth.deauthorize(params, {"idempotency_key": key})
+            except stripe.oauth_error.InvalidClientError:
+                if self._acts_for_account():
+                    raise
+
+        self._own.act("let_go", ask, timeout_seconds)
+
+    def _acts_for_account(self) -> bool:
+        try:
+            self._v1.accounts.retrieve_current()
+        except stripe.PermissionError as error:
+            if code_of(error) == "account_invalid":
+                return False
+            raise
+        return True
+
+    def try_page(self, *, key: str, timeout_seconds: float) -> None:
+        # https://docs.stripe.com/api/setup_intents/retrieve: with a publishable key an intent is shown to whoever has
+        # its client secret, and only by the key of its own account. A SetupIntent asks for no amount.
+        def act(ask: Callable[[], _T]) -> _T:
+            return self._line.act("try_page", ask, timeout_seconds)
+
+        made = act(
+            lambda: self._v1.setup_intents.create(
+                {"description": "groupbook: test of the payment page, given back at once"},
+                {"idempotency_key": f"{key}:create"},
+            )
+        )
+        secret, as_browser = str(made.client_secret), {"api_key": self._publishable_key}
+        try:
+            act(lambda: self._v1.setup_intents.retrieve(made.id, {"client_secret": secret}, cast(Any, as_browser)))
+        except Refused as refusal:
+            raise Refused("credentials_rejected", what="publishable_key") from refusal
+        finally:
+            with suppress(Refused, Unavailable, OutcomeUnknown):  # canceled by an earlier try; and it holds nothing
+                act(lambda: self._v1.setup_intents.cancel(made.id, {}, {"idempotency_key": f"{key}:cancel"}))
 
     def try_authorization(self, amount: Money, *, key: str, timeout_seconds: float) -> Observed:
         # https://docs.stripe.com/testing and https://docs.stripe.com/payments/place-a-hold-on-a-payment-method
@@ -231,7 +304,7 @@ def set_up(configuration: Mapping[str, Any], *, livemode: bool, platform: Platfo
     """
     if platform is not None and (configuration.get("account") or configuration.get("code")):
         parsed = Configuration.parse(configuration, livemode=livemode, platform=platform)
-        return StripeSetup(parsed, livemode=livemode)
+        return StripeSetup(parsed, livemode=livemode, client_id=platform.client_id)
     key = str(configuration.get("secret_key", ""))
     if key.startswith("pk_"):
         raise KeyRejected(reason="publishable")
@@ -240,6 +313,18 @@ def set_up(configuration: Mapping[str, Any], *, livemode: bool, platform: Platfo
     if ("_live_" in key) is not livemode:
         raise KeyRejected(reason="wrong_mode")
     return StripeSetup(Configuration.parse(configuration, livemode=livemode), livemode=livemode)
+
+
+def _check_publishable(key: str, livemode: bool) -> None:
+    """https://docs.stripe.com/keys: `pk_test_…` and `pk_live_…`, the only ones that may be shown to browsers.
+
+    Raises:
+        KeyRejected: another kind of key, or of the other mode.
+    """
+    if _PUBLISHABLE.fullmatch(key) is None:
+        raise KeyRejected(reason="not_publishable")
+    if ("_live_" in key) is not livemode:
+        raise KeyRejected(reason="wrong_mode")
 
 
 def _keys_page(api_base: str, livemode: bool) -> str:
@@ -251,4 +336,12 @@ def _keys_page(api_base: str, livemode: bool) -> str:
 
 def onboarding(platform: Platform | None = None) -> Onboarding:
     """How accounts are connected; with a platform also by the merchant's word to Stripe instead of a key."""
-    return Onboarding(partial(set_up, platform=platform), PERMISSIONS, _keys_page, METHODS, platform)
+    return Onboarding(
+        look=partial(set_up, platform=platform),
+        permissions=PERMISSIONS,
+        keys_page=_keys_page,
+        check_publishable=_check_publishable,
+        page_permissions=PAGE_PERMISSIONS,
+        methods=METHODS,
+        platform=platform,
+    )

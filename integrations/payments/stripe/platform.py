@@ -28,6 +28,7 @@ class Platform:
         client_id: `ca_…`; without it nobody is sent to Stripe to connect, and accounts are connected by command only.
         webhook_secrets: of its endpoint for connected accounts; two while one is rolled.
         fee_basis_points: the operator's part of what is taken, for accounts that are connected from now on.
+        publishable_key: `pk_…`; with it connected accounts may have the payment page on our own pages.
     """
 
     secret_key: str = field(repr=False)
@@ -36,6 +37,7 @@ class Platform:
     fee_basis_points: int = 0
     api_base: str = API_BASE
     connect_base: str = CONNECT_BASE
+    publishable_key: str = ""
 
     @property
     def livemode(self) -> bool:

@@ -18,6 +18,7 @@ from groupbook.payments.ports import (
     EventRejected,
     Movement,
     Observed,
+    OwnPage,
     PaymentOrder,
     PaymentPage,
     PaymentRef,
@@ -25,7 +26,7 @@ from groupbook.payments.ports import (
     RefundAnswer,
     Seen,
 )
-from integrations.payments.stripe import hosted, messages, reading
+from integrations.payments.stripe import element, hosted, messages, reading
 from integrations.payments.stripe.client import Line
 from integrations.payments.stripe.configuration import Configuration
 from integrations.payments.stripe.platform import Platform
@@ -44,6 +45,7 @@ class StripeProvider:
 
     def __init__(self, configuration: Configuration, *, livemode: bool, client: httpx2.Client | None = None) -> None:
         self.livemode = livemode
+        self._configuration = configuration
         self._account = configuration.account
         self._fee_of = configuration.fee_of
         self._signing = configuration.signing
@@ -58,6 +60,8 @@ class StripeProvider:
     # --- acting ---
 
     def open_payment(self, order: PaymentOrder, *, key: str, timeout_seconds: float) -> PaymentPage:
+        if self._configuration.has_own_page and not order.needs_hosted:
+            return self._open_own(order, key, timeout_seconds)
         if order.mode == "save":
             params = hosted.page_to_save(order)
         else:
@@ -73,6 +77,29 @@ class StripeProvider:
             raise Refused("wrong_state", status=session.status)  # a replayed key of a page that has closed since
         closes_at, payment_ref = reading.instant(session.expires_at), reading.id_of(session.payment_intent)
         return PaymentPage(session.url, session.id, closes_at, payment_ref)
+
+    def _open_own(self, order: PaymentOrder, key: str, timeout_seconds: float) -> PaymentPage:
+        """An intent for a page of ours, and before it the customer whose card is to be kept."""
+        customer = None
+        if order.mode == "save" or order.keeps_card:
+            made = self._line.act(
+                "open_payment",
+                lambda: self._v1.customers.create(
+                    element.customer_of_page(order), {"idempotency_key": f"{key}:customer"}
+                ),
+                timeout_seconds,
+            )
+            customer = made.id
+        intent = self._line.act("open_payment", lambda: self._create_intent(order, customer, key), timeout_seconds)
+        seen = reading.of_own_page(intent)
+        return PaymentPage("", intent.id, cast(datetime, seen.closes_at), seen.payment_ref)
+
+    def _create_intent(self, order: PaymentOrder, customer: str | None, key: str) -> reading.Intent:
+        if order.mode == "save":
+            kept = element.intent_to_save(order, customer=str(customer))
+            return self._v1.setup_intents.create(kept, {"idempotency_key": key})
+        paid = element.intent_to_pay(order, customer=customer, fee=self._fee_of(order.amount))
+        return self._v1.payment_intents.create(paid, {"idempotency_key": key})
 
     def authorize_saved(self, order: PaymentOrder, saved_ref: str, *, key: str, timeout_seconds: float) -> Observed:
         # https://docs.stripe.com/payments/save-and-reuse#charge-saved-payment-method
@@ -118,12 +145,29 @@ class StripeProvider:
             self._cancel(str(seen.payment_ref), f"{key}:cancel", timeout_seconds)
             return self._observe_after("close_payment", ref, timeout_seconds)
         page_ref = ref.page_ref
+        if element.is_own(page_ref):
+            seen = self.observe(ref, timeout_seconds=timeout_seconds)
+            if seen.seen in _UNFINISHED:
+                # https://docs.stripe.com/api/payment_intents/cancel, https://docs.stripe.com/api/setup_intents/cancel
+                self._try(lambda: self._cancel_own(page_ref, f"{key}:cancel"), ("wrong_state",), timeout_seconds)
+            return self._forgotten(ref, key, timeout_seconds)
         self._try(
             lambda: self._v1.checkout.sessions.expire(page_ref, {}, {"idempotency_key": key}),
             # Only an open session can be expired (docs.stripe.com/api/checkout/sessions/expire): the truth decides.
             ("request_rejected", "wrong_state"),
             timeout_seconds,
         )
+        return self._forgotten(ref, key, timeout_seconds)
+
+    def _cancel_own(self, page_ref: str, key: str) -> object:
+        if page_ref.startswith("seti_"):
+            to_save: stripe.params.SetupIntentCancelParams = {"cancellation_reason": "abandoned"}
+            return self._v1.setup_intents.cancel(page_ref, to_save, {"idempotency_key": key})
+        to_pay: stripe.params.PaymentIntentCancelParams = {"cancellation_reason": "abandoned"}
+        return self._v1.payment_intents.cancel(page_ref, to_pay, {"idempotency_key": key})
+
+    def _forgotten(self, ref: PaymentRef, key: str, timeout_seconds: float) -> Observed:
+        """What is true after a closing; a card that was kept on the page is kept no more."""
         seen = self._observe_after("close_payment", ref, timeout_seconds)
         if seen.seen is not Seen.SAVED or seen.saved_ref is None:
             return seen
@@ -189,6 +233,11 @@ class StripeProvider:
     def observe(self, ref: PaymentRef, *, timeout_seconds: float) -> Observed:
         seen = self._find(ref, timeout_seconds)
         return seen if seen is not None else Observed(Seen.ABSENT)
+
+    def own_page(self, ref: PaymentRef, *, timeout_seconds: float) -> OwnPage | None:
+        if ref.page_ref is None or not element.is_own(ref.page_ref):
+            return None
+        return element.shown(self._read_own(ref.page_ref, "own_page", timeout_seconds), self._configuration)
 
     def observe_refund(self, ref: PaymentRef, refund_id: RefundId, *, timeout_seconds: float) -> RefundAnswer | None:
         if ref.payment_ref is None:
@@ -259,8 +308,47 @@ class StripeProvider:
             if ref.payment_ref is not None:
                 return self._read_intent(ref.payment_ref, timeout_seconds)
             return self._find_intent(ref, SavedCard.parse(ref.saved_ref), timeout_seconds)
+        own = self._find_own(ref, timeout_seconds)
+        if own is not None:
+            seen = reading.of_own_page(own)
+            return self._disputed(seen, own, timeout_seconds) if isinstance(own, stripe.PaymentIntent) else seen
         session = self._find_session(ref, timeout_seconds)
         return None if session is None else self._with_dispute(session, timeout_seconds)
+
+    def _find_own(self, ref: PaymentRef, timeout_seconds: float) -> reading.Intent | None:
+        """The intent that a page of ours shows; by our id where the answer to its making was lost."""
+        if ref.page_ref is not None:
+            if not element.is_own(ref.page_ref):
+                return None
+            return self._read_own(ref.page_ref, "observe", timeout_seconds)
+        if not self._configuration.may_have_own_pages:
+            return None
+        name = to_wire("att", ref.attempt_id)
+        created: Any = {"gte": int(ref.opened_at.timestamp()) - clock_slack_seconds}
+
+        def look() -> reading.Intent | None:
+            payments = self._v1.payment_intents.list(
+                {"created": created, "limit": 100, "expand": [f"data.{part}" for part in reading.INTENT_PARTS]}
+            )
+            setups = self._v1.setup_intents.list(
+                {"created": created, "limit": 100, "expand": [f"data.{part}" for part in reading.SETUP_PARTS]}
+            )
+            listed: tuple[Iterable[reading.Intent], ...] = (payments.auto_paging_iter(), setups.auto_paging_iter())
+            for rows in listed:
+                found = _one_of(rows, lambda intent: element.is_of_page(intent, name), listed_sessions_max)
+                if found is not None:
+                    return found
+            return None
+
+        return self._line.read("observe", look, timeout_seconds)
+
+    def _read_own(self, page_ref: str, what: str, timeout_seconds: float) -> reading.Intent:
+        def look() -> reading.Intent:
+            if page_ref.startswith("seti_"):
+                return self._v1.setup_intents.retrieve(page_ref, {"expand": list(reading.SETUP_PARTS)})
+            return self._v1.payment_intents.retrieve(page_ref, {"expand": list(reading.INTENT_PARTS)})
+
+        return self._line.read(what, look, timeout_seconds)
 
     def _read_intent(self, payment_ref: str, timeout_seconds: float) -> Observed:
         params = stripe.params.PaymentIntentRetrieveParams(expand=list(reading.INTENT_PARTS))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Self, cast
 
@@ -17,6 +17,7 @@ from integrations.payments.stripe.units import from_stripe
 
 # What has to come along with an intent so that it can be understood; each at most four levels deep even in a list.
 INTENT_PARTS: Final = ("latest_charge", "payment_method", "review")
+SETUP_PARTS: Final = ("payment_method",)
 SESSION_PARTS: Final = (*(f"payment_intent.{part}" for part in INTENT_PARTS), "setup_intent.payment_method")
 
 # What a payer may be told. Lost, stolen and suspected cards are simply declined (docs.stripe.com/declines/codes).
@@ -37,6 +38,10 @@ _REFUND_STATES: Final = {
 }
 _DISPUTES_LEFT_ALONE: Final = frozenset({"won", "prevented", "warning_closed"})
 _WAITING: Final = frozenset({Seen.OPEN, Seen.ACTION, Seen.DECLINED})
+# How long a page of ours stays open: as long as one of Checkout's may
+# (https://docs.stripe.com/api/checkout/sessions/create#create_checkout_session-expires_at)
+own_page_seconds: Final = 24 * 3600
+Intent = stripe.PaymentIntent | stripe.SetupIntent
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,16 @@ def of_intent(intent: stripe.PaymentIntent) -> Observed:
     return _of_intent(intent, {}, has_closed=False)
 
 
+def of_own_page(intent: Intent) -> Observed:
+    """What an intent that a page of ours shows means. The page is open as long as a card can be typed for it."""
+    page: dict[str, Any] = {"page_ref": intent.id, "closes_at": instant(intent.created + own_page_seconds)}
+    if isinstance(intent, stripe.SetupIntent):
+        seen = _of_setup_intent(intent, page)
+    else:
+        seen = _of_intent(intent, page, has_closed=False)
+    return replace(seen, page_url="") if seen.seen in _WAITING else seen
+
+
 def _of_intent(intent: stripe.PaymentIntent, page: dict[str, Any], *, has_closed: bool) -> Observed:
     charge = charge_of(intent)
     card = getattr(charge.payment_method_details, "card", None) if charge else None  # Link's payments have none
@@ -117,14 +132,18 @@ def _of_setup(session: stripe.checkout.Session, page: dict[str, Any]) -> Observe
     setup = session.setup_intent
     if not isinstance(setup, stripe.SetupIntent):
         raise InvariantBroken(what="setup intent not expanded", page_ref=session.id)
+    seen = _of_setup_intent(setup, page)
+    if session.status == "expired" and seen.seen in _WAITING | {Seen.CANCELED}:
+        return replace(seen, seen=Seen.EXPIRED)
+    return seen
+
+
+def _of_setup_intent(setup: stripe.SetupIntent, page: dict[str, Any]) -> Observed:
     method = setup.payment_method if isinstance(setup.payment_method, stripe.PaymentMethod) else None
     saved = saved_card(method)
     card = getattr(method, "card", None)
-    seen = _setup_seen(setup, saved)
-    if session.status == "expired" and seen in _WAITING | {Seen.CANCELED}:
-        seen = Seen.EXPIRED
     return Observed(
-        seen,
+        _setup_seen(setup, saved),
         decline_reason=_decline_reason(setup.last_setup_error),
         card=Card(card.brand, card.last4) if card and card.last4 else None,
         saved_ref=saved.ref if saved else None,
@@ -206,8 +225,11 @@ def refund_answer(refund: stripe.Refund) -> RefundAnswer:
 # --- movements --------------------------------------------------------------------------------------------------------
 
 
-def payment_movement(intent: stripe.PaymentIntent) -> Movement:
+def payment_movement(intent: stripe.PaymentIntent) -> Movement | None:
+    """A payment as a movement; None for a page of ours on which nobody has tried a card."""
     charge = charge_of(intent)
+    if charge is None and getattr(intent.metadata, "page", None) == "own":
+        return None
     return Movement(
         payment_ref=intent.id,
         amount=from_stripe(intent.amount, intent.currency),

@@ -132,12 +132,12 @@ def _due(session: MemorySession, *, after: UUID | None, limit: int) -> list[UUID
     return sorted(id for id in found if after is None or id > after)[:limit]
 
 
-@repository.parked_with_authorizations.register(MemorySession)
-def _parked_with_authorizations(session: MemorySession, *, after: UUID | None, limit: int) -> list[UUID]:
+@repository.waiting_with_authorizations.register(MemorySession)
+def _waiting_with_authorizations(session: MemorySession, *, after: UUID | None, limit: int) -> list[UUID]:
     found = [
         values["id"]
         for values in session.every(BookingRow)
-        if values["state"] == "parked" and values["resume_state"] in _UNDECIDED
+        if (values["state"] == "parked" and values["resume_state"] in _UNDECIDED) or values["state"] == "tombstoning"
     ]
     return sorted(id for id in found if after is None or id > after)[:limit]
 

@@ -172,6 +172,12 @@ def _reference_of(session: MemorySession, attempt: AttemptRow) -> UUID:
     return portion.reference
 
 
+@repository.attempt_of_page.register(MemorySession)
+def _attempt_of_page(session: MemorySession, page_ref: str) -> AttemptRow | None:
+    holder = session.holder(AttemptRow, "page_ref", page_ref)
+    return None if holder is None else session.row(AttemptRow, holder)
+
+
 @repository.read_attempt.register(MemorySession)
 def _read_attempt(session: MemorySession, attempt_id: UUID) -> AttemptRow:
     row = session.find(AttemptRow, attempt_id)
