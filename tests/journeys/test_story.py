@@ -109,6 +109,7 @@ def share_and_grow(story: Story, ana: Friend, chloe: Friend) -> None:
     before = growth(story.demo)
     ana.view.get_by_role("button", name="Let them see more").click()
     expect(ana.view.get_by_role("button", name="Let them see more")).to_have_count(0)
+    expect(chloe.view.locator("#share input[name=fields]").first).to_be_visible(timeout=LIVE)
     story.share_to_the_network(chloe, "On y va ensemble !")
     story.shot("6-share", chloe)
     hana = story.stranger_clicks("Hana")
