@@ -24,6 +24,7 @@ from groupbook.payments.domain import (
     AttemptEvent,
     AttemptMode,
     AttemptState,
+    DisputeState,
     PortionEvent,
     PortionState,
 )
@@ -46,7 +47,7 @@ from groupbook.payments.moving import (
     tell_discrepancy,
 )
 from groupbook.payments.ports import Observed, PaymentPage, Seen
-from groupbook.payments.returning import ask_refund, note_dispute
+from groupbook.payments.returning import ask_refund, note_dispute, refund_after_dispute
 
 log = structlog.get_logger(__name__)
 
@@ -142,6 +143,8 @@ def record_observation(
     _close_what_should_not_live(session, portion, attempt, was_closed=was_closed)
     if observed.dispute is not None:
         note_dispute(session, portion, attempt, observed.dispute, moment, is_stale=is_stale)
+        if observed.dispute.state is DisputeState.WON and not is_stale:
+            refund_after_dispute(session, portion, attempt, observed, moment)
 
 
 def record_capture_refused(session: Session, attempt_id: AttemptId, reason: str) -> None:

@@ -4,16 +4,18 @@
     none -> open -> won | lost
 
 `retried`: a new refund stands in for this one. `elsewhere`: the merchant paid the payer by other means, and said how.
+A refund that a dispute stopped is retried by itself once the dispute is won; where it is lost, the bank has paid.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import product
 from types import MappingProxyType
 from typing import Final
+from uuid import UUID
 
 from groupbook.kit.money import Money
 from groupbook.payments.portion import PortionEvent
@@ -32,6 +34,8 @@ class RefundState(StrEnum):
 REFUND_SEEN: Final = (RefundState.PENDING, RefundState.SUCCEEDED, RefundState.FAILED)
 # The money left the merchant, one way or the other.
 REFUND_MOVED: Final = frozenset({RefundState.PENDING, RefundState.SUCCEEDED, RefundState.ELSEWHERE})
+STOPPED_BY_DISPUTE: Final = "charge_disputed"  # why it failed: nothing is given back on top of a dispute
+tries_by_itself_max: Final = 5  # a provider that says "won" and refuses all the same is a person's to talk to
 # Nothing more is awaited of it, and nobody has to do anything about it.
 REFUND_OVER: Final = frozenset({RefundState.SUCCEEDED, RefundState.RETRIED, RefundState.ELSEWHERE})
 
@@ -89,3 +93,39 @@ class Dispute:
 
     state: DisputeState
     amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A refund of one taken amount. `tries`: how often this money was asked back, this time included."""
+
+    id: UUID
+    amount: Money
+    state: RefundState
+    failure_reason: str | None = None
+    tries: int = 1
+
+
+def owed_again(refunds: Sequence[Returned], *, captured: Money, given_back: Money) -> list[UUID]:
+    """Which refunds of a taken amount are owed again, now that its dispute is won: those it stopped, and never more
+    than is kept. What goes beyond that is a person's to judge, as is all of it where somebody gave back by hand.
+
+    Args:
+        captured: what was taken.
+        given_back: what the provider shows as given back of it.
+    """
+    under_way = sum(one.amount.minor for one in refunds if one.state in (RefundState.ASKED, *_AT_PROVIDER))
+    if given_back.minor > under_way:
+        return []
+    left = captured.minor - under_way
+    left -= sum(one.amount.minor for one in refunds if one.state is RefundState.ELSEWHERE)
+    again = []
+    for one in refunds:
+        is_stopped = one.state is RefundState.FAILED and one.failure_reason == STOPPED_BY_DISPUTE
+        if is_stopped and one.tries < tries_by_itself_max and one.amount.minor <= left:
+            left -= one.amount.minor
+            again.append(one.id)
+    return again
+
+
+_AT_PROVIDER: Final = (RefundState.PENDING, RefundState.SUCCEEDED)

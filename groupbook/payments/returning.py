@@ -5,6 +5,7 @@ As in `recording`: every function is a step, holds the portion's lock and is saf
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -19,25 +20,30 @@ from groupbook.payments import repository
 from groupbook.payments.domain import (
     REFUND_MOVED,
     REFUND_TABLE,
+    STOPPED_BY_DISPUTE,
     Dispute,
     DisputeState,
     RefundState,
+    Returned,
     dispute_after,
+    owed_again,
     refund_event,
 )
 from groupbook.payments.ledger import JournalKind
 from groupbook.payments.models import AttemptRow, PortionRow, RefundRow
 from groupbook.payments.moving import (
+    OBSERVE,
     OBSERVE_REFUND,
     REFUND,
     Moment,
+    amount_of,
     finish_void_if_closed,
     move_portion,
     tell,
     tell_discrepancy,
     touch,
 )
-from groupbook.payments.ports import RefundAnswer
+from groupbook.payments.ports import Observed, RefundAnswer
 
 log = structlog.get_logger(__name__)
 refund_look_seconds: Final = 3600
@@ -132,6 +138,45 @@ def _fail(session: Session, portion: PortionRow, refund: RefundRow, moment: Mome
     set_state(session, portion, refund, RefundState.FAILED, moment)
     log.error("refund_failed", refund_id=str(refund.id), reason=reason)
     tell(session, "portion.refund_failed", portion, refund=refund.id.hex, reason=reason)
+    if reason == STOPPED_BY_DISPUTE:
+        # Of this dispute we may know nothing yet, or it may be decided already: either way the reading says so.
+        once = f"disputed:{refund.id.hex}"
+        intents.owe(session, OBSERVE, refund.attempt_id, once=once, reference=portion.reference)
+
+
+def ask_again(session: Session, portion: PortionRow, refund: RefundRow, moment: Moment) -> RefundId:
+    """Owe a failed refund of a locked portion once more, as a new one. The caller has checked that it may be."""
+    attempt = repository.read_attempt(session, refund.attempt_id)
+    amount = Money(refund.amount, refund.currency)
+    new = ask_refund(
+        session, portion, attempt, amount, reason=refund.reason, is_unasked=refund.is_unasked, retry_of=refund.id
+    )
+    set_state(session, portion, refund, RefundState.RETRIED, moment)
+    return new
+
+
+def refund_after_dispute(
+    session: Session, portion: PortionRow, attempt: AttemptRow, observed: Observed, moment: Moment
+) -> None:
+    """The dispute is won, and the merchant keeps the money: what it stopped on its way back is owed again.
+
+    Twice is once: a refund is retried by one other.
+    """
+    rows = {row.id: row for row in repository.refunds_of(session, portion.id) if row.attempt_id == attempt.id}
+    returned = [
+        Returned(row.id, Money(row.amount, row.currency), RefundState(row.state), row.failure_reason, _tries(row, rows))
+        for row in rows.values()
+    ]
+    zero = Money.zero(portion.currency)
+    captured = observed.captured or amount_of(attempt)
+    for id in owed_again(returned, captured=captured, given_back=observed.refunded or zero):
+        log.info("refund_owed_after_dispute", refund_id=str(id))
+        ask_again(session, portion, rows[id], moment)
+
+
+def _tries(refund: RefundRow, rows: Mapping[UUID, RefundRow]) -> int:
+    first = None if refund.retry_of is None else rows.get(refund.retry_of)
+    return 1 if first is None else 1 + _tries(first, rows)
 
 
 def set_state(session: Session, portion: PortionRow, refund: RefundRow, state: RefundState, moment: Moment) -> None:

@@ -15,11 +15,13 @@ import stripe
 import stripe.oauth_error
 
 from groupbook.kit.errors import GroupbookError, OutcomeUnknown, Refused, Unavailable
+from groupbook.payments.domain import STOPPED_BY_DISPUTE
 from groupbook.payments.ports import REFUSALS
 from integrations.payments.stripe import client as adapter
 from integrations.payments.stripe.client import Line
 from integrations.payments.stripe.configuration import Configuration
 from integrations.payments.stripe.outcomes import CODES, OUTCOMES, NeverSent
+from integrations.payments.stripe.reading import refund_answer
 
 PACKAGE = Path(adapter.__file__).parent
 
@@ -189,3 +191,11 @@ def test_the_key_on_the_wire_is_ours_and_the_sdk_sends_once() -> None:
     assert [(one.headers["idempotency-key"], one.headers["stripe-version"]) for one in seen] == [
         ("capture:1", adapter.API_VERSION)
     ]
+
+
+def test_a_refund_that_a_dispute_stopped_says_so_in_the_ports_word() -> None:
+    body = {"id": "re_1", "object": "refund", "amount": 3334, "currency": "eur", "status": "failed"}
+    stopped = stripe.Refund.construct_from(body | {"failure_reason": "charge_for_pending_refund_disputed"}, "key")
+    gone = stripe.Refund.construct_from(body | {"failure_reason": "expired_or_canceled_card"}, "key")
+    assert refund_answer(stopped).failure_reason == STOPPED_BY_DISPUTE == "charge_disputed"
+    assert refund_answer(gone).failure_reason == "expired_or_canceled_card"

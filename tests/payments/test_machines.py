@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 
@@ -20,6 +21,7 @@ from groupbook.payments.domain import (
     PORTION_TABLE,
     REFUND_SEEN,
     REFUND_TABLE,
+    STOPPED_BY_DISPUTE,
     AttemptEvent,
     AttemptState,
     Covered,
@@ -33,15 +35,18 @@ from groupbook.payments.domain import (
     PortionState,
     PortionTooSmall,
     RefundState,
+    Returned,
     advance_attempt,
     advance_portion,
     check_drafts,
     dispute_after,
     least_payable,
     may_capture,
+    owed_again,
     payable_step,
     refund_event,
 )
+from groupbook.payments.refund import tries_by_itself_max
 
 SEEN = [event for event in AttemptEvent if event.startswith("seen_")]
 a, p = AttemptState, PortionState
@@ -174,6 +179,43 @@ def test_every_dispute_reading_is_defined(believed: DisputeState, seen: DisputeS
     assert dispute_after(believed, seen, is_stale=False) is DISPUTE_TABLE[believed, seen]
     stale = dispute_after(believed, seen, is_stale=True)
     assert stale is (seen if believed is DisputeState.NONE else believed), "one asked for before the one believed"
+
+
+_returned = st.builds(
+    Returned,
+    id=st.uuids(),
+    amount=st.integers(1, 4000).map(lambda minor: Money(minor, "EUR")),
+    state=st.sampled_from(RefundState),
+    failure_reason=st.sampled_from([STOPPED_BY_DISPUTE, "expired_or_canceled_card", None]),
+    tries=st.integers(1, tries_by_itself_max + 1),
+)
+
+
+@given(st.lists(_returned, max_size=6, unique_by=lambda one: one.id), st.integers(0, 6000), st.integers(0, 6000))
+def test_what_a_dispute_stopped_is_owed_again_once_and_never_more_than_is_kept(
+    refunds: list[Returned], captured: int, by_hand: int
+) -> None:
+    """Whatever was asked, sent, sent back or paid otherwise of it before."""
+    sent = [one for one in refunds if one.state in (RefundState.PENDING, RefundState.SUCCEEDED)]
+    asked = [one for one in refunds if one.state is RefundState.ASKED]
+    elsewhere = [one for one in refunds if one.state is RefundState.ELSEWHERE]
+
+    def minors(some: list[Returned]) -> int:
+        return sum(one.amount.minor for one in some)
+
+    def again(some: list[Returned], given_back: int) -> list[Returned]:
+        ids = owed_again(some, captured=Money(captured, "EUR"), given_back=Money(given_back, "EUR"))
+        return [one for one in some if one.id in ids]
+
+    owed = again(refunds, minors(sent))
+    assert all(one.state is RefundState.FAILED and one.failure_reason == STOPPED_BY_DISPUTE for one in owed)
+    if owed:
+        assert minors(owed) + minors(sent) + minors(asked) + minors(elsewhere) <= captured
+    mended = [replace(one, state=RefundState.RETRIED) if one in owed else one for one in refunds]
+    asked_anew = [replace(one, id=new_id(), state=RefundState.ASKED, tries=one.tries + 1) for one in owed]
+    assert again(mended + asked_anew, minors(sent)) == [], "twice is once"
+    if by_hand > minors(sent) + minors(asked):
+        assert again(refunds, by_hand) == [], "somebody gave back by hand: a person judges"
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9))

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from groupbook import payments
 from groupbook.kit import clock
+from groupbook.kit.errors import Refused
 from groupbook.kit.ids import RefundId
 from groupbook.kit.money import Money
 from groupbook.payments import PortionDisputed
 from groupbook.payments.domain import Dispute, DisputeState, IllegalStep, RefundState
-from groupbook.payments.ports import PaymentRef, ProviderEvent
+from groupbook.payments.ports import PaymentRef, ProviderEvent, RefundAnswer
 from groupbook.payments.recording import record_observation
+from groupbook.payments.refund import tries_by_itself_max
+from groupbook.payments.returning import record_refund_refused
 from tests.payments.conftest import House
 
 ROWS = ("portion", "refund", "journal", "fact", "intent")
@@ -269,16 +273,116 @@ def test_a_dispute_that_is_lost_is_in_the_books_once(house: House) -> None:
     assert house.facts().count("portion.dispute_lost") == 1
 
 
-def test_a_refund_that_meets_a_dispute_is_stopped_and_can_be_made_later(house: House) -> None:
-    """The dispute was opened and we had not heard of it: the provider refuses, and the refund waits for a person."""
-    paid(house)
+def disputed_in_silence(house: House, *minors: int) -> list[RefundId]:
+    """A dispute was opened and its message lost: the provider refuses each of these refunds."""
     house.twin.dispute(house.attempt("ada"))
-    id = refund(house)
+    with house.database.begin(house.merchant_id) as session:
+        ids = [
+            payments.refund_portion(session, house.portions["ada"], eur(minor), reason="member_canceled")
+            for minor in minors
+        ]
+    house.quiet()
+    return ids
+
+
+def test_a_refund_that_meets_a_dispute_is_owed_again_once_the_dispute_is_won(house: House) -> None:
+    """The refusal makes us look: until the bank has decided nobody sends anything. Then it is sent once."""
+    paid(house)
+    [id] = disputed_in_silence(house, 3334)
     assert (states(house), house.twin.refunds) == (["failed"], [])
-    dispute(house, "ada")
+    assert (house.view("ada").dispute, house.view("ada").refund_failed) == (DisputeState.OPEN, True)
+    before = house.counts(*ROWS)
     with pytest.raises(PortionDisputed):
         house.do(lambda session, now: payments.retry_refund(session, id))
+    assert house.counts(*ROWS) == before
+    for _ in range(2):
+        dispute(house, "ada", DisputeState.WON)
+        assert (states(house), house.states) == (["retried", "succeeded"], {"ada": "refunded"})
+    assert house.twin.refunds == [(house.attempt("ada"), 3334)]
+    assert not house.view("ada").refund_failed
+    assert house.statement.net == eur(0)
+
+
+def test_a_refund_that_meets_a_dispute_is_owed_no_more_where_the_dispute_is_lost(house: House) -> None:
+    paid(house)
+    disputed_in_silence(house, 3334)
+    for _ in range(2):
+        dispute(house, "ada", DisputeState.LOST)
+    assert (states(house), house.twin.refunds) == (["failed"], [])
+    assert (house.statement.disputed, house.statement.net) == (eur(3334), eur(0))
+
+
+def test_parts_that_a_dispute_stopped_are_owed_again_to_the_cent(house: House) -> None:
+    """10.00 were given back before; of the rest 20.00 and 3.33 were stopped, and one cent is nobody's to ask for."""
+    paid(house)
+    refund(house, minor=1000)
+    disputed_in_silence(house, 2000, 333)
+    assert states(house) == ["succeeded", "failed", "failed"]
     dispute(house, "ada", DisputeState.WON)
-    house.do(lambda session, now: payments.retry_refund(session, id))
+    assert house.view("ada").refunded == eur(3333)
+    assert [minor for _, minor in house.twin.refunds] == [1000, 2000, 333]
+    assert house.statement.net == eur(1)
+
+
+def test_what_was_given_back_by_hand_meanwhile_is_not_given_back_again(house: House) -> None:
+    """Somebody refunded in the provider's dashboard as soon as the dispute was won, before we had heard of it."""
+    paid(house)
+    disputed_in_silence(house, 1000)
+    house.twin.refund_outside(house.attempt("ada"), eur(1000))
+    dispute(house, "ada", DisputeState.WON)
+    assert (states(house), house.twin.refunds) == (["failed"], [])
+
+
+def test_a_refusal_that_comes_in_after_the_dispute_was_won_is_made_good(house: House) -> None:
+    """A worker stood still with the refusal in its hands while the bank decided and we heard of it."""
+    paid(house)
+    house.twin.dispute(house.attempt("ada"))
+    with house.database.begin(house.merchant_id) as session:
+        id = payments.refund_portion(session, house.portions["ada"], eur(3334), reason="member_canceled")
+    house.twin.decide_dispute(house.attempt("ada"), DisputeState.WON)
+    payments.refresh_portion(house.database, house.runner, house.merchant_id, house.portions["ada"])
+    with house.database.begin(house.merchant_id) as session:
+        record_refund_refused(session, id, "charge_disputed")
+    house.execute("UPDATE intent SET state = 'refused' WHERE kind = 'payment.refund'")
+    house.quiet()
+    assert (states(house), house.states) == (["retried", "succeeded"], {"ada": "refunded"})
+    assert house.twin.refunds == [(house.attempt("ada"), 3334)]
+
+
+def test_a_provider_that_says_won_and_refuses_all_the_same_is_asked_only_so_often(house: House) -> None:
+    """Then it is a person's, who was told each time."""
+    paid(house)
+    dispute(house, "ada", DisputeState.WON)
+    refuses = house.twin.refund
+
+    def refused(*given: Any, **named: Any) -> RefundAnswer:
+        raise Refused("charge_disputed")
+
+    house.twin.refund = refused  # type: ignore[method-assign]  # the provider contradicts itself
+    id = refund(house)
+    assert states(house) == ["retried"] * (tries_by_itself_max - 1) + ["failed"]
+    house.twin.refund = refuses  # type: ignore[method-assign]
+    last = house.do(lambda session, now: payments.refunds_of(session, house.reference))[-1]
+    assert last.id != id
+    house.do(lambda session, now: payments.retry_refund(session, last.id))
     house.quiet()
     assert house.states == {"ada": "refunded"}
+
+
+def test_money_nobody_asked_for_goes_back_when_its_dispute_is_won(house: House) -> None:
+    """Seed 65566 of the simulator: taken by hand and disputed before we looked, paid anew, and the dispute is won."""
+    house.open(ada=3334)
+    house.authorize("ada")
+    first = house.attempt("ada")
+    house.twin.capture_outside(first)
+    house.twin.dispute(first)
+    hear(house, ProviderEvent("evt_taken", "payment_intent.succeeded", False, "pi_1", attempt_id=first))
+    assert (house.states, states(house)) == ({"ada": "expired"}, ["failed"])
+    house.authorize("ada")
+    house.capture_all()
+    house.twin.decide_dispute(first, DisputeState.WON)
+    hear(house, ProviderEvent("evt_won", "charge.dispute.closed", False, "du_1", attempt_id=first))
+    assert house.twin.refunds == [(first, 3334)]
+    assert (house.states, states(house)) == ({"ada": "captured"}, ["retried", "succeeded"])
+    assert house.statement.net == eur(3334)
+    assert "unexpected" not in house.statement.balances

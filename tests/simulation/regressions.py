@@ -122,6 +122,11 @@ def _what_nobody_took_never_comes_again() -> AbstractContextManager[None]:
     return swapped(Bank, "_repeat", lambda was: lambda *given: None)
 
 
+def _a_dispute_that_is_won_owes_nothing() -> AbstractContextManager[None]:
+    """What the dispute stopped on its way back waits for a person, also once the money is the merchant's again."""
+    return swapped(recording, "refund_after_dispute", lambda was: lambda *given: None)
+
+
 _GOES: Final = {"people.silent": 0.0, "organizer.cancel": 0.0, "people.late": 0.0}
 
 REGRESSIONS: Final = (
@@ -243,5 +248,12 @@ REGRESSIONS: Final = (
         "a refund fails days later, and the web server dies over the message",
         "I14",
         _what_nobody_took_never_comes_again,
+    ),
+    Regression(
+        65566,
+        Profile("won weeks later", {}),
+        "taken by hand, disputed before we looked, paid anew, and the dispute is won: the first payment goes back",
+        "I14",
+        _a_dispute_that_is_won_owes_nothing,
     ),
 )

@@ -21,7 +21,7 @@ from groupbook.payments.domain import (
 )
 from groupbook.payments.models import PortionRow, RefundRow
 from groupbook.payments.moving import Moment
-from groupbook.payments.returning import ask_refund, set_state, settle_elsewhere
+from groupbook.payments.returning import ask_again, ask_refund, settle_elsewhere
 from groupbook.payments.service.voiding import UNTOUCHABLE, void
 
 _DISPUTED = frozenset({DisputeState.OPEN, DisputeState.LOST})
@@ -95,13 +95,7 @@ def retry_refund(session: Session, refund_id: RefundId) -> RefundId:
         return next(RefundId(row.id) for row in refunds if row.retry_of == refund.id)
     _require_failed(refund)
     _require_undisputed(portion)
-    amount = Money(refund.amount, refund.currency)
-    attempt = repository.read_attempt(session, refund.attempt_id)
-    new = ask_refund(
-        session, portion, attempt, amount, reason=refund.reason, is_unasked=refund.is_unasked, retry_of=refund.id
-    )
-    set_state(session, portion, refund, RefundState.RETRIED, Moment.of(session))
-    return new
+    return ask_again(session, portion, refund, Moment.of(session))
 
 
 def settle_refund_elsewhere(session: Session, refund_id: RefundId, note: str) -> None:

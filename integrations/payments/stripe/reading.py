@@ -10,7 +10,7 @@ import stripe
 
 from groupbook.kit.errors import InvalidId, InvariantBroken
 from groupbook.kit.ids import AttemptId, RefundId, from_wire
-from groupbook.payments.domain import Card, Dispute, DisputeState, RefundState
+from groupbook.payments.domain import STOPPED_BY_DISPUTE, Card, Dispute, DisputeState, RefundState
 from groupbook.payments.ports import Movement, Observed, RefundAnswer, Seen
 from integrations.payments.stripe.methods import silent_window_seconds
 from integrations.payments.stripe.units import from_stripe
@@ -36,6 +36,8 @@ _REFUND_STATES: Final = {
     "failed": RefundState.FAILED,
     "canceled": RefundState.FAILED,
 }
+# https://docs.stripe.com/api/refunds/object#refund_object-failure_reason
+_REFUND_FAILURES: Final = {"charge_for_pending_refund_disputed": STOPPED_BY_DISPUTE}
 _DISPUTES_LEFT_ALONE: Final = frozenset({"won", "prevented", "warning_closed"})
 _WAITING: Final = frozenset({Seen.OPEN, Seen.ACTION, Seen.DECLINED})
 # How long a page of ours stays open: as long as one of Checkout's may
@@ -214,11 +216,12 @@ def dispute_of(dispute: stripe.Dispute) -> Dispute:
 
 
 def refund_answer(refund: stripe.Refund) -> RefundAnswer:
+    reason: str | None = getattr(refund, "failure_reason", None)
     return RefundAnswer(
         refund.id,
         _REFUND_STATES.get(refund.status or "", RefundState.PENDING),
         from_stripe(refund.amount, refund.currency),
-        getattr(refund, "failure_reason", None),
+        _REFUND_FAILURES.get(reason, reason) if reason is not None else None,
     )
 
 
