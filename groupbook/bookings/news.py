@@ -189,6 +189,18 @@ def news(state: BookingState, seen: Snapshot) -> BookingEvent | None:
     return None if reader is None else reader(seen)
 
 
+def must_ask_anew(state: BookingState, seen: Snapshot) -> bool:
+    """Whether somebody's bank keeps the money too briefly while it is still theirs to ask another: the group collects,
+    or who comes in has yet to be in. Afterwards the merchant is asked, and what is kept is all there is to take.
+    """
+    is_collecting = state is BookingState.OPEN or (
+        state is BookingState.AMENDING
+        and seen.amendment is not None
+        and seen.amendment.stage is AmendmentStage.COLLECTING
+    )
+    return is_collecting and seen.is_kept_too_briefly
+
+
 def _placing(seen: Snapshot) -> BookingEvent | None:
     if not seen.needs_hold:
         return BookingEvent.CANCEL_ASKED if seen.cancel_asked else BookingEvent.HOLD_PLACED

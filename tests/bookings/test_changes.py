@@ -610,6 +610,46 @@ def test_a_merchant_that_refuses_the_change_costs_nobody_anything(saga: MakeSaga
     assert house.states()["bo"] == "refunded"
 
 
+def test_who_comes_in_and_is_kept_too_briefly_is_asked_anew(saga: MakeSaga) -> None:
+    """Dee's bank keeps the money for five hours; the merchant's answer and the capture may take six."""
+    house = booked(saga, "ada", "bo")
+    house.join("dee")
+    amend(house, "bo", Change("replace", house.members["bo"], by=house.members["dee"]))
+    house.page("dee")
+    brief = house._attempt("dee")
+    house.provider.authorize(brief, seconds=5 * 3600)
+    house.refresh("dee")
+    assert house.states() == {"ada": "captured", "bo": "captured", "dee": "expired"}
+    assert (house.provider.voids, house.facts("portion.expired")) == ([brief], 1)
+    with house.database.begin(house.merchant_id) as session:
+        told = [one.code.value for one in notices.notices_for(session, house.members["dee"])]
+    assert told == ["please_pay"]
+    assert (house.booking().state, taken(house), given_back(house)) == (BookingState.AMENDING, 10_000, 0)
+    house.pay("dee")
+    assert house.booking().state is BookingState.BOOKED
+    assert house.states() == {"ada": "captured", "bo": "refunded", "dee": "captured"}
+    assert (taken(house), given_back(house)) == (15_000, 5_000)
+    assert brief not in [attempt for attempt, _ in house.provider.captures]
+
+
+def test_once_the_merchant_is_asked_what_the_bank_keeps_is_not_released(saga: MakeSaga) -> None:
+    """It became too short while the merchant thought about the change, and there is still time to take it."""
+    house = booked(saga, "ada", "bo")
+    house.join("dee")
+    amend(house, "bo", Change("replace", house.members["bo"], by=house.members["dee"]))
+    house.merchant_twin.provoke("amend", "unavailable", 6)
+    house.pay("dee")
+    house.execute("UPDATE attempt SET capture_before = clock_timestamp() + interval '5 hours' WHERE state = 'authorized'")
+    booking_id = house.id
+    with house.database.begin(house.merchant_id) as session:
+        bookings.progress(session, booking_id)
+    assert (house.states()["dee"], house.provider.voids) == ("authorized", [])
+    house.merchant_twin._troubles.clear()
+    house.run_until_quiet()
+    assert (house.booking().state, house.states()["dee"]) == (BookingState.BOOKED, "captured")
+    assert (taken(house), given_back(house)) == (15_000, 5_000)
+
+
 def test_who_comes_in_and_cannot_be_charged_is_asked_again(saga: MakeSaga) -> None:
     """The merchant has changed the order already, so the ladder begins for Dee alone."""
     house = booked(saga, "ada", "bo")

@@ -17,7 +17,7 @@ from groupbook.bookings import repository
 from groupbook.bookings.domain import AmendmentStage, BookingState, Policy
 from groupbook.bookings.machine import BUDGETED, BookingEvent, step
 from groupbook.bookings.models import BookingRow
-from groupbook.bookings.news import HOLD_LAPSED, AmendmentTruth, PortionTruth, Snapshot, news, next_look
+from groupbook.bookings.news import HOLD_LAPSED, AmendmentTruth, PortionTruth, Snapshot, must_ask_anew, news, next_look
 from groupbook.bookings.service import party as parties
 from groupbook.bookings.service.effects import make_effects
 from groupbook.bookings.service.telling import announce, park
@@ -45,7 +45,7 @@ def progress(session: Session, booking_id: UUID) -> Snapshot:
         parties.let_leavers_go(session, row, now)
     for _ in range(steps_per_run_max):
         seen = snapshot(session, row, now)
-        if row.state == BookingState.OPEN.value and seen.is_kept_too_briefly:
+        if must_ask_anew(BookingState(row.state), seen):
             payments.ask_anew(session, row.id, lasting=now + seen.settle_margin, now=now)
             seen = snapshot(session, row, now)
         event = news(BookingState(row.state), seen)
