@@ -30,7 +30,7 @@ rooms below under the booking's lock and takes the next step of a pure machine.
     read_receipt(database, caller, booking_id) -> Receipt                           a payer's own
     trip_of_booking(session, booking_id) -> TripId                                  step
     titles(session, booking_ids) -> dict[BookingId, str]                            step: what their trips are called
-    awaited(session); awaited_of(session, booking_id)                               steps: who has not paid yet
+    awaited(session) -> batches; awaited_of(session, booking_id)                    steps: who has not paid yet
     progress(session, booking_id) -> None                                           step; level-triggered, idempotent
     sweep(database, merchant_id) -> int                                             deadlines and budgets
     list_parked, resume_booking, plan_cancel, force_cancel, mend_refund(database, merchant_id, …) the operator

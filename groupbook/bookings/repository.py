@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, case, func, literal, or_, select, update
@@ -13,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from groupbook.bookings.domain import (
     AMENDMENT_OVER,
+    COLLECTING,
     ENDED,
     AmendmentNotFound,
     BookingNotFound,
@@ -156,6 +158,51 @@ def waiting_with_authorizations(session: Session, *, after: UUID | None, limit: 
 @query
 def in_state(session: Session, state: BookingState) -> list[BookingRow]:
     return list(session.scalars(select(BookingRow).where(BookingRow.state == state.value).order_by(BookingRow.id)))
+
+
+@dataclass(frozen=True, slots=True)
+class Collecting:
+    """A booking in which payers may be waited for, the change under way, and when its ladder began, where it did."""
+
+    booking: BookingRow
+    change: AmendmentRow | None
+    recovering_since: datetime | None
+
+
+_NOT_OVER: Final = AmendmentRow.stage.not_in([stage.value for stage in AMENDMENT_OVER])
+_RECOVERING_SINCE: Final = (
+    select(BookingStepRow.at)
+    .where(
+        BookingStepRow.merchant_id == BookingRow.merchant_id,
+        BookingStepRow.booking_id == BookingRow.id,
+        BookingStepRow.to_state == BookingState.RECOVERING.value,
+    )
+    .order_by(BookingStepRow.n.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+_COLLECTING: Final = (
+    select(BookingRow, AmendmentRow, case((BookingRow.state == BookingState.RECOVERING.value, _RECOVERING_SINCE)))
+    .outerjoin(
+        AmendmentRow,
+        and_(AmendmentRow.merchant_id == BookingRow.merchant_id, AmendmentRow.booking_id == BookingRow.id, _NOT_OVER),
+    )
+    .where(BookingRow.state.in_([state.value for state in COLLECTING]))
+    .execution_options(populate_existing=True)
+)
+
+
+def collecting(session: Session, *, after: UUID | None, limit: int) -> list[Collecting]:
+    """Those there are, oldest first, behind `after`."""
+    query = _COLLECTING.order_by(BookingRow.id).limit(limit)
+    found = session.execute(query if after is None else query.where(BookingRow.id > after))
+    return [Collecting(*row) for row in found]
+
+
+def collecting_one(session: Session, booking_id: UUID) -> Collecting | None:
+    """This booking, if it is one of those."""
+    row = session.execute(_COLLECTING.where(BookingRow.id == booking_id)).one_or_none()
+    return None if row is None else Collecting(*row)
 
 
 @query
@@ -434,8 +481,7 @@ def stop_waiting(session: Session, trip_id: UUID, member_id: UUID, now: datetime
 @query
 def open_amendment(session: Session, booking_id: UUID) -> AmendmentRow | None:
     """The one change under way; guarded by the booking's lock."""
-    over = [stage.value for stage in AMENDMENT_OVER]
-    query = select(AmendmentRow).where(AmendmentRow.booking_id == booking_id, AmendmentRow.stage.not_in(over))
+    query = select(AmendmentRow).where(AmendmentRow.booking_id == booking_id, _NOT_OVER)
     return session.scalar(query.execution_options(populate_existing=True))
 
 

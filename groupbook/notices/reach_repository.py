@@ -164,12 +164,12 @@ def save_settings(session: Session, settings: Mapping[str, Any], now: datetime) 
     session.execute(row.on_conflict_do_update(index_elements=["merchant_id"], set_=changed))
 
 
-def params_of(session: Session, trip_id: UUID, code: str) -> dict[UUID, list[Mapping[str, Any]]]:
-    """What was written of this kind in this trip, per member: the params of each notice."""
-    found: dict[UUID, list[Mapping[str, Any]]] = {}
-    query = select(NoticeRow.member_id, NoticeRow.params).where(
-        NoticeRow.merchant_id == merchant_of(session), NoticeRow.trip_id == trip_id, NoticeRow.code == code
+def causes_of(session: Session, trip_ids: Collection[UUID], code: str) -> dict[UUID, list[tuple[UUID, str]]]:
+    """What was written of this kind in these trips, per member: of each notice its cause, and its booking (hex)."""
+    found: dict[UUID, list[tuple[UUID, str]]] = {}
+    query = select(NoticeRow.member_id, NoticeRow.fact_id, NoticeRow.params["booking_id"].astext).where(
+        NoticeRow.merchant_id == merchant_of(session), NoticeRow.trip_id.in_(trip_ids), NoticeRow.code == code
     )
-    for row in session.execute(query):
-        found.setdefault(row.member_id, []).append(row.params)
+    for member_id, cause, booking_id in session.execute(query):
+        found.setdefault(member_id, []).append((cause, booking_id))
     return found

@@ -122,6 +122,12 @@ def portions_of(session: Session, reference: UUID) -> list[PortionRow]:
     return list(session.scalars(query))
 
 
+def portions_of_each(session: Session, references: Iterable[UUID]) -> list[PortionRow]:
+    """Of all these references, in the order they were opened."""
+    query = select(PortionRow).where(PortionRow.reference.in_(list(references))).order_by(PortionRow.id)
+    return list(session.scalars(query))
+
+
 def _tally(is_unread: ColumnElement[bool]) -> Select[Any]:
     is_current = and_(
         AttemptRow.merchant_id == PortionRow.merchant_id, AttemptRow.portion_id == PortionRow.id, AttemptRow.is_current

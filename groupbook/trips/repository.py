@@ -279,6 +279,12 @@ def members_by_id(session: Session, trip_id: TripId, ids: Collection[MemberId]) 
     return [_member(row) for row in session.scalars(query)]
 
 
+def present(session: Session, ids: Collection[MemberId]) -> set[MemberId]:
+    """Which of these seats nobody has left, in whatever trips."""
+    query = select(MemberRow.id).where(MemberRow.id.in_(ids), MemberRow.left_at.is_(None))
+    return {MemberId(id) for id in session.scalars(query)}
+
+
 @query
 def members(session: Session, trip_id: TripId) -> list[Member]:
     """Everybody present, in order of joining."""

@@ -639,7 +639,9 @@ def test_once_the_merchant_is_asked_what_the_bank_keeps_is_not_released(saga: Ma
     amend(house, "bo", Change("replace", house.members["bo"], by=house.members["dee"]))
     house.merchant_twin.provoke("amend", "unavailable", 6)
     house.pay("dee")
-    house.execute("UPDATE attempt SET capture_before = clock_timestamp() + interval '5 hours' WHERE state = 'authorized'")
+    house.execute(
+        "UPDATE attempt SET capture_before = clock_timestamp() + interval '5 hours' WHERE state = 'authorized'"
+    )
     booking_id = house.id
     with house.database.begin(house.merchant_id) as session:
         bookings.progress(session, booking_id)

@@ -36,7 +36,7 @@ def note(session: Session, fact: Fact) -> None:
     codes = {member.id: _code_for(member, code) for member in _recipients(session, fact, code, trip_id)}
     for each in dict.fromkeys(codes.values()):
         members = [member_id for member_id, mine in codes.items() if mine is each]
-        _write(session, fact.id, members, trip_id, each, params, told_at=fact.recorded_at)
+        write_each(session, fact.id, members, trip_id, each, params, told_at=fact.recorded_at)
 
 
 def write(
@@ -50,10 +50,10 @@ def write(
     told_at: datetime,
 ) -> NoticeId | None:
     """One notice per cause and member, in the place of those it makes untrue; None when there is one. A step."""
-    return _write(session, cause, [member_id], trip_id, code, params, told_at=told_at).get(member_id)
+    return write_each(session, cause, [member_id], trip_id, code, params, told_at=told_at).get(member_id)
 
 
-def _write(
+def write_each(
     session: Session,
     cause: UUID,
     members: Sequence[MemberId],
@@ -63,6 +63,7 @@ def _write(
     *,
     told_at: datetime,
 ) -> dict[MemberId, NoticeId]:
+    """As `write`, for members who are told the same: the notices there were not. A step."""
     outdated_by = [later for later, earlier in REPLACES.items() if code in earlier]
     replaced = repository.outdated(session, trip_id=trip_id, members=members, by=outdated_by, told_at=told_at)
     ids = repository.insert_notices(

@@ -6,6 +6,8 @@ one row per booking, deadline, step and member; a crash before it writes nothing
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -15,48 +17,63 @@ from groupbook.bookings import Awaited
 from groupbook.kit import clock
 from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database
-from groupbook.kit.ids import MerchantId
+from groupbook.kit.ids import MemberId, MerchantId
 from groupbook.notices import reach_repository, reminders
 from groupbook.notices.domain import NoticeCode
-from groupbook.notices.reminders import ReminderSettings
-from groupbook.notices.service.noting import write
+from groupbook.notices.reminders import Reminder, ReminderSettings
+from groupbook.notices.service.noting import write_each
 
 
 def remind(database: Database, merchant_id: MerchantId) -> int:
-    """Write the reminders whose time has come; returns how many. A use case for the sweep."""
+    """Write the reminders whose time has come; returns how many. A use case for the sweep.
+
+    What it asks the database grows with the reminders it writes and not with the bookings that collect.
+    """
     with database.begin(merchant_id) as session:
         settings = reminders.read_settings(reach_repository.read_settings(session))
         if not settings.is_on or settings.count_max == 0:
             return 0
         zone = merchants.read_merchant(session).timezone
-        return sum(_remind(session, waiting, settings, zone) for waiting in bookings.awaited(session))
+        return sum(_remind(session, batch, settings, zone) for batch in bookings.awaited(session))
 
 
-def _remind(session: Session, waiting: Awaited, settings: ReminderSettings, house_zone: str) -> int:
+def _remind(session: Session, batch: Sequence[Awaited], settings: ReminderSettings, house_zone: str) -> int:
     now = clock.now(session)
-    if now >= waiting.deadline_at:
+    waiting = [one for one in batch if now < one.deadline_at]
+    payers = {MemberId(payer) for one in waiting for payer in one.owed}
+    if not payers:
         return 0
-    written = reach_repository.params_of(session, waiting.trip_id, NoticeCode.PAY_REMINDER)
-    reaches = reach_repository.reaches_of(session, waiting.owed.keys())
+    written = reach_repository.causes_of(session, [one.trip_id for one in waiting], NoticeCode.PAY_REMINDER)
+    zones = {id: reach.timezone or house_zone for id, reach in reach_repository.reaches_of(session, payers).items()}
+    present = trips.present(session, payers)
     count = 0
-    for member in trips.members(session, waiting.trip_id):
-        if member.id not in waiting.owed:
-            continue
-        before = [one for one in written.get(member.id, ()) if one.get("booking_id") == waiting.booking_id.hex]
-        if len(before) >= settings.count_max:
-            continue
-        reach = reaches.get(member.id)
-        zone = (reach.timezone if reach else None) or house_zone
-        window = {"since": waiting.since[member.id], "deadline_at": waiting.deadline_at}
-        step = reminders.due_now(reminders.schedule(**window, settings=settings, zone=zone), now)
-        if step is None or reminders.awake(now, **window, settings=settings, zone=zone) != now:
-            continue
-        key = reminders.reminder_key(waiting.booking_id, waiting.deadline_at, step.name)
-        params = {"booking_id": waiting.booking_id.hex, "step": step.name}
-        told_at = clock.system_now(session)
-        if write(session, key, member.id, waiting.trip_id, NoticeCode.PAY_REMINDER, params, told_at=told_at):
-            count += 1
+    for one in waiting:
+        told: dict[str, list[MemberId]] = {}
+        for member_id in present.intersection(one.owed):
+            step = _step(one, member_id, settings, zones.get(member_id, house_zone), now)
+            before = {cause for cause, booking in written.get(member_id, ()) if booking == one.booking_id.hex}
+            if step is not None and len(before) < settings.count_max and _key(one, step.name) not in before:
+                told.setdefault(step.name, []).append(member_id)
+        for name, members in told.items():
+            params = {"booking_id": one.booking_id.hex, "step": name}
+            key, told_at = _key(one, name), clock.system_now(session)
+            new = write_each(session, key, members, one.trip_id, NoticeCode.PAY_REMINDER, params, told_at=told_at)
+            count += len(new)
     return count
+
+
+def _key(waiting: Awaited, step: str) -> UUID:
+    return reminders.reminder_key(waiting.booking_id, waiting.deadline_at, step)
+
+
+def _step(
+    waiting: Awaited, member_id: MemberId, settings: ReminderSettings, zone: str, now: datetime
+) -> Reminder | None:
+    """What this member is to be told now, where they are awake."""
+    window = {"since": waiting.since[member_id], "deadline_at": waiting.deadline_at}
+    step = reminders.due_now(reminders.schedule(**window, settings=settings, zone=zone), now)
+    is_awake = reminders.awake(now, **window, settings=settings, zone=zone) == now
+    return step if is_awake else None
 
 
 def read_reminders(database: Database, merchant_id: UUID) -> ReminderSettings:

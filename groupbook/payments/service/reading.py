@@ -35,6 +35,16 @@ def portions_of(session: Session, reference: UUID) -> list[PortionView]:
     return [_view(row, current.get(row.id)) for row in rows]
 
 
+def portions_of_each(session: Session, references: Iterable[UUID]) -> dict[UUID, list[PortionView]]:
+    """The portions of many references, as `portions_of` of each; one without any is left out. A step."""
+    rows = repository.portions_of_each(session, references)
+    current = repository.current_attempts(session, [row.id for row in rows])
+    found: dict[UUID, list[PortionView]] = {}
+    for row in rows:
+        found.setdefault(row.reference, []).append(_view(row, current.get(row.id)))
+    return found
+
+
 def portion_view(session: Session, portion_id: PortionId) -> PortionView:
     """One portion. A step.
 

@@ -95,6 +95,11 @@ def seats(session: Session, trip_id: TripId, ids: Collection[MemberId]) -> list[
     return repository.members_by_id(session, trip_id, ids)
 
 
+def present(session: Session, ids: Collection[MemberId]) -> set[MemberId]:
+    """A step: which of these seats nobody has left, in whatever trips."""
+    return repository.present(session, ids)
+
+
 def members_of_person(session: Session, person_id: PersonId) -> list[Member]:
     """A step: every seat of this person, left ones too (erasure)."""
     return repository.members_of_person(session, person_id)
