@@ -30,6 +30,7 @@ rooms below under the booking's lock and takes the next step of a pure machine.
     read_receipt(database, caller, booking_id) -> Receipt                           a payer's own
     trip_of_booking(session, booking_id) -> TripId                                  step
     titles(session, booking_ids) -> dict[BookingId, str]                            step: what their trips are called
+    travelers(session, found) -> dict[BookingId, frozenset[MemberId]]               step: who travels by them
     awaited(session) -> batches; awaited_of(session, booking_id)                    steps: who has not paid yet
     progress(session, booking_id) -> None                                           step; level-triggered, idempotent
     sweep(database, merchant_id) -> int                                             deadlines and budgets
@@ -132,6 +133,7 @@ from groupbook.bookings.service import (
     take_over,
     take_place,
     titles,
+    travelers,
     trip_of_booking,
     use_hosted_page,
     wait_again,
@@ -258,6 +260,7 @@ __all__ = [
     "take_over",
     "take_place",
     "titles",
+    "travelers",
     "trip_of_booking",
     "use_hosted_page",
     "wait_again",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -17,6 +17,7 @@ from groupbook.bookings.domain import (
     COLLECTING,
     ENDED,
     AmendmentNotFound,
+    AmendmentStage,
     BookingNotFound,
     BookingState,
     ContributionNotFound,
@@ -498,6 +499,13 @@ def find_amendment(session: Session, id: UUID) -> AmendmentRow:
 def amendments_of(session: Session, booking_id: UUID) -> list[AmendmentRow]:
     """Every change that was asked for, oldest first."""
     query = select(AmendmentRow).where(AmendmentRow.booking_id == booking_id).order_by(AmendmentRow.id)
+    return list(session.scalars(query))
+
+
+def made_changes(session: Session, booking_ids: Collection[UUID]) -> list[AmendmentRow]:
+    """The changes of these bookings by which a place has another traveler, or none; oldest first."""
+    made = (AmendmentRow.stage == AmendmentStage.DONE.value) & (AmendmentRow.kind != "surcharge")
+    query = select(AmendmentRow).where(AmendmentRow.booking_id.in_(booking_ids), made).order_by(AmendmentRow.id)
     return list(session.scalars(query))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
@@ -22,7 +22,7 @@ from groupbook.house import House
 from groupbook.kit.errors import NotFound
 from groupbook.kit.history import Call
 from groupbook.kit.i18n import Words
-from groupbook.kit.ids import BookingId, from_wire, to_wire
+from groupbook.kit.ids import BookingId, MemberId, TripId, from_wire, to_wire
 from groupbook.web.desk import Desk, DeskPages, read_form
 from groupbook.web.operating_words import (
     booking_words,
@@ -30,6 +30,9 @@ from groupbook.web.operating_words import (
     call_words,
     event_words,
     planned_words,
+    reason_words,
+    refund_reason_words,
+    refund_words,
     resume_text,
     stopped_text,
 )
@@ -56,7 +59,12 @@ class BookingPages(DeskPages):
             desk.caller,
             cursor=request.query_params.get("cursor") or None,
         )
-        titles = await self._step(desk, lambda session: trips.titles(session, [one.trip_id for one in found.rows]))
+
+        def read(session: Session) -> tuple[dict[TripId, str], dict[BookingId, frozenset[MemberId]]]:
+            titles = trips.titles(session, [one.trip_id for one in found.rows])
+            return titles, bookings.travelers(session, found.rows)
+
+        titles, travelers = await self._step(desk, read)
         say = words_of(request)
         rows = [
             {
@@ -64,7 +72,7 @@ class BookingPages(DeskPages):
                 "id": to_wire("bkg", one.id),
                 "title": titles[one.trip_id],
                 "state": booking_words(one.state, say),
-                "people": len(one.portions),
+                "people": len(travelers[one.id]),
                 "total": one.total,
                 "at": one.created_at,
             }
@@ -97,6 +105,7 @@ class BookingPages(DeskPages):
         say = words_of(request)
         context = {
             "booking": story,
+            "reason": _why(story.reason, say),
             "id": to_wire("bkg", story.id),
             "trip_id": to_wire("trip", story.trip_id),
             "title": title,
@@ -135,8 +144,13 @@ def _call(call: Call, story: BookingStory, say: Words) -> dict[str, Any]:
         "attempts": call.attempts,
         "owed_at": call.owed_at,
         "next_at": call.due_at if call.is_owed and call.state != "calling" else None,
-        "error": error_code(call.last_error),
+        "error": _why(error_code(call.last_error), say),
     }
+
+
+def _why(code: str | None, say: Words, words_for: Callable[[str, Words], str] = reason_words) -> dict[str, str] | None:
+    """A reason in words, and the code beside it for whoever searches for it."""
+    return None if code is None else {"text": words_for(code, say), "code": code}
 
 
 def _portion(one: PortionStory, say: Words) -> dict[str, Any]:
@@ -149,9 +163,16 @@ def _portion(one: PortionStory, say: Words) -> dict[str, Any]:
         "code": one.portion.state.value,
         "amount": one.portion.amount,
         "tries": len(one.attempts),
-        "declined": [attempt.decline_reason for attempt in one.attempts if attempt.decline_reason],
+        "declined": [_why(attempt.decline_reason, say) for attempt in one.attempts if attempt.decline_reason],
         "card": f"{card.brand.title()} •••• {card.last4}" if card else "",
-        "refunds": [{"amount": refund.amount, "state": refund.state.value} for refund in one.refunds],
+        "refunds": [
+            {
+                "amount": refund.amount,
+                "state": refund_words(refund.state, say),
+                "why": _why(refund.failure_reason, say, refund_reason_words),
+            }
+            for refund in one.refunds
+        ],
     }
 
 
@@ -187,7 +208,7 @@ def _line(entry: Entry, story: BookingStory, say: Words, *, kind: str, at: datet
         "at": at,
         "code": entry.name,
         "whose": entry.traveler or "",
-        "detail": entry.detail,
+        "reason": _why(entry.detail, say, refund_reason_words if "refund_failed" in entry.name else reason_words),
         "attempts": entry.call.attempts if entry.call and kind == "call" else 0,
         "outcome": call_state_words(entry.call.state, say) if entry.call and tells else None,
         "tone": "",

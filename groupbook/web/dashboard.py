@@ -6,7 +6,7 @@ see their own merchant in its own mode, because every read is bound to the tenan
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
@@ -18,7 +18,7 @@ from groupbook import merchants, referrals, webhooks
 from groupbook.house import House
 from groupbook.kit import clock
 from groupbook.kit.errors import GroupbookError, NotFound
-from groupbook.kit.i18n import Words
+from groupbook.kit.i18n import Words, format_instant
 from groupbook.kit.ids import ApiKeyId, EmbedOriginId, EndpointId, EventId, from_wire, to_wire
 from groupbook.merchants.domain import InvalidLogin, staff_session_seconds
 from groupbook.referrals.domain import ChannelGrowth
@@ -28,6 +28,8 @@ from groupbook.web.phrases import error_text
 from groupbook.web.render import render, words_of
 from groupbook.web.sessions import require_own_origin
 from groupbook.webhooks.domain import EVENT_TYPES, Delivery, DeliveryState
+
+SETTINGS: Final = "/dashboard/settings"
 
 
 class Dashboard(DeskPages):
@@ -40,7 +42,9 @@ class Dashboard(DeskPages):
             Route(HOME, self._page(self.home)),
             Route("/dashboard/webhooks", self._page(self.list_webhooks), methods=["GET", "POST"]),
             Route("/dashboard/webhooks/{endpoint_id}", self._page(self.show_webhook), methods=["GET", "POST"]),
-            Route("/dashboard/settings", self._page(self.settings), methods=["GET", "POST"]),
+            Route("/dashboard/webhooks/{endpoint_id}/delete", self._page(self.delete_webhook), methods=["GET", "POST"]),
+            Route(SETTINGS, self._page(self.settings), methods=["GET", "POST"]),
+            Route(SETTINGS + "/keys/{key_id}/revoke", self._page(self.revoke_key), methods=["GET", "POST"]),
         ]
 
     # --- coming and going ---------------------------------------------------------------------------------------------
@@ -134,12 +138,9 @@ class Dashboard(DeskPages):
         endpoint_id = EndpointId(from_wire("whk", request.path_params["endpoint_id"]))
         secret = None
         if request.method == "POST":
-            done = await self._act_on_webhook(await read_form(request), desk, endpoint_id)
-            if done is None:
-                return RedirectResponse("/dashboard/webhooks", 303)
-            if not done:
+            secret = await self._act_on_webhook(await read_form(request), desk, endpoint_id)
+            if secret is None:
                 return RedirectResponse(request.url.path, 303)
-            secret = done
         cursor = request.query_params.get("cursor") or None
 
         def read(session: Session) -> dict[str, Any]:
@@ -159,12 +160,13 @@ class Dashboard(DeskPages):
                 }
                 for one in found.rows
             ]
-            return {"endpoint": endpoint, "rows": rows, "next_cursor": found.next_cursor, "secret": secret}
+            return {"endpoint": endpoint, "rows": rows, "next_cursor": found.next_cursor}
 
-        return self._render(request, desk, "webhook", await self._step(desk, read))
+        context = {"secret": secret, "url": request.url.path, **await self._step(desk, read)}
+        return self._render(request, desk, "webhook", context)
 
     async def _act_on_webhook(self, form: Form, desk: Desk, endpoint_id: EndpointId) -> str | None:
-        """A new secret, an empty text, or None when the endpoint is gone."""
+        """A new secret, or None."""
 
         def act(session: Session) -> str | None:
             match form["act"]:
@@ -177,14 +179,32 @@ class Dashboard(DeskPages):
                 case "redeliver":
                     event_id = EventId(from_wire("evt", form["event"]))
                     webhooks.redeliver(session, event_id, endpoint_id=endpoint_id)
-                case "delete":
-                    webhooks.delete_endpoint(session, endpoint_id)
-                    return None
                 case _:
                     raise NotFound()
-            return ""
+            return None
 
         return await self._step(desk, act)
+
+    async def delete_webhook(self, request: Request, desk: Desk) -> Response:
+        """Asked once more, because the deliveries go with it."""
+        endpoint_id = EndpointId(from_wire("whk", request.path_params["endpoint_id"]))
+        if request.method == "POST":
+            await self._step(desk, lambda session: webhooks.delete_endpoint(session, endpoint_id))
+            return RedirectResponse("/dashboard/webhooks", 303)
+        endpoint = await self._step(desk, lambda session: webhooks.read_endpoint(session, endpoint_id))
+        say = words_of(request)
+        context = {
+            "here": "webhooks",
+            "title": say("Delete this endpoint?"),
+            "facts": [(say("Address"), endpoint.url)],
+            "effect": say(
+                "We send it nothing more, also not what still waits, and the list of what was sent is deleted with it. "
+                "This cannot be undone."
+            ),
+            "label": say("Delete"),
+            "back": f"/dashboard/webhooks/{to_wire('whk', endpoint_id)}",
+        }
+        return self._render(request, desk, "sure", context)
 
     async def settings(self, request: Request, desk: Desk) -> Response:
         """Keys and embed origins."""
@@ -230,13 +250,41 @@ class Dashboard(DeskPages):
                     return merchants.create_api_key(session, sealer, name=name).secret
                 case "roll_key":
                     return merchants.roll_api_key(session, sealer, ApiKeyId(from_wire("key", form["id"]))).secret
-                case "revoke_key":
-                    merchants.revoke_api_key(session, ApiKeyId(from_wire("key", form["id"])))
                 case _:
                     raise NotFound()
             return None
 
         return await self._step(desk, act)
+
+    async def revoke_key(self, request: Request, desk: Desk) -> Response:
+        """Asked once more, because it is at once and for good."""
+        key_id = ApiKeyId(from_wire("key", request.path_params["key_id"]))
+        if request.method == "POST":
+            await self._step(desk, lambda session: merchants.revoke_api_key(session, key_id))
+            return RedirectResponse(SETTINGS, 303)
+        keys = await self._step(desk, merchants.list_api_keys)
+        key = next((one for one in keys if one.id == key_id), None)
+        if key is None:
+            raise NotFound()
+        if key.revoked_at is not None:
+            return RedirectResponse(SETTINGS, 303)
+        say = words_of(request)
+        used = key.last_used_at and format_instant(key.last_used_at, desk.merchant.timezone, say.locale)
+        context = {
+            "here": "settings",
+            "title": say("Revoke this key?"),
+            "facts": [
+                (say("Key"), f"{key.name} {key.hint}"),
+                (say("Last used"), used or say("Never used")),
+            ],
+            "effect": say(
+                "Whatever still uses this key is refused from that moment on. This cannot be undone. To change keys "
+                "without a break, replace it: then the old one works for another day."
+            ),
+            "label": say("Revoke"),
+            "back": SETTINGS,
+        }
+        return self._render(request, desk, "sure", context)
 
 
 # --- words ------------------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from groupbook.payments import (
     decimal_text,
 )
 from groupbook.web.money_words import account_words, difference_words, on_its_side
+from groupbook.web.operating_words import count
 
 _SAY: Final = words(DEFAULT_LOCALE)
 
@@ -53,8 +54,8 @@ def report_lines(reports: Sequence[Report]) -> Iterator[str]:
     """Day by day: how much was compared, and every difference with both sides."""
     for report in reports:
         yield (
-            f"{report.day}: {report.payments} payment(s) and {report.refunds} refund(s) compared, "
-            f"{len(report.differences)} difference(s), {report.fresh} new, {report.resolved} resolved"
+            f"{report.day}: {count(report.payments, 'payment')} and {count(report.refunds, 'refund')} compared, "
+            f"{count(len(report.differences), 'difference')}, {report.fresh} new, {report.resolved} resolved"
         )
         for stored in report.differences:
             difference = stored.difference

@@ -33,6 +33,7 @@ from groupbook.web.operating_words import (
     call_state_words,
     call_words,
     cancellation_text,
+    count,
     event_words,
     resume_text,
     stopped_text,
@@ -55,7 +56,8 @@ def parked_lines(found: Found) -> Iterator[str]:
         if not waiting.bookings and not waiting.calls:
             yield f"{_name(merchant)}: nothing waits for a person"
             continue
-        yield f"{_name(merchant)}: {len(waiting.bookings)} booking(s), {len(waiting.calls)} call(s) given up"
+        bookings, calls = count(len(waiting.bookings), "booking"), count(len(waiting.calls), "call")
+        yield f"{_name(merchant)}: {bookings}, {calls} given up"
         for booking in waiting.bookings:
             yield from _parked(booking)
         about = {call.id for booking in waiting.bookings for call in booking.given_up}
@@ -235,7 +237,7 @@ def _why(entry: Entry) -> str:
 
 def resumed_line(id: BookingId, done: Resumed) -> str:
     wire = to_wire("bkg", id)
-    again = f" {done.calls} call(s) are tried again." if done.calls else ""
+    again = f" {count(done.calls, 'call')} {'is' if done.calls == 1 else 'are'} tried again." if done.calls else ""
     if done.stopped is not None:
         return f"{wire} stopped again at once: {done.stopped.cause}. {stopped_text(done.stopped, _SAY)}{again}"
     state, _ = booking_words(done.state, _SAY)

@@ -12,6 +12,7 @@ from groupbook.bookings import Cancellation, Stopped
 from groupbook.bookings.domain import BookingState
 from groupbook.kit.errors import GroupbookError
 from groupbook.kit.i18n import DEFAULT_LOCALE, Words, words
+from groupbook.payments.domain import RefundState
 
 
 def booking_words(state: BookingState, say: Words) -> tuple[str, str]:
@@ -118,6 +119,84 @@ def event_words(name: str, say: Words) -> str:
     }.get(name, name)
 
 
+def reason_words(code: str, say: Words) -> str:
+    """Why somebody outside said no, or why it ended; empty where nobody gave the code words."""
+    return {
+        # the bank, about a card
+        "card_declined": say("The bank said no and gave no reason."),
+        "insufficient_funds": say("There is not enough money on the card."),
+        "expired_card": say("The card has expired."),
+        "incorrect_cvc": say("The security code is wrong."),
+        "processing_error": say("The bank could not work on it just then."),
+        "authentication_failed": say("The payer did not confirm it with their bank."),
+        "authentication_required": say("The bank wants its customer to confirm, who was away."),
+        "authorization_gone": say("The money is not reserved any more."),
+        # the provider, about a request
+        "amount_too_small": say("The amount is smaller than a card can pay."),
+        "amount_not_representable": say("This amount cannot be asked for in this currency."),
+        "charge_disputed": say("The payer disputes the payment."),
+        "nothing_to_refund": say("Nothing is left to pay back."),
+        "credentials_rejected": say("The payment account does not accept us."),
+        "request_rejected": say("The other side did not accept the request."),
+        "key_reused": say("The other side takes it for another request."),
+        "wrong_state": say("It had moved on meanwhile."),
+        "not_found": say("The other side does not know it."),
+        "unavailable": say("The other side did not answer."),
+        "outcome_unknown": say("No answer came, so it is read before anything else."),
+        "internal_error": say("Something went wrong here; the log has it."),
+        "superseded": say("It was not wanted any more."),
+        "too_old": say("It was asked for too long ago to be asked once more."),
+        # the booking system
+        "sold_out": say("Not enough places are left."),
+        "price_changed": say("The price has changed."),
+        "offer_not_found": say("It is no longer sold."),
+        "invalid_traveler": say("A traveler's details were not accepted."),
+        "hold_expired": say("The places were kept no longer."),
+        "not_allowed": say("The conditions do not allow it."),
+        "not_cancelable": say("The conditions do not allow to cancel it."),
+        "too_late": say("It is too late for that."),
+        "canceled": say("It was canceled."),
+        # the end of a booking
+        "hold_refused": say("The places were refused."),
+        "hold_lost": say("The places were not kept long enough."),
+        "deadline_reached": say("The time ran out before everybody was in."),
+        "looked_short": say("The time ran out before everybody was in."),
+        "cancel_asked": say("The organizer or you stopped it."),
+        "order_rejected": say("Your booking system refused the order."),
+        "order_canceled": say("The order was canceled for good."),
+        "confirm_budget_out": say("Your booking system did not answer in time."),
+        "budget_out": say("Somebody did not answer in time."),
+        "recovery_out": say("A payment failed at the last step, and no other came."),
+        "capture_failed": say("A payment failed at the last step."),
+        "member_canceled": say("A traveler gave their place back."),
+        "member_replaced": say("Somebody else took the place."),
+    }.get(code, "")
+
+
+def refund_words(state: RefundState, say: Words) -> str:
+    """Where money is that goes back."""
+    s = RefundState
+    return {
+        s.ASKED: say("being asked for"),
+        s.PENDING: say("on its way"),
+        s.SUCCEEDED: say("arrived"),
+        s.FAILED: say("came back"),
+        s.RETRIED: say("came back, asked for again"),
+        s.ELSEWHERE: say("came back, paid in another way"),
+    }[state]
+
+
+def refund_reason_words(code: str, say: Words) -> str:
+    """Why a refund came back (https://docs.stripe.com/refunds#failed-refunds); empty where nobody gave it words."""
+    return {
+        "charge_for_pending_refund_disputed": say("The payer disputes the payment."),
+        "declined": say("The payer's bank did not take it."),
+        "expired_or_canceled_card": say("The payer's card is no longer good."),
+        "insufficient_funds": say("There is not enough money on your account at the provider."),
+        "lost_or_stolen_card": say("The payer's card was lost or stolen."),
+    }.get(code, "")
+
+
 def call_state_words(state: str, say: Words) -> tuple[str, str]:
     """Where a call stands, and its tone."""
     return {
@@ -200,6 +279,11 @@ def unsafe_text(reason: str, say: Words) -> str:
             "The merchant says something else than before about this order. Settle it with the merchant first."
         ),
     }.get(reason, say("That is not safe now: %(code)s.", code=reason))
+
+
+def count(num: int, thing: str) -> str:
+    """For the command line: "1 booking", "2 bookings"."""
+    return f"{num} {thing}" if num == 1 else f"{num} {thing}s"
 
 
 def operator_error(error: GroupbookError | SQLAlchemyError | ValidationError) -> tuple[str, str]:

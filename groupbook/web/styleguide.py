@@ -219,6 +219,7 @@ def _trip(part: str, trip: TripView, **more: Any) -> Sample:
             "trip": trip,
             "part": part,
             "windows": WINDOWS,
+            "window": "900",
             "quorums": [2, 3, 4],
             "quorum": None,
             "bearers": BEARERS,

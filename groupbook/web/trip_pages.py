@@ -152,11 +152,12 @@ def _choices(ask: Ask, caller: Caller, shown: TripPage) -> dict[str, object]:
     limits = bookings.booking_limits(ask.deps.database, caller, ask.deps.policy)
     lengths = _lengths if shown.merchant.capabilities.holds else _lengths_without_hold
     default = int(limits.window_seconds)
-    others = [seconds for seconds in lengths if seconds != default and seconds <= limits.window_seconds_max]
+    windows = sorted({default, *(seconds for seconds in lengths if seconds <= limits.window_seconds_max)})
     going = sum(member.is_going for member in shown.trip.members)
     fewest = limits.payers_min or max(2, going // 2)
     return {
-        "windows": [(str(seconds), _length(seconds, ask.say)) for seconds in (default, *others)],
+        "windows": [(str(seconds), _length(seconds, ask.say)) for seconds in windows],
+        "window": str(default),
         "quorums": list(range(min(fewest, going), going)) if shown.trip.is_organizer else [],
         "quorum": limits.payers_min,
         "bearers": [(one, ways_words.lost_discount_choice(one, ask.say)) for one in limits.lost_discount],

@@ -169,7 +169,7 @@ def banks_ask_and_decline(crowd: Crowd, at: dict[str, Friend]) -> None:
     chloe.sees(f"Est-ce bien vous qui autorisez {euro(part, 'fr')} avec la carte finissant par 3155")
     chloe.page.locator("button[value=confirm]").click()
     chloe.comes_back()
-    chloe.sees(f"Votre banque garde {euro(part, 'fr')}. La somme n'est prélevée que quand tout le monde est partant")
+    chloe.sees(f"Votre banque garde {euro(part, 'fr')}. La somme n’est prélevée que quand tout le monde est partant")
     gus.to_the_hosted_page(f"Authorize {euro(part - 1000)}")
     gus.types(DECLINED)
     expect(gus.page.get_by_role("alert")).to_contain_text("Your bank declined this card. Nothing was charged")
@@ -242,7 +242,7 @@ def test_a_late_deadline_keeps_the_cards_first(stage: Stage, trio: Trio) -> None
                 "Card kept", "Your card is kept with the payment provider, and no money is.", "Use another card"
             )
         assert crowd.books() == settled(0)
-        chloe.sees("Jusqu'au", f"Enregistrer ma carte pour {euro(fare, 'fr')}")
+        chloe.sees("Jusqu’au", f"Enregistrer ma carte pour {euro(fare, 'fr')}")
         chloe.pays(button=re.compile("^Enregistrer ma carte"))
         for friend in trio:
             friend.has_ticket()

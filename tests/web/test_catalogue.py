@@ -37,6 +37,14 @@ def test_the_catalogue_holds_nothing_that_the_code_lost(locale: str) -> None:
     assert {_first(message.id) for message in catalogue.read(locale)} <= known
 
 
+@pytest.mark.parametrize("locale", OTHERS)
+def test_translations_write_one_apostrophe(locale: str) -> None:
+    """’ as books print it, never the typewriter's."""
+    strings = [message.string for message in catalogue.read(locale)]
+    texts = [text for one in strings for text in (one if isinstance(one, (list, tuple)) else (one,))]
+    assert [text for text in texts if text and "'" in text] == []
+
+
 def _first(id: object) -> str:
     return str(id[0] if isinstance(id, (list, tuple)) and id else id)
 

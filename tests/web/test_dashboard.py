@@ -11,9 +11,14 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from starlette.testclient import TestClient
 
-from groupbook import referrals, webhooks
+from groupbook import bookings, referrals, webhooks
+from groupbook.bookings import Change
+from groupbook.kit.i18n import words
 from groupbook.kit.ids import to_wire
 from groupbook.web.app import build_app
+from groupbook.web.operating_words import reason_words
+from integrations.payments.stripe.outcomes import CODES, OUTCOMES
+from integrations.payments.stripe.reading import _DECLINES
 from tests.support.saga import Saga
 from tests.support.site import PASSWORD, mint_key, served, staff_token
 
@@ -100,6 +105,55 @@ def test_bookings_and_their_timeline(saga: Saga, browser_of_staff: TestClient) -
         assert client.get(f"/dashboard/bookings/{unknown}").status_code == 404
 
 
+def test_the_list_counts_who_travels(saga: Saga, browser_of_staff: TestClient) -> None:
+    """Ada and Bo; then Cy comes in Bo's place: still two, though three paid and Cy's payment waits for Bo's."""
+    client = browser_of_staff
+    log_in(client)
+
+    def people() -> str:
+        row = re.search(r"<tbody>.*?</tr>", client.get("/dashboard/bookings").text, re.DOTALL)
+        assert row is not None
+        return str(re.findall(r'<td class="is-number">([^<]*)</td>', row[0])[0])
+
+    def amend(change: Change) -> None:
+        bookings.amend_booking(saga.database, saga.desk, saga.id, change)
+        saga.run_until_quiet()
+
+    saga.open()
+    saga.run_until_quiet()
+    assert people() == "2"
+    for name in ("ada", "bo"):
+        saga.pay(name)
+    saga.join("cy")
+    amend(Change("replace", saga.members["bo"], by=saga.members["cy"]))
+    assert (len(saga.booking().portions), people()) == (3, "2")
+    saga.pay("cy")
+    assert (saga.booking().state.value, len(saga.booking().portions), people()) == ("booked", 3, "2")
+    amend(Change("cancel", saga.members["cy"]))
+    assert people() == "1"
+
+
+def test_what_the_bank_said_is_told_in_words_with_its_code_beside(saga: Saga, browser_of_staff: TestClient) -> None:
+    client = browser_of_staff
+    log_in(client)
+    booking = to_wire("bkg", saga.open())
+    saga.run_until_quiet()
+    saga.decline("ada")
+    page = client.get(f"/dashboard/bookings/{booking}").text
+    assert "Declined: There is not enough money on the card. <code>insufficient_funds</code>" in page
+    french = unescape(client.get(f"/dashboard/bookings/{booking}?lang=fr").text)
+    assert "Refusé : Il n’y a pas assez d’argent sur la carte. <code>insufficient_funds</code>" in french
+
+
+def test_every_code_of_the_payment_provider_has_words() -> None:
+    told = {*_DECLINES.values(), "card_declined"}
+    told |= {one.reason for one in (*OUTCOMES.values(), *CODES.values()) if one.kind == "refused"}
+    for code in told:
+        english, french = reason_words(code, words("en")), reason_words(code, words("fr"))
+        assert english, code
+        assert english != french, code
+
+
 def test_webhooks_are_added_tested_sent_again_and_deleted(saga: Saga, browser_of_staff: TestClient) -> None:
     client = browser_of_staff
     log_in(client)
@@ -123,8 +177,12 @@ def test_webhooks_are_added_tested_sent_again_and_deleted(saga: Saga, browser_of
     assert len(saga.sender.posts) == 2
     assert "whsec_" in client.post(path, data={"act": "roll"}).text
     assert client.post(path, data={"act": "explode"}).status_code == 404
-    client.post(path, data={"act": "delete"})
+    asked = client.get(f"{path}/delete")
+    assert (asked.status_code, "https://shop.example/hook" in asked.text) == (200, True)
+    assert len(_endpoints(saga)) == 1  # asking deletes nothing
+    assert client.post(f"{path}/delete").url.path == "/dashboard/webhooks"
     assert _endpoints(saga) == []
+    assert client.get(f"{path}/delete").status_code == 404
 
 
 def _endpoints(saga: Saga) -> list[webhooks.Endpoint]:
@@ -142,7 +200,15 @@ def test_keys_and_origins(saga: Saga, browser_of_staff: TestClient) -> None:
     key_id = re.search(r"key_[0-9a-f]{32}", made.text)
     assert key_id is not None
     assert client.get("/v1/merchant", headers={"Authorization": f"Bearer {secret[0]}"}).status_code == 200
-    client.post("/dashboard/settings", data={"act": "revoke_key", "id": key_id[0]})
+    assert client.post("/dashboard/settings", data={"act": "revoke_key", "id": key_id[0]}).status_code == 422
+    revoke = f"/dashboard/settings/keys/{key_id[0]}/revoke"
+    asked = client.get(revoke)
+    assert (asked.status_code, "shop &lt;b&gt;" in asked.text) == (200, True)
+    assert client.get("/v1/merchant", headers={"Authorization": f"Bearer {secret[0]}"}).status_code == 200
+    for _ in range(2):
+        assert client.post(revoke).url.path == "/dashboard/settings"
+    assert client.get(revoke).url.path == "/dashboard/settings"  # nothing is left to ask
+    assert client.get(revoke.replace(key_id[0], f"key_{'0' * 32}")).status_code == 404
     assert client.get("/v1/merchant", headers={"Authorization": f"Bearer {secret[0]}"}).status_code == 401
     for bad in ("*", "https://shop.example/path", "http://shop.example"):
         assert client.post("/dashboard/settings", data={"act": "add_origin", "origin": bad}).status_code == 422

@@ -163,7 +163,7 @@ def test_resume_tries_given_up_calls_again(saga: MakeSaga, run: Callable[..., Re
     assert "payment.close" in run("parked").output
     assert "Given up, tried 200" in run("show", id).output
     house.provider._plans.clear()
-    assert "1 call(s) are tried again" in run("resume", id, *WHY).output
+    assert "1 call is tried again" in run("resume", id, *WHY).output
     house.run_until_quiet()
     assert house.booking().state is BookingState.ABORTED
     assert house.states() == {"ada": "voided", "bo": "voided"}

@@ -92,7 +92,7 @@ def test_a_sponsor_takes_it_back_and_the_organizer_closes_the_link(site: Site) -
     contribution = re.search(r'name="contribution" value="(ctb_[0-9a-f]+)"', given)
     assert contribution is not None
     back = gran.post(f"{trip}/end-gift", data={"contribution": contribution[1]})
-    assert "Vous ne donnez rien pour l'instant" in text_of(back.text)
+    assert "Vous ne donnez rien pour l’instant" in text_of(back.text)
     at["Ana"].act(trip, "want-gifts", wanted="")
     assert site.browser().get(link).status_code == 410
     assert site.browser().get("/g/nothing").status_code == 404

@@ -81,7 +81,7 @@ def test_a_guest_says_where_news_may_go(site: Site) -> None:
     del trip
     app = Starlette(routes=[*pages.routes(deps), *waiting_pages.routes(deps, site.saga.house.letters)])
     page = text_of(Browser(app, "fr").get(_invite(site)).text)
-    assert "Où vous prévenir qu'une place est libre ?" in page
+    assert "Où vous prévenir qu’une place est libre ?" in page
 
 
 def test_a_booking_that_fails_opens_the_group_again(site: Site) -> None:

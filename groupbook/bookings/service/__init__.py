@@ -52,6 +52,7 @@ from groupbook.bookings.service.reading import (
     read_booking,
     read_tickets,
     titles,
+    travelers,
     trip_of_booking,
 )
 from groupbook.bookings.service.receipting import has_receipt, read_receipt
@@ -164,6 +165,7 @@ __all__ = [
     "take_over",
     "take_place",
     "titles",
+    "travelers",
     "trip_of_booking",
     "use_hosted_page",
     "wait_again",

@@ -93,6 +93,19 @@ def list_bookings(
         return paging.Slice([view(session, row, caller) for row in found.rows], found.next_cursor)
 
 
+def travelers(session: Session, found: Iterable[BookingView]) -> dict[BookingId, frozenset[MemberId]]:
+    """Who travels by each of these bookings, as the merchant sees them: the party that was priced, with every change
+    that was made since. Who only pays does not; whoever a booking was for that came to nothing still counts. A step.
+    """
+    going = {one.id: {line.traveler for line in one.portions if line.price is not None} for one in found}
+    for change in repository.made_changes(session, going):
+        party_now = going[BookingId(change.booking_id)]
+        party_now.discard(MemberId(change.member_id))
+        if change.by_member_id is not None:
+            party_now.add(MemberId(change.by_member_id))
+    return {id: frozenset(party_now) for id, party_now in going.items()}
+
+
 def read_tickets(database: Database, caller: Caller, booking_id: BookingId) -> list[TicketView]:
     """The caller's own ticket; the merchant's staff see all of them. A use case.
 
