@@ -68,7 +68,7 @@ def payments_believed(
             page_ref=row.page_ref,
             payment_ref=row.payment_ref,
             saved_ref=row.saved_ref,
-            is_disputed=portion.dispute != DisputeState.NONE,
+            is_disputed=row.dispute != DisputeState.NONE,
         )
         for row, portion in rows.values()
     ]

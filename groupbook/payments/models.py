@@ -96,6 +96,7 @@ class AttemptRow(TenantRow, Base):
     decline_reason: Mapped[str | None] = mapped_column(Text)
     card_brand: Mapped[str | None] = mapped_column(Text)
     card_last4: Mapped[str | None] = mapped_column(CHAR(4))
+    dispute: Mapped[str] = mapped_column(Text, default="none")  # the payer's bank, about what was taken here
     # Plain database time: they are compared with how long a call can be under way, which no test merchant may shift.
     started_at: Mapped[datetime]
     close_asked_at: Mapped[datetime | None]

@@ -24,7 +24,6 @@ from groupbook.payments.domain import (
     AttemptEvent,
     AttemptMode,
     AttemptState,
-    DisputeState,
     PortionEvent,
     PortionState,
 )
@@ -47,7 +46,7 @@ from groupbook.payments.moving import (
     tell_discrepancy,
 )
 from groupbook.payments.ports import Observed, PaymentPage, Seen
-from groupbook.payments.returning import ask_refund, note_dispute, refund_after_dispute
+from groupbook.payments.returning import ask_refund, follow_dispute, note_dispute, settle_dispute
 
 log = structlog.get_logger(__name__)
 
@@ -143,8 +142,8 @@ def record_observation(
     _close_what_should_not_live(session, portion, attempt, was_closed=was_closed)
     if observed.dispute is not None:
         note_dispute(session, portion, attempt, observed.dispute, moment, is_stale=is_stale)
-        if observed.dispute.state is DisputeState.WON and not is_stale:
-            refund_after_dispute(session, portion, attempt, observed, moment)
+        if not is_stale:
+            settle_dispute(session, portion, attempt, observed, moment)
 
 
 def record_capture_refused(session: Session, attempt_id: AttemptId, reason: str) -> None:
@@ -273,6 +272,7 @@ def _captured(
         repository.journal(session, JournalKind.CAPTURED, captured, portion=portion, cause=attempt.id, now=moment.now)
         portion.captured = captured.minor
         portion.payer = attempt.payer
+        follow_dispute(portion, attempt, moment)
         portion.decline_reason = None
         move_portion(portion, PortionEvent.ATTEMPT_CAPTURED, moment.now)
         tell(session, "portion.captured", portion, amount=captured.minor, currency=captured.currency)
@@ -298,6 +298,7 @@ def _captured_unasked(
         back = current
         _put_first(session, portion, attempt)
         portion.payer = attempt.payer
+        follow_dispute(portion, attempt, moment)
     what = "captured_twice" if is_second else "captured_unasked"
     ask_refund(session, portion, back, captured, reason=what, is_unasked=True)
     tell_discrepancy(session, portion, attempt, what=what, observed=captured)

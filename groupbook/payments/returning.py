@@ -19,6 +19,7 @@ from groupbook.kit.money import Money
 from groupbook.payments import repository
 from groupbook.payments.domain import (
     REFUND_MOVED,
+    REFUND_OVER,
     REFUND_TABLE,
     STOPPED_BY_DISPUTE,
     Dispute,
@@ -155,23 +156,31 @@ def ask_again(session: Session, portion: PortionRow, refund: RefundRow, moment: 
     return new
 
 
-def refund_after_dispute(
+def settle_dispute(
     session: Session, portion: PortionRow, attempt: AttemptRow, observed: Observed, moment: Moment
 ) -> None:
-    """The dispute is won, and the merchant keeps the money: what it stopped on its way back is owed again.
-
-    Twice is once: a refund is retried by one other.
+    """What a dispute stopped on its way back, once it is decided. Won, the merchant keeps the money and owes it again;
+    lost, the bank has paid what nobody had asked for. Twice is once.
     """
+    if observed.dispute is None:
+        return
     rows = {row.id: row for row in repository.refunds_of(session, portion.id) if row.attempt_id == attempt.id}
-    returned = [
-        Returned(row.id, Money(row.amount, row.currency), RefundState(row.state), row.failure_reason, _tries(row, rows))
-        for row in rows.values()
-    ]
-    zero = Money.zero(portion.currency)
-    captured = observed.captured or amount_of(attempt)
-    for id in owed_again(returned, captured=captured, given_back=observed.refunded or zero):
-        log.info("refund_owed_after_dispute", refund_id=str(id))
-        ask_again(session, portion, rows[id], moment)
+    if observed.dispute.state is DisputeState.WON:
+        returned = [
+            Returned(
+                row.id, Money(row.amount, row.currency), RefundState(row.state), row.failure_reason, _tries(row, rows)
+            )
+            for row in rows.values()
+        ]
+        captured = observed.captured or amount_of(attempt)
+        given_back = observed.refunded or Money.zero(portion.currency)
+        for id in owed_again(returned, captured=captured, given_back=given_back):
+            log.info("refund_owed_after_dispute", refund_id=str(id))
+            ask_again(session, portion, rows[id], moment)
+    elif observed.dispute.state is DisputeState.LOST:
+        for row in rows.values():
+            if row.is_unasked and row.state == RefundState.FAILED:
+                _paid_by_other_means(session, portion, row, moment)
 
 
 def _tries(refund: RefundRow, rows: Mapping[UUID, RefundRow]) -> int:
@@ -201,6 +210,10 @@ def settle_elsewhere(session: Session, portion: PortionRow, refund: RefundRow, m
     """The merchant paid a failed refund by other means: in the ledger from another pocket, for the payer a refund."""
     kind = JournalKind.UNASKED_PAID_ELSEWHERE if refund.is_unasked else JournalKind.REFUNDED_ELSEWHERE
     _journal(session, kind, portion, refund, moment)
+    _paid_by_other_means(session, portion, refund, moment)
+
+
+def _paid_by_other_means(session: Session, portion: PortionRow, refund: RefundRow, moment: Moment) -> None:
     set_state(session, portion, refund, RefundState.ELSEWHERE, moment)
     tell(session, "portion.refunded", portion, refund=refund.id.hex, amount=refund.amount, currency=refund.currency)
     finish_void_if_closed(session, portion, moment)
@@ -209,19 +222,31 @@ def settle_elsewhere(session: Session, portion: PortionRow, refund: RefundRow, m
 def note_dispute(
     session: Session, portion: PortionRow, attempt: AttemptRow, dispute: Dispute, moment: Moment, *, is_stale: bool
 ) -> None:
-    """Adopt what the payer's bank says about a taken amount. Money that a dispute took is booked when it is lost."""
-    before = DisputeState(portion.dispute)
+    """Adopt what the payer's bank says about what was taken on an attempt. Money that it took is booked when the
+    dispute is lost: as money gone, or as the way back of what nobody asked for.
+    """
+    before = DisputeState(attempt.dispute)
     after = dispute_after(before, dispute.state, is_stale=is_stale)
     if after is before:
         return
-    portion.dispute = after.value
-    touch(portion, moment.now)
+    attempt.dispute = after.value
+    follow_dispute(portion, attempt, moment)
     if after is DisputeState.LOST:
-        repository.journal(
-            session, JournalKind.DISPUTE_LOST, dispute.amount, portion=portion, cause=attempt.id, now=moment.now
+        is_owed = any(
+            row.is_unasked and row.attempt_id == attempt.id and row.state not in REFUND_OVER
+            for row in repository.refunds_of(session, portion.id)
         )
+        kind = JournalKind.REFUNDED_UNASKED if is_owed else JournalKind.DISPUTE_LOST
+        repository.journal(session, kind, dispute.amount, portion=portion, cause=attempt.id, now=moment.now)
     name = "portion.disputed" if after is DisputeState.OPEN else f"portion.dispute_{after.value}"
     tell(session, name, portion, amount=dispute.amount.minor, currency=dispute.amount.currency)
+
+
+def follow_dispute(portion: PortionRow, attempt: AttemptRow, moment: Moment) -> None:
+    """A locked portion is as disputed as the attempt that holds its money."""
+    if portion.captured and attempt.is_current and portion.dispute != attempt.dispute:
+        portion.dispute = attempt.dispute
+        touch(portion, moment.now)
 
 
 def _journal(session: Session, kind: JournalKind, portion: PortionRow, refund: RefundRow, moment: Moment) -> None:

@@ -103,7 +103,8 @@ def test_there_is_none_for_money_that_nobody_asked_for_and_a_bank_took_back(make
     with saga.database.begin(saga.merchant_id) as session:
         intents.owe(session, moving.OBSERVE, attempt)
     saga.run_until_quiet()
-    assert saga.count("SELECT count(*) FROM journal WHERE kind = 'dispute_lost'") == 1
+    assert saga.count("SELECT count(*) FROM journal WHERE kind = 'refunded_unasked'") == 1
+    assert saga.count("SELECT count(*) FROM journal WHERE kind = 'dispute_lost'") == 0
     with pytest.raises(ReceiptNotFound):
         receipt(saga, "ada")
 

@@ -11,7 +11,7 @@ import pytest
 from groupbook import payments
 from groupbook.kit import clock
 from groupbook.kit.errors import Refused
-from groupbook.kit.ids import RefundId
+from groupbook.kit.ids import AttemptId, RefundId
 from groupbook.kit.money import Money
 from groupbook.payments import PortionDisputed
 from groupbook.payments.domain import Dispute, DisputeState, IllegalStep, RefundState
@@ -369,8 +369,8 @@ def test_a_provider_that_says_won_and_refuses_all_the_same_is_asked_only_so_ofte
     assert house.states == {"ada": "refunded"}
 
 
-def test_money_nobody_asked_for_goes_back_when_its_dispute_is_won(house: House) -> None:
-    """Seed 65566 of the simulator: taken by hand and disputed before we looked, paid anew, and the dispute is won."""
+def paid_twice(house: House) -> AttemptId:
+    """Taken by hand and disputed before we looked, and paid anew: the first attempt."""
     house.open(ada=3334)
     house.authorize("ada")
     first = house.attempt("ada")
@@ -380,9 +380,44 @@ def test_money_nobody_asked_for_goes_back_when_its_dispute_is_won(house: House) 
     assert (house.states, states(house)) == ({"ada": "expired"}, ["failed"])
     house.authorize("ada")
     house.capture_all()
-    house.twin.decide_dispute(first, DisputeState.WON)
-    hear(house, ProviderEvent("evt_won", "charge.dispute.closed", False, "du_1", attempt_id=first))
+    assert house.view("ada").dispute is DisputeState.NONE, "of her second payment nobody complains"
+    return first
+
+
+def decided(house: House, attempt: AttemptId, end: DisputeState) -> None:
+    house.twin.decide_dispute(attempt, end)
+    hear(house, ProviderEvent(f"evt_{end}", "charge.dispute.closed", False, "du_1", attempt_id=attempt))
+
+
+def test_money_nobody_asked_for_goes_back_when_its_dispute_is_won(house: House) -> None:
+    """Seed 65566 of the simulator."""
+    first = paid_twice(house)
+    decided(house, first, DisputeState.WON)
     assert house.twin.refunds == [(first, 3334)]
     assert (house.states, states(house)) == ({"ada": "captured"}, ["retried", "succeeded"])
     assert house.statement.net == eur(3334)
     assert "unexpected" not in house.statement.balances
+
+
+def test_money_nobody_asked_for_that_the_bank_took_back_is_owed_no_more(house: House) -> None:
+    first = paid_twice(house)
+    for _ in range(2):
+        decided(house, first, DisputeState.LOST)
+    assert (house.states, states(house), house.twin.refunds) == ({"ada": "captured"}, ["elsewhere"], [])
+    assert (house.view("ada").refund_failed, house.view("ada").refunded) == (False, eur(0))
+    money = house.statement
+    assert (money.captured, money.disputed, money.net) == (eur(3334), eur(0), eur(3334))
+    assert "unexpected" not in money.balances
+
+
+def test_a_dispute_about_one_payment_holds_up_no_refund_of_another(house: House) -> None:
+    """Nor does losing it mean that what the payer paid anew is back."""
+    first = paid_twice(house)
+    refund(house, minor=1000)
+    assert [minor for _, minor in house.twin.refunds] == [1000]
+    decided(house, first, DisputeState.LOST)
+    refunds = house.do(payments.unwind_all, house.reference, reason="booking_canceled")
+    house.quiet()
+    assert (len(refunds), house.states) == (1, {"ada": "refunded"})
+    assert [minor for _, minor in house.twin.refunds] == [1000, 2334]
+    assert house.statement.net == eur(0)

@@ -193,7 +193,14 @@ class Bank:
             self._decide_later(attempt_id, is_reopened)
 
     def _decide_later(self, attempt_id: Any, is_reopened: bool) -> None:
-        self._world.later(self._world.dice.between("dispute.days", 1, 20) * DAY, self._decide, attempt_id, is_reopened)
+        self._in_days("dispute.days", 1, 20, self._decide, attempt_id, is_reopened)
+
+    def _in_days(self, site: str, least: float, most: float, act: Callable[..., None], *given: Any) -> None:
+        """In a hasty world often within seconds: while what was read before is still on its way to us."""
+        world = self._world
+        days = world.dice.between(site, least, most)
+        is_soon = world.plan.is_hasty and world.dice.draw(f"{site}.soon") > 0.5
+        world.later(25 * days / most if is_soon else days * DAY, act, *given)
 
     def _decide(self, attempt_id: Any, is_reopened: bool) -> None:
         won = is_reopened or self._world.dice.draw("dispute.won") < 0.5
@@ -201,7 +208,7 @@ class Bank:
         self._tell("dispute_won" if won else "dispute_lost", attempt_id, self._books.payment(attempt_id))
         self.pump()
         if is_reopened:
-            self._world.later(self._world.dice.between("dispute.again", 0.01, 5) * DAY, self._reopen, attempt_id)
+            self._in_days("dispute.again", 0.01, 5, self._reopen, attempt_id)
 
     def _reopen(self, attempt_id: Any) -> None:
         """The payer's bank asks once more; sometimes it decides at once. What was given back meanwhile is no matter."""
@@ -210,6 +217,7 @@ class Bank:
             return
         if self._world.dice.draw("dispute.at_once") < 0.5:
             self._books.decide_dispute(attempt_id, DisputeState.OPEN)
+            self._tell("disputed", attempt_id, payment)
             self.pump()
             self._decide_later(attempt_id, False)
         else:

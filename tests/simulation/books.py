@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from groupbook.bookings.domain import authorization_seconds_min
@@ -27,6 +28,8 @@ class Paid:
     refunded: dict[UUID, int] = field(default_factory=dict)
     returned: dict[UUID, int] = field(default_factory=dict)  # refunds that came back: the merchant has it again
     lost: int = 0  # taken back by the payer's bank
+    dispute: str = "none"  # what the payer's bank says, and since when
+    disputed_at: datetime | None = None
 
     @property
     def is_brief(self) -> bool:
@@ -38,6 +41,9 @@ class Paid:
     @property
     def net(self) -> int:
         return self.captured - sum(self.refunded.values()) - self.lost
+
+
+_DISPUTES: Final = {"disputed": "open", "dispute_won": "won", "dispute_lost": "lost"}
 
 
 @dataclass(slots=True)
@@ -102,8 +108,10 @@ class Books:
             paid.captured_by_us += effect.minor if effect.key is not None else 0
         elif what in ("voided", "lapsed", "closed"):
             self._end(paid, effect.at)
-        elif what == "dispute_lost":
-            paid.lost = max(0, paid.net)
+        elif what in _DISPUTES:
+            paid.dispute, paid.disputed_at = _DISPUTES[what], effect.at
+            if what == "dispute_lost":
+                paid.lost = max(0, paid.net)
         elif what == "expired":
             paid.has_expired_by_itself = paid.is_live
             self._end(paid, effect.at)

@@ -5,12 +5,15 @@ Works on a `Watch` that was told of every commit, and on one that read the rows 
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
 from groupbook.bookings.domain import BookingState
 from groupbook.kit.models import FactRow, IntentRow
+from groupbook.payments.domain import STOPPED_BY_DISPUTE
+from tests.simulation.clock import EPOCH
 from tests.simulation.invariants import Booking, Watch, tries_per_intent_calm_max
 from tests.simulation.outcome import Violation
 from tests.simulation.stage import Judged
@@ -18,6 +21,8 @@ from tests.simulation.stage import Judged
 _RESTS: Final = frozenset({"aborted", "refunded", "booked", "parked"})
 # What is owed for later than this is meant so: a second look at what may land late, at a refund that takes weeks.
 _SOON: Final = timedelta(minutes=30)
+# A provider repeats for so long what we did not take.
+_REPEATED: Final = timedelta(days=4)
 # Sweeps are not instant, and a worker that died leaves its lease behind.
 _SLACK: Final = timedelta(minutes=30)
 
@@ -34,6 +39,7 @@ def judge(watch: Watch, world: Judged) -> None:
             continue
         watch._touched(world, id, known, is_over=True)
         _money_is_told(watch, id)
+    _disputes_are_told(watch, world, parked)
     _nothing_expired(watch, parked)
     _left_is_free(watch, parked)
     _ledger_is_true(watch, parked)
@@ -116,6 +122,46 @@ def _money_is_told(watch: Watch, reference: UUID) -> None:
                 refunded=portion.refunded,
                 kept=kept,
             )
+
+
+def _disputes_are_told(watch: Watch, world: Judged, parked: set[UUID]) -> None:
+    """What we say of a dispute is what the payer's bank says; what it stopped is owed again when it is won."""
+    told_by = EPOCH + timedelta(seconds=world.plan.horizon) - _REPEATED
+    decided = {id: paid.dispute for id, paid in watch.books.paid.items() if (paid.disputed_at or EPOCH) < told_by}
+    for id, row in watch.attempts.items():
+        portion, said = watch.portions[row.portion_id], decided.get(id)
+        if said is None:
+            continue
+        holds_its_money = portion.captured and row.is_current
+        if row.dispute != said or (holds_its_money and portion.dispute != said):
+            raise Violation(
+                "P2/I4", "a dispute is not what the bank says", attempt=id, said=row.dispute, portion=portion.dispute
+            )
+    for refund in watch.refunds.values():
+        is_stopped = refund.state == "failed" and refund.failure_reason == STOPPED_BY_DISPUTE
+        if is_stopped and decided.get(refund.attempt_id) == "won":
+            raise Violation("I14", "a dispute is won, and what it stopped is not owed again", refund=refund.id)
+        if is_stopped and refund.is_unasked and decided.get(refund.attempt_id) == "lost":
+            raise Violation("I14", "the bank has paid what is still said to be owed", refund=refund.id)
+    for reference, accounts in watch.balances.items():
+        if reference not in parked:
+            _losses_are_told(watch, reference, accounts)
+
+
+def _losses_are_told(watch: Watch, reference: UUID, accounts: Counter[str]) -> None:
+    """What banks took back is booked as lost, or as the way back of what nobody had asked for."""
+    unasked = {row.attempt_id for row in watch.refunds.values() if row.is_unasked}
+    lost = {row.id: paid.lost for row, paid in watch.attempts_in(reference)}
+    own = sum(minor for id, minor in lost.items() if id not in unasked)
+    if not own <= accounts["disputes_lost"] <= sum(lost.values()):
+        raise Violation("P2/I4", "the ledger is not what banks took back", booking=reference, ledger=dict(accounts))
+    owed = sum(
+        row.amount
+        for row in watch.refunds.values()
+        if row.is_unasked and row.state in ("asked", "failed") and watch.portions[row.portion_id].reference == reference
+    )
+    if accounts["unexpected"] != -owed:
+        raise Violation("P2/I4", "money nobody asked for is not told", booking=reference, ledger=dict(accounts))
 
 
 def _nothing_expired(watch: Watch, parked: set[UUID]) -> None:

@@ -276,6 +276,10 @@ def raised_unasked(was: Any, session: Session, portion: Any, draft: Any, attempt
     was(session, portion, draft, attempt, now)
 
 
+def always_new(was: Any, believed: Any, seen: Any, *, is_stale: bool) -> Any:
+    return was(believed, seen, is_stale=False)
+
+
 def moved_in_place(was: Any, portion: Any, event: Any, now: Any) -> bool:
     """A step is written without a new version: a stale writer would not notice."""
     version = portion.version
@@ -575,6 +579,31 @@ MUTANTS: Final = (
             },
         ),
         (("organizer.regret", 1.0), ("provider.refund:fails_late", 0.5)),
+    ),
+    Mutant(
+        "stale dispute",
+        "C6: what was read of a dispute before is not believed after what was read later",
+        at(returning, "dispute_after", always_new),
+        (
+            ("people.silent", 0.0),
+            ("outside.hasty", 1.0),
+            ("dispute:opened", 0.5),
+            ("dispute:reopened", 0.5),
+            ("provider.observe:slow_answer", 0.5),
+            ("webhook:lost", 0.0),
+        ),
+    ),
+    Mutant(
+        "won and kept",
+        "C6: what a dispute stopped on its way back is owed again when it is won",
+        at(recording, "settle_dispute", nothing),
+        (
+            ("people.silent", 0.0),
+            ("outside.hasty", 1.0),
+            ("dispute:opened", 0.5),
+            ("dispute:reopened", 0.5),
+            ("dashboard.capture:captured", 0.3),
+        ),
     ),
     Mutant(
         "rise not asked",

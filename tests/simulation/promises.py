@@ -15,7 +15,7 @@ INVARIANTS: Final = MappingProxyType(
         "P1/I2": "an aborted booking leaves no live authorization, hold or order, and no money; nothing just expires",
         "P2/I3": "portions sum to the total; captured - refunded + receivable = the merchant's order",
         "I3": "the merchant is asked only while every bank keeps what is needed",
-        "P2/I4": "every journal entry sums to zero; at rest the ledger is the provider's truth",
+        "P2/I4": "every journal entry sums to zero; at rest the ledger and its disputes are the provider's truth",
         "P3/I5": "one effect per key; a portion is taken once; one live order per booking",
         "P5/I6": "every booking ends within deadline and budgets, or is parked with an alert",
         "P4/I7": "who left before the freeze is never captured, and is released",

@@ -124,7 +124,7 @@ def _what_nobody_took_never_comes_again() -> AbstractContextManager[None]:
 
 def _a_dispute_that_is_won_owes_nothing() -> AbstractContextManager[None]:
     """What the dispute stopped on its way back waits for a person, also once the money is the merchant's again."""
-    return swapped(recording, "refund_after_dispute", lambda was: lambda *given: None)
+    return swapped(recording, "settle_dispute", lambda was: lambda *given: None)
 
 
 _GOES: Final = {"people.silent": 0.0, "organizer.cancel": 0.0, "people.late": 0.0}

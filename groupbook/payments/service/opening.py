@@ -21,6 +21,7 @@ from groupbook.payments.domain import (
     PAYABLE,
     AttemptMode,
     AttemptState,
+    DisputeState,
     NotYourPortion,
     PortionEvent,
     PortionNotPayable,
@@ -122,6 +123,7 @@ def begin_attempt(
         locale=locale,
         success_url=success_url,
         cancel_url=cancel_url,
+        dispute=DisputeState.NONE.value,
         started_at=at,
     )
     repository.add_attempt(session, attempt)

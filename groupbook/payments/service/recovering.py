@@ -12,7 +12,7 @@ from groupbook.kit.clock import system_now
 from groupbook.kit.ids import IntentId, new_id
 from groupbook.payments import repository
 from groupbook.payments.attempt import AttemptEvent
-from groupbook.payments.domain import AttemptMode, AttemptState, PortionEvent, PortionState
+from groupbook.payments.domain import AttemptMode, AttemptState, DisputeState, PortionEvent, PortionState
 from groupbook.payments.models import AttemptRow, PortionRow
 from groupbook.payments.moving import AUTHORIZE, move_attempt, move_portion, owe_close, supersede, tell, touch
 
@@ -106,6 +106,7 @@ def _try_card(session: Session, portion: PortionRow, card: AttemptRow, minor: in
         success_url=card.success_url,
         cancel_url=card.cancel_url,
         saved_ref=card.saved_ref,
+        dispute=DisputeState.NONE.value,
         started_at=system_now(session),
     )
     repository.add_attempt(session, attempt)

@@ -19,7 +19,7 @@ from groupbook.payments.domain import (
     RefundState,
     RefundTooLarge,
 )
-from groupbook.payments.models import PortionRow, RefundRow
+from groupbook.payments.models import AttemptRow, PortionRow, RefundRow
 from groupbook.payments.moving import Moment
 from groupbook.payments.returning import ask_again, ask_refund, settle_elsewhere
 from groupbook.payments.service.voiding import UNTOUCHABLE, void
@@ -94,7 +94,7 @@ def retry_refund(session: Session, refund_id: RefundId) -> RefundId:
         refunds = repository.refunds_of(session, portion.id)
         return next(RefundId(row.id) for row in refunds if row.retry_of == refund.id)
     _require_failed(refund)
-    _require_undisputed(portion)
+    _require_undisputed(repository.read_attempt(session, refund.attempt_id))
     return ask_again(session, portion, refund, Moment.of(session))
 
 
@@ -122,9 +122,9 @@ def _require_failed(refund: RefundRow) -> None:
         raise IllegalStep(machine="refund", state=refund.state, event="made_good")
 
 
-def _require_undisputed(portion: PortionRow) -> None:
-    if portion.dispute in _DISPUTED:
-        raise PortionDisputed(dispute=portion.dispute)
+def _require_undisputed(taken: PortionRow | AttemptRow) -> None:
+    if taken.dispute in _DISPUTED:
+        raise PortionDisputed(dispute=taken.dispute)
 
 
 def _refundable(session: Session, portion: PortionRow) -> Money:
