@@ -21,7 +21,7 @@ money; they are kept on a pair of memo accounts beside the balance, as two-phase
     refunded_elsewhere     refunds                 paid_elsewhere           paid back outside the provider
     dispute_lost           disputes_lost           provider_clearing        the payer's bank took it back
     captured_unasked       provider_clearing       unexpected               money nobody asked for, until it is refunded
-    refunded_unasked       unexpected              provider_clearing        … by us, or by a dispute that the bank decided
+    refunded_unasked       unexpected              provider_clearing        … by us, or by a dispute that is lost
     unasked_paid_elsewhere unexpected              paid_elsewhere           … paid back outside the provider
     unasked_returned       provider_clearing       unexpected
 
