@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from groupbook.discounts import service
 from groupbook.discounts.calls import DiscountDeps, in_session
-from groupbook.discounts.code_schemas import CodeOut, CreateCode, RedemptionOut
+from groupbook.discounts.code_schemas import CodeLimitsIn, CodeOut, CreateCode, RedemptionOut
 from groupbook.discounts.domain import CodeExists, CodeInvalid, CodeNotFound, CodeNotUsable, Entitlements
 from groupbook.discounts.schemas import AddCode, EntitlementsOut
 from groupbook.kit.http import Call, Operation, Page, PageQuery, operation
@@ -43,6 +43,20 @@ async def list_codes(call: Call[DiscountDeps], query: PageQuery) -> Page[CodeOut
 async def read_code(call: Call[DiscountDeps], code_id: CodeId) -> CodeOut:
     """One of your codes, with its count."""
     code = await in_session(call, lambda session, _now: service.read_code(session, code_id))
+    return CodeOut.of(code, livemode=call.caller.livemode)
+
+
+@operation(
+    "PUT",
+    "/v1/codes/{code_id}/limits",
+    auth="merchant",
+    tags=["codes"],
+    scope="offers:write",
+    errors=[CodeNotFound, CodeInvalid],
+)
+async def change_code_limits(call: Call[DiscountDeps], code_id: CodeId, body: CodeLimitsIn) -> CodeOut:
+    """Replace how often and when a code counts. Bookings that reserved it keep their price."""
+    code = await in_session(call, lambda session, _now: service.change_code_limits(session, code_id, body.limits()))
     return CodeOut.of(code, livemode=call.caller.livemode)
 
 
@@ -113,6 +127,7 @@ OPERATIONS: tuple[Operation, ...] = (
     create_code,
     list_codes,
     read_code,
+    change_code_limits,
     disable_code,
     list_redemptions,
     add_code,

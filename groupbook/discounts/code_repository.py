@@ -12,7 +12,15 @@ from sqlalchemy import delete, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
-from groupbook.discounts.domain import CodeDraft, CodeUse, DiscountCode, Redemption, RedemptionState, code_key
+from groupbook.discounts.domain import (
+    CodeDraft,
+    CodeLimits,
+    CodeUse,
+    DiscountCode,
+    Redemption,
+    RedemptionState,
+    code_key,
+)
 from groupbook.discounts.models import DiscountCodeRow, HeldCodeRow, RedemptionRow
 from groupbook.kit.database import merchant_of, query
 from groupbook.kit.ids import CodeId, RedemptionId, new_id
@@ -58,6 +66,11 @@ def disable_code(session: Session, id: UUID, now: datetime) -> None:
     """The first time counts."""
     off = update(DiscountCodeRow).where(DiscountCodeRow.id == id, DiscountCodeRow.disabled_at.is_(None))
     session.execute(off.values(disabled_at=now), execution_options={"synchronize_session": False})
+
+
+def change_limits(session: Session, id: UUID, limits: CodeLimits) -> None:
+    changed = update(DiscountCodeRow).where(DiscountCodeRow.id == id).values(**asdict(limits))
+    session.execute(changed, execution_options={"synchronize_session": False})
 
 
 @query

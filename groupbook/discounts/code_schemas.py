@@ -6,14 +6,30 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from groupbook.discounts.domain import CodeDraft, DiscountCode, Redemption
+from groupbook.discounts.domain import CodeDraft, CodeLimits, DiscountCode, Redemption
 from groupbook.kit.http import Instant, MoneyWire, WholeNumber, Wire, wire_id
 from groupbook.kit.ids import from_wire, to_wire
 
 Limit = Annotated[WholeNumber, Field(ge=1, le=1_000_000_000)]
 
 
-class CreateCode(Wire):
+class CodeLimitsIn(Wire):
+    """How often and when a code counts; what is left out, or null, is without a limit.
+
+    Limits count reserved and redeemed uses, and `uses_max` is never under those; a person is whoever brings the code to
+    a group's price. `ends_at` is exclusive.
+    """
+
+    uses_max: Limit | None = None
+    uses_per_person_max: Limit | None = None
+    starts_at: Instant | None = None
+    ends_at: Instant | None = None
+
+    def limits(self) -> CodeLimits:
+        return CodeLimits(**{name: getattr(self, name) for name in CodeLimitsIn.model_fields})
+
+
+class CreateCode(CodeLimitsIn):
     """A code that brings in one of your rules: one with the trigger `{"code": true}`.
 
     `code` has 3 to 40 letters, digits, dots, dashes and underscores; case does not count. With an `owner` (a person) it
@@ -24,10 +40,6 @@ class CreateCode(Wire):
     code: Annotated[str, StringConstraints(max_length=40)]
     rule: Annotated[str, StringConstraints(min_length=1, max_length=80)]
     owner: wire_id("psn") | None = None  # type: ignore[valid-type]  # a type made from the prefix
-    uses_max: Limit | None = None
-    uses_per_person_max: Limit | None = None
-    starts_at: Instant | None = None
-    ends_at: Instant | None = None
 
     def draft(self) -> CodeDraft:
         return CodeDraft(

@@ -110,6 +110,20 @@ class CodeDraft:
     starts_at: datetime | None = None
     ends_at: datetime | None = None
 
+    @property
+    def limits(self) -> CodeLimits:
+        return CodeLimits(self.uses_max, self.uses_per_person_max, self.starts_at, self.ends_at)
+
+
+@dataclass(frozen=True)
+class CodeLimits:
+    """What of a code may change after it was made: how often it counts, and when. None: without a limit."""
+
+    uses_max: int | None = None
+    uses_per_person_max: int | None = None
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+
 
 @dataclass(frozen=True)
 class DiscountCode:

@@ -41,6 +41,7 @@ from groupbook.trips.live import Hub
 from groupbook.trips.stream import still_good
 from groupbook.web import (
     booking_pages,
+    code_pages,
     dashboard,
     health,
     login,
@@ -154,6 +155,7 @@ def _pages(house: House) -> list[BaseRoute]:
         *money_pages.routes(house),
         *payment_setup_pages.routes(house),
         *rule_pages.routes(house),
+        *code_pages.routes(house),
         *trial_pages.routes(house),
         *receipt_pages.routes(_web_deps(house)),
         *telling_pages.routes(_web_deps(house), house.letters),

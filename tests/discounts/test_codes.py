@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from groupbook.discounts import (
     CodeDraft,
     CodeExists,
     CodeInvalid,
+    CodeLimits,
     CodeNotFound,
     CodeNotUsable,
     CodeState,
@@ -391,6 +393,47 @@ def test_without_the_lock_the_same_race_passes_the_limit(shop: Database, limit: 
     assert counted(shop, code) == (1, {"reserved": 4})  # four uses of one, and three that nobody counted
 
 
+def test_limits_that_change_while_it_is_used_hold_whatever_comes_first(shop: Database) -> None:
+    """Room for three becomes room for one, and three use it at once: either the change is refused, or they are."""
+    code = make(shop, uses_max=3)
+
+    def act(number: int) -> None:
+        if number:
+            reserve(shop, code, ANA, new_id())
+            return
+        with shop.begin(KESTREL) as session, suppress(CodeInvalid):
+            discounts.change_code_limits(session, code.id, CodeLimits(uses_max=1))
+
+    refused = race(4, act)
+    with shop.begin(KESTREL) as session:
+        now = discounts.read_code(session, code.id)
+    assert (now.draft.uses_max, now.uses, len(refused)) in ((1, 1, 2), (3, 3, 0))
+    assert {type(error) for error in refused} <= {CodeNotUsable}
+
+
+def test_without_the_lock_the_change_is_made_on_a_count_that_is_over(shop: Database) -> None:
+    """The twin: only the row's own check is left, and it has no words."""
+    code = make(shop, uses_max=3)
+    is_read, is_used = threading.Event(), threading.Event()
+
+    def act(number: int) -> None:
+        if number:
+            is_read.wait()
+            for _ in range(2):
+                reserve(shop, code, ANA, new_id())
+            is_used.set()
+            return
+        with shop.begin(KESTREL) as session:
+            assert discounts.read_code(session, code.id).uses == 0
+            is_read.set()
+            is_used.wait()
+            session.execute(text("UPDATE discount_code SET uses_max = 1"))
+
+    (refused,) = race(2, act)
+    assert (type(refused).__name__, "discount_code_uses" in str(refused)) == ("IntegrityError", True)
+    assert counted(shop, code) == (2, {"reserved": 2})
+
+
 def test_the_row_itself_refuses_to_count_past_its_limit(shop: Database) -> None:
     """Whatever the code above it does."""
     make(shop, uses_max=1)
@@ -527,6 +570,14 @@ def test_a_merchant_makes_lists_and_ends_codes(http: Callable[..., Any]) -> None
     assert http("ana", "GET", "/v1/codes").status_code == 403
     path = f"/v1/codes/{code['id']}"
     assert http("key", "GET", path).json() == code
+    limits = {"uses_max": None, "uses_per_person_max": 1, "starts_at": None, "ends_at": "2028-01-01T00:00:00.000Z"}
+    assert http("reader", "PUT", f"{path}/limits", limits).status_code == 403
+    changed = http("key", "PUT", f"{path}/limits", limits)
+    assert (changed.status_code, changed.json()) == (200, code | limits)
+    for wrong in ({"uses_max": 0}, {**limits, "starts_at": limits["ends_at"]}, {"rule": "shop.pct10"}):
+        assert http("key", "PUT", f"{path}/limits", wrong).status_code == 422
+    assert http("key", "GET", path).json() == code | limits
+    assert http("key", "PUT", f"/v1/codes/{to_wire('cod', new_id())}/limits", {}).status_code == 404
     ended = http("key", "POST", f"{path}/disable").json()
     assert ended["disabled_at"] is not None
     assert http("key", "POST", f"{path}/disable").json() == ended

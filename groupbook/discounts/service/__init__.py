@@ -14,6 +14,7 @@ from groupbook.discounts.service.catalogues import (
 )
 from groupbook.discounts.service.codes import (
     add_code,
+    change_code_limits,
     create_code,
     disable_code,
     list_codes,
@@ -23,6 +24,7 @@ from groupbook.discounts.service.codes import (
     release_codes,
     remove_code,
     reserve_codes,
+    rules_for_codes,
 )
 from groupbook.discounts.service.entitlements import (
     entitlements_of,
@@ -54,6 +56,7 @@ __all__ = [
     "add_code",
     "assumed_age",
     "card_types",
+    "change_code_limits",
     "check_catalogue",
     "create_code",
     "disable_code",
@@ -78,6 +81,7 @@ __all__ = [
     "remove_code",
     "reserve_codes",
     "rule_names",
+    "rules_for_codes",
     "set_entitlements",
     "trial_choices",
     "trial_rules",

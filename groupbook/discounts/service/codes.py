@@ -24,6 +24,7 @@ from groupbook.discounts.domain import (
     CodeDraft,
     CodeExists,
     CodeInvalid,
+    CodeLimits,
     CodeNotFound,
     CodeNotUsable,
     CodeState,
@@ -56,12 +57,7 @@ def create_code(session: Session, draft: CodeDraft, *, now: datetime) -> Discoun
     """
     if not _TEXT.fullmatch(draft.text):
         raise CodeInvalid(pointer="/code", reason="code_text")
-    for name in ("uses_max", "uses_per_person_max"):
-        limit = getattr(draft, name)
-        if limit is not None and not 1 <= limit <= uses_limit_max:
-            raise CodeInvalid(pointer=f"/{name}", reason="limit_range", limit_max=uses_limit_max)
-    if draft.starts_at is not None and draft.ends_at is not None and draft.ends_at <= draft.starts_at:
-        raise CodeInvalid(pointer="/ends_at", reason="ends_before_start")
+    _require_limits(draft.limits)
     _require_rule(session, draft.rule, now)
     _require_person(session, draft.owner)
     code = codes.add_code(session, draft, now)
@@ -70,13 +66,51 @@ def create_code(session: Session, draft: CodeDraft, *, now: datetime) -> Discoun
     return code
 
 
+def change_code_limits(session: Session, id: CodeId, limits: CodeLimits) -> DiscountCode:
+    """Replace how often and when a code counts, for every price from now on. What is reserved or redeemed stays so.
+
+    Raises:
+        CodeNotFound
+        CodeInvalid: a broken limit or period, or fewer uses than there are already; with a pointer and a reason.
+    """
+    _require_limits(limits)
+    code = codes.lock_code(session, id)
+    if code is None:
+        raise CodeNotFound()
+    if limits.uses_max is not None and limits.uses_max < code.uses:
+        raise CodeInvalid(pointer="/uses_max", reason="below_uses", uses=code.uses)
+    codes.change_limits(session, id, limits)
+    return read_code(session, id)
+
+
+def rules_for_codes(session: Session, *, now: datetime) -> dict[str, str]:
+    """The rules that a new code may bring in, with their titles."""
+    known = _known_rules(session, now)
+    return {id: rule.title or id for id, rule in known.items() if rule.trigger.code}
+
+
+def _require_limits(limits: CodeLimits) -> None:
+    for name in ("uses_max", "uses_per_person_max"):
+        limit = getattr(limits, name)
+        if limit is not None and not 1 <= limit <= uses_limit_max:
+            raise CodeInvalid(pointer=f"/{name}", reason="limit_range", limit_max=uses_limit_max)
+    if limits.starts_at is not None and limits.ends_at is not None and limits.ends_at <= limits.starts_at:
+        raise CodeInvalid(pointer="/ends_at", reason="ends_before_start")
+
+
+def _known_rules(session: Session, now: datetime) -> dict[str, Rule]:
+    """The rules of today and the newest ones."""
+    known: dict[str, Rule] = {}
+    for id in repository.catalogues_to_offer(session, now.date()):
+        known |= parsed(session, id).executable
+    return known
+
+
 def _require_rule(session: Session, rule: str, now: datetime) -> None:
     """The rules of today or the newest ones know it, and it is triggered by a code. Rules of other days may lack it:
     there the code has no effect.
     """
-    known: dict[str, Rule] = {}
-    for id in repository.catalogues_to_offer(session, now.date()):
-        known |= parsed(session, id).executable
+    known = _known_rules(session, now)
     if rule not in known:
         raise CodeInvalid(pointer="/rule", reason="unknown_rule", rule=rule)
     if not known[rule].trigger.code:
