@@ -513,6 +513,7 @@ def latest_order(session: Session, reference: UUID) -> MerchantOrderRow | None:
     return session.scalar(query.order_by(MerchantOrderRow.id.desc()).limit(1))
 
 
+@query
 def lock_standing_orders(
     session: Session, *, now: datetime, read_before: datetime, limit: int
 ) -> list[MerchantOrderRow]:

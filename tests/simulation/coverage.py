@@ -46,10 +46,6 @@ _WHY: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
         ("order: canceled + contradicted",),
     ),
     (
-        "the daily look at orders that stand is no part of the world: tests/bookings/test_changes.py plays it",
-        ("booking: booked + broken",),
-    ),
-    (
         "nobody sees the page of an opening that was refused, and a kept card that may have been charged never fails",
         (
             "attempt: failed + seen_action",

@@ -262,7 +262,7 @@ class Watch:
         if known.state in _ENDED:
             self._clean(world, reference, known, is_over=is_over)
         elif known.state == _B.BOOKED.value:
-            self._sold_and_paid(reference, known)
+            self._sold_and_paid(reference, known, is_over=is_over)
 
     def _clean(self, world: Any, reference: UUID, known: Booking, *, is_over: bool) -> None:
         """Over: nothing of this booking is alive anywhere, and nobody is out of pocket. What landed long after it was
@@ -307,10 +307,12 @@ class Watch:
         refs = (f"ord_{row.id.hex}" for row in self.orders.values() if row.reference == reference)
         return any(sold.is_revoked for ref in refs if (sold := self.books.sold.get(ref)) is not None)
 
-    def _sold_and_paid(self, reference: UUID, known: Booking) -> None:
+    def _sold_and_paid(self, reference: UUID, known: Booking, *, is_over: bool) -> None:
         orders = self.live_orders(reference)
+        if not orders and not is_over and self._is_revoked(reference):
+            return  # the merchant canceled by itself, and nobody has looked yet; at the end somebody has
         if len(orders) != 1:
-            raise Violation("P1/I3", "booked without exactly one live order", booking=reference, orders=len(orders))
+            raise Violation("P2/I3", "booked without exactly one live order", booking=reference, orders=len(orders))
         rows = [row for row in self.portions.values() if row.reference == reference]
         ids = {row.id for row in rows}
         # On its way back, or failed and waiting for a person: no longer the merchant's, and not yet the payer's.

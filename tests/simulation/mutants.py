@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
-from groupbook import payments
+from groupbook import offers, payments
 from groupbook.bookings import news, rescue
 from groupbook.bookings.domain import BookingState
 from groupbook.bookings.machine import BookingEvent, Effect
@@ -592,6 +592,12 @@ MUTANTS: Final = (
             ("provider.observe:slow_answer", 0.5),
             ("webhook:lost", 0.0),
         ),
+    ),
+    Mutant(
+        "fallen unseen",
+        "P1: an order that stands is looked at again, for a merchant may cancel what it has sold",
+        at(offers, "read_standing_orders", always(0)),
+        (("people.silent", 0.0), ("merchant.standing:canceled", 0.7)),
     ),
     Mutant(
         "won and kept",

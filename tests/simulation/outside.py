@@ -151,10 +151,10 @@ class Desk(TwinMerchant):
         if order.state == "confirmed" and not order.confirmed.tickets:
             order.confirmed = replace(order.confirmed, tickets=tickets)
 
-    def revoke(self, our_ref: str) -> bool:
-        """The merchant cannot make the tickets of what it had confirmed; whether there was such an order."""
+    def revoke(self, our_ref: str, *, is_sent: bool = False) -> bool:
+        """The merchant takes its yes back, before it has sent the tickets or after; whether there was such an order."""
         order: Any = self._orders[our_ref]
-        if order.state != "confirmed" or order.confirmed.tickets:
+        if order.state != "confirmed" or bool(order.confirmed.tickets) is not is_sent:
             return False
         order.state = "canceled"
         return True
@@ -405,6 +405,19 @@ class MerchantWire(Wire):
 
         world.plan_outside(delay, come)
 
+    def _revoke_later(self, our_ref: str) -> None:
+        """The merchant cancels by itself what it has sold, and tells nobody: the train does not run, say."""
+        world = self._world
+        if not world.fault("merchant.standing", our_ref):
+            return
+
+        def revoke() -> None:
+            if self._twin.revoke(our_ref, is_sent=True):
+                world.effect(Effect("merchant", "revoked", our_ref, world.now))
+                world.order_fell()
+
+        world.plan_outside(world.dice.between("merchant.falls", 600, 5 * 86_400), revoke)
+
     def _truth(self, name: str, subject: Any, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
         hold, order = self._twin.hold(subject), self._twin.order(subject)
         return (
@@ -431,6 +444,7 @@ class MerchantWire(Wire):
         if is_order == "confirmed" and was_order != "confirmed":
             total = getattr(answer, "total", None) or given[0].total
             tell(Effect("merchant", "ordered", subject, now, total.minor, key))
+            self._revoke_later(subject)
         elif is_order == "pending" and was_order is None:
             tell(Effect("merchant", "pending", subject, now, 0, key))
         elif is_order == "canceled" and was_order == "confirmed":

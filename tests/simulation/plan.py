@@ -178,6 +178,7 @@ MORE_FAULTS: Final[Mapping[str, Mapping[str, float]]] = {
     "worker.stall": {"before": 0.02, "after": 0.02},
     "bank.promise": {"short": 0.0},  # only where a profile wants it
     "bank.again_for_change": {"declined": 0.1, "abandoned": 0.1},  # asked once more for a change of a booked party
+    "merchant.standing": {"canceled": 0.0},  # only where a profile wants it
 }
 
 

@@ -418,6 +418,20 @@ PROFILES: Final[tuple[Profile, ...]] = (
         2.0,
     ),
     Profile(
+        "canceled after it was booked",
+        {
+            **_GOES,
+            **_MENDED,
+            "merchant.standing:canceled": 0.7,
+            "merchant.cancel:not_cancelable": 0.1,
+            "people.amend": 0.3,
+            "people.spare": 0.6,
+            "operator.force": 0.3,
+        },
+        0.05,
+        0.2,
+    ),
+    Profile(
         "places that earn their time",
         {
             "merchant.holds": 1.0,

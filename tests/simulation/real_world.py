@@ -47,7 +47,7 @@ wait_seconds_min: Final = 0.004
 window_seconds: Final = 12.0
 budget_seconds_min: Final = 6.0
 # What takes days, or weeks, and is looked at again only after them.
-NOT_HERE: Final = frozenset({"worker.crash", "worker.stall", "web.crash", "nudge"})
+NOT_HERE: Final = frozenset({"worker.crash", "worker.stall", "web.crash", "nudge", "merchant.standing"})
 # What banks and dashboards do without being asked. It ends with the faults; payers go on.
 BY_ITSELF: Final = frozenset({"lapse", "_capture_outside", "_dispute", "_decide", "_reopen", "_settle_refund"})
 NOT_NOW: Final = frozenset({"pending", "pending_fails", "fails_late", "tickets_later"})
@@ -209,6 +209,9 @@ class RealWorld:
 
     def stall(self) -> None:
         """Here processes are killed, which holds a worker off no less."""
+
+    def order_fell(self) -> None:
+        """Here no merchant does: it takes days, and so does the look."""
 
     def bank_lapses(self, attempt_id: Any) -> None:
         self.bank.lapse(attempt_id)

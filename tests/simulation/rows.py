@@ -79,6 +79,7 @@ MATRIX: Final = MappingProxyType(
         "hold: release lost": "letting places go has no answer",
         "amend: refused": "the merchant will not change the order",
         "amend: lost answer": "a change of the order has no answer",
+        "booked: the order falls": "the merchant cancels by itself what it had sold, and nobody is told",
         "webhook: lost": "a message never comes",
         "webhook: doubled": "a message comes twice",
         "parked: resumed": "a person puts a parked booking back",
@@ -202,6 +203,8 @@ class Rows:
             self.count("confirming: late confirmed")
         if row.from_state == "recovering" and row.event == "all_captured":
             self.count("recovering: paid elsewhere")
+        if row.from_state == "booked" and row.event == "broken":
+            self.count("booked: the order falls")
         if row.event == "hold_lost":
             self.count("hold: expires")
         if row.event == "disputed":

@@ -109,6 +109,9 @@ class Stage(Judged, Protocol):
     def hold_ends(self, our_ref: str, end: datetime) -> None:
         """The merchant's promise has an end; when it comes, the places are anybody's."""
 
+    def order_fell(self) -> None:
+        """The merchant canceled what it had sold: who looks at orders that stand will see it, within a day or so."""
+
     # --- what is seen ---
 
     def called(self, site: str, subject: Any) -> None: ...

@@ -38,7 +38,7 @@ from groupbook.trips.models import MemberRow, TripOptionRow, TripRow
 from tests.simulation.beginning import MERCHANT
 from tests.simulation.memory import MemorySession, below, light_rows, memory_database
 from tests.simulation.memory.store import MemoryDatabase, kind_of
-from tests.simulation.plan import Plan, draw
+from tests.simulation.plan import Plan, Profile, draw
 from tests.simulation.world import World
 
 # Erasure walks through the documents of holds and orders; no simulated history erases anybody. The server's time is a
@@ -222,9 +222,14 @@ def kept(world: World) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-@pytest.mark.parametrize("seed", [1, 7, 26, 68])
-def test_a_history_takes_the_same_way_on_postgresql_and_in_memory(seed: int, database_url: str) -> None:
-    plan = draw(seed)
+FALLS: Final = Profile("the order falls after it was booked", {"merchant.standing:canceled": 1.0})
+
+
+@pytest.mark.parametrize(("seed", "profile"), [(1, None), (7, None), (26, None), (68, FALLS)])
+def test_a_history_takes_the_same_way_on_postgresql_and_in_memory(
+    seed: int, profile: Profile | None, database_url: str
+) -> None:
+    plan = draw(seed, profile)
     memory = World(plan, telling=True)
     memory.run()
     postgres = on_postgres(database_url, plan)

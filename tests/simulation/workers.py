@@ -145,4 +145,5 @@ class Work:
         # What the rooms above want for their own sweeps is not there, nor are those sweeps.
         make: Callable[..., Mapping[str, Callable[[UUID], object]]] = house._sweeps
         every = make(*(known.get(name) for name in _WANTED))
+        self.read_standing_orders = every["read_standing_orders"]  # where there is something to find: `World`
         self.sweeps = {name: sweep for name, sweep in every.items() if name not in NOT_SWEPT}

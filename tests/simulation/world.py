@@ -22,11 +22,11 @@ from groupbook.bookings.domain import ENDED, BookingState, Policy
 from groupbook.bookings.models import BookingRow
 from groupbook.kit.callers import Caller
 from groupbook.kit.database import forbid_in_transaction
-from groupbook.kit.ids import ids_made_by
+from groupbook.kit.ids import ids_made_by, to_wire
 from groupbook.kit.models import FactRow, IntentRow
 from groupbook.kit.money import Money
 from groupbook.offers import repository as offers
-from groupbook.offers.models import HoldRow
+from groupbook.offers.models import HoldRow, MerchantOrderRow
 from tests.simulation.bank import Bank
 from tests.simulation.beginning import MERCHANT, OFFER, known, settle_in
 from tests.simulation.clock import EPOCH, Actor, Killed, Timeline
@@ -45,6 +45,7 @@ __all__ = ["Fault", "Line", "Plan", "Profile", "World", "draw"]
 _RESTING: Final = frozenset(state.value for state in (*ENDED, BookingState.PARKED, BookingState.BOOKED))
 events_max: Final = 50_000
 _pause_seconds_max: Final = 6 * 3600.0
+_look_seconds: Final = 6 * 3600.0  # how often it is asked whether an order was not read for a day
 _OPEN: Final = ("due", "calling", "unknown")
 
 
@@ -297,6 +298,18 @@ class World:
         for name in self.work.sweeps:
             if name != "look_at_payments":
                 self._sweep(name)
+
+    def order_fell(self) -> None:
+        self.later(self.dice.between("merchant.looked_at", 0.0, _look_seconds), self._read_orders)
+
+    def _read_orders(self) -> None:
+        """The daily look at orders that stand, where it will find something; until it has."""
+        for order in self.values(MerchantOrderRow):
+            sold = self.merchant.order(to_wire("ord", order["id"]))
+            if order["state"] in ("confirmed", "amending") and sold is not None and sold.state == "canceled":
+                self._work("read_standing_orders", partial(self.work.read_standing_orders, MERCHANT))
+                self.later(_look_seconds, self._read_orders)
+                return
 
     # --- faults ---
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from groupbook.kit.ids import OfferId, new_id
 from groupbook.offers import repository
-from groupbook.offers.domain import HOLD_ENDED, ORDER_CONSUMING, HoldState, Offer, OfferDraft, Quote
+from groupbook.offers.domain import HOLD_ENDED, ORDER_CONSUMING, HoldState, Offer, OfferDraft, OrderState, Quote
 from groupbook.offers.models import HoldRow, MerchantAmendmentRow, MerchantOrderRow, QuoteRow, RecheckRow
 from tests.simulation.memory.store import MemorySession, Table, Values
 
@@ -171,6 +171,21 @@ def _asked_besides(session: MemorySession, reference: UUID) -> dict[UUID, str]:
 def _latest_order(session: MemorySession, reference: UUID) -> MerchantOrderRow | None:
     views = session.views(MerchantOrderRow, "reference", reference)
     return session.row(MerchantOrderRow, max(views, key=lambda one: one["id"])) if views else None
+
+
+@repository.lock_standing_orders.register(MemorySession)
+def _lock_standing_orders(
+    session: MemorySession, *, now: datetime, read_before: datetime, limit: int
+) -> list[MerchantOrderRow]:
+    def is_due(one: Values) -> bool:
+        if one["state"] != OrderState.CONFIRMED.value or not one["tickets"]:
+            return False
+        quote = _find_quote(session, one["quote_id"])
+        offer = None if quote is None else _find_offer(session, quote.offer_id)
+        is_ahead = offer is not None and offer.departs_at > now
+        return is_ahead and (one["read_at"] or one["updated_at"]) <= read_before
+
+    return session.rows(MerchantOrderRow, [one for one in session.every(MerchantOrderRow) if is_due(one)])[:limit]
 
 
 # --- changes and second looks ----------------------------------------------------------------------------------------
