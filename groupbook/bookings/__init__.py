@@ -17,6 +17,7 @@ rooms below under the booking's lock and takes the next step of a pure machine.
     withdraw_change(database, caller, amendment_id) -> None                         as long as nobody has paid for it
     candidates(database, caller, booking_id) -> list[MemberId]                      who could take a place
     read_policy, change_policy, booking_limits(database, caller, house_policy, …)   settings, and what they leave open
+    read_settings(database, caller) -> dict[str, Any]                               what the merchant set itself
     ask_to_pay, withdraw_ask, take_over, hand_back(database, caller, …)             paying for each other
     hand_over, open_handover, take_place, keep_place(database, …)                   a place for a friend, by a link
     wait_in_line, wait_again, stop_waiting, come_in, read_line(database, …)         the waiting list
@@ -120,6 +121,7 @@ from groupbook.bookings.service import (
     read_policy,
     read_receipt,
     read_release,
+    read_settings,
     read_sponsor_link,
     read_story,
     read_tickets,
@@ -247,6 +249,7 @@ __all__ = [
     "read_policy",
     "read_receipt",
     "read_release",
+    "read_settings",
     "read_sponsor_link",
     "read_story",
     "read_tickets",

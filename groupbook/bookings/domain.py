@@ -347,7 +347,7 @@ def policy_of(house: Policy, settings: Mapping[str, Any]) -> Policy:
 def limits_of(house: Policy, settings: Mapping[str, Any]) -> Limits:
     """A merchant's own window is the longest there is, and its own quorum the smallest."""
     policy = policy_of(house, settings)
-    _, most = _LIMITS["collection_window_seconds"]
+    _, most = SETTING_LIMITS["collection_window_seconds"]
     own = settings if policy is not house else {}
     longest = float(own.get("collection_window_seconds", most))
     bears = policy.lost_discount
@@ -363,7 +363,7 @@ def choose(house: Policy, settings: Mapping[str, Any], choices: Choices, *, peop
     """
     policy, limits = policy_of(house, settings), limits_of(house, settings)
     if choices.window_seconds not in (None, policy.collection_window_seconds):  # the offered one is always allowed
-        least, most = _LIMITS["collection_window_seconds"][0], limits.window_seconds_max
+        least, most = SETTING_LIMITS["collection_window_seconds"][0], limits.window_seconds_max
         if not least <= choices.window_seconds <= most:
             raise PolicyInvalid(pointer="/window_seconds", reason="out_of_range", least=least, most=most)
         policy = replace(policy, collection_window_seconds=float(choices.window_seconds))
@@ -384,7 +384,8 @@ _capture_margin_seconds: Final = 600.0  # I10: nothing is captured this close to
 authorization_seconds_min: Final = 114 * 3600.0  # 4 d 18 h: the shortest a card authorization lives (payments.md H1)
 window_seconds_max: Final = 60 * 86_400.0
 budget_seconds_max: Final = 7 * 86_400.0
-_LIMITS: Final[Mapping[str, tuple[float, float]]] = {
+# What each length may be, in seconds.
+SETTING_LIMITS: Final[Mapping[str, tuple[float, float]]] = {
     "collection_window_seconds": (60.0, window_seconds_max),
     "confirm_budget_seconds": (10.0, 86_400.0),
     "settle_budget_seconds": (60.0, budget_seconds_max),
@@ -421,7 +422,7 @@ def check_settings(settings: Mapping[str, Any], house: Policy) -> dict[str, Any]
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
                 raise PolicyInvalid(pointer=pointer, reason="out_of_range", least=1)
         else:
-            least, most = _LIMITS[name]
+            least, most = SETTING_LIMITS[name]
             if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
                 raise PolicyInvalid(pointer=pointer, reason="out_of_range", least=least, most=most)
     _check_together(house.but(settings))

@@ -98,7 +98,9 @@ def booking_view(
         reason=booking.reason or "",
         ask_ids=[to_wire("prq", ask.id) for ask in booking.asks if ask.asked_by == booking.me],
         helpers=[member for member in people.values() if not member.is_you],
-        quorum=booking.payer_quorum if (booking.payer_quorum or 0) < len(booking.portions) else None,
+        quorum_text=ways_words.quorum_text(booking.payer_quorum, say)
+        if booking.payer_quorum and booking.payer_quorum < len(booking.portions)
+        else "",
         keeps_until=_keeps_until(booking),
         can_leave=mine is not None and booking.state is BookingState.OPEN,
         coverable=[payer for payer, line in zip(payers, booking.portions, strict=True) if _may_cover(line, booking)],

@@ -42,6 +42,17 @@ def portion_words(state: PortionState, say: Words) -> StateWords:
     return table[state]
 
 
+def length_text(seconds: int, say: Words) -> str:
+    """A length of time in the largest unit that says it exactly; a day or less in hours."""
+    if seconds >= 2 * 86_400 and seconds % 86_400 == 0:
+        return say.many("%(num)s day", "%(num)s days", seconds // 86_400)
+    if seconds >= 3_600 and seconds % 3_600 == 0:
+        return say.many("%(num)s hour", "%(num)s hours", seconds // 3_600)
+    if seconds % 60 == 0:
+        return say.many("%(num)s minute", "%(num)s minutes", seconds // 60)
+    return say.many("%(num)s second", "%(num)s seconds", seconds)
+
+
 def rule_text(kind: str, quorum: int | None, organizer: str, say: Words) -> str:
     """The rule fixed at the start, in one sentence."""
     if kind == "quorum_at_deadline":

@@ -129,6 +129,9 @@ TRIP = TripView(
 )  # fmt: skip
 
 
+QUORUM = (
+    "3 of you are enough: then whoever is in goes at the end of the time, and nobody pays more than they agreed to."
+)
 POLICY = "Whoever leaves after their bank said yes bears the group discount that the others lose by it, at most their own part."
 PRIVATE = (
     "What was paid for this place, what the railway keeps of it and what comes back, only Chloé Désirée-Montgomery van den "
@@ -459,7 +462,7 @@ SAMPLES: dict[str, Callable[[], Sample]] = {
         _payer(ANA, *IN)))),
     "paying-asked": lambda: _trip("paying", replace(PAYING, booking=_booking(_payer(BO, *NO, is_payable=True), _payer(ANA, *IN), ask_ids=("prq_1",)))),
     "paying-quorum": lambda: _trip("paying", replace(PAYING, booking=_booking(
-        _payer(BO, *OPEN, is_payable=True, cap=_euro(4340), card_text=CAPPED), _payer(ANA, *IN), _payer(CHLOE, *OPEN), _payer(EMEKA, *IN), quorum=3))),
+        _payer(BO, *OPEN, is_payable=True, cap=_euro(4340), card_text=CAPPED), _payer(ANA, *IN), _payer(CHLOE, *OPEN), _payer(EMEKA, *IN), quorum_text=QUORUM))),
     "paying-kept": lambda: _trip("paying", replace(PAYING, booking=_booking(
         _payer(BO, *KEPT, is_payable=True, is_kept_only=True), _payer(ANA, *KEPT), _payer(CHLOE, *OPEN), keeps_until=SOON - timedelta(days=4)))),
     "paying-opened": lambda: _trip("paying", replace(PAYING, booking=_booking(

@@ -19,7 +19,6 @@ from groupbook.kit import clock
 from groupbook.kit.callers import Caller
 from groupbook.kit.errors import GroupbookError, Invalid, Kind, Unauthenticated
 from groupbook.kit.http import STATUS
-from groupbook.kit.i18n import Words
 from groupbook.kit.ids import (
     AmendmentId,
     BookingId,
@@ -156,20 +155,12 @@ def _choices(ask: Ask, caller: Caller, shown: TripPage) -> dict[str, object]:
     going = sum(member.is_going for member in shown.trip.members)
     fewest = limits.payers_min or max(2, going // 2)
     return {
-        "windows": [(str(seconds), _length(seconds, ask.say)) for seconds in windows],
+        "windows": [(str(seconds), phrases.length_text(seconds, ask.say)) for seconds in windows],
         "window": str(default),
         "quorums": list(range(min(fewest, going), going)) if shown.trip.is_organizer else [],
         "quorum": limits.payers_min,
         "bearers": [(one, ways_words.lost_discount_choice(one, ask.say)) for one in limits.lost_discount],
     }
-
-
-def _length(seconds: int, say: Words) -> str:
-    if seconds < 3600:
-        return say.many("%(num)s minute", "%(num)s minutes", max(1, seconds // 60))
-    if seconds < 2 * 86_400:
-        return say.many("%(num)s hour", "%(num)s hours", seconds // 3600)
-    return say.many("%(num)s day", "%(num)s days", seconds // 86_400)
 
 
 # --- acts -----------------------------------------------------------------------------------------------------------

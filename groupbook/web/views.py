@@ -313,7 +313,7 @@ class BookingView:
     reason: str = ""
     ask_ids: Sequence[str] = ()
     helpers: Sequence[MemberView] = ()
-    quorum: int | None = None  # so many payers are enough to go
+    quorum_text: str = ""  # so many payers are enough to go
     keeps_until: datetime | None = None  # cards are only kept until then
     can_leave: bool = False
     receipt_url: str = ""  # where something was taken from the reader

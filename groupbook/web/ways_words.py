@@ -28,6 +28,17 @@ def lost_discount_text(policy: LostDiscount, say: Words) -> str:
     }[policy]
 
 
+def quorum_text(payers: int, say: Words) -> str:
+    """So many are enough to go."""
+    return say.many(
+        "%(num)s of you is enough: then whoever is in goes at the end of the time, and nobody pays more than they "
+        "agreed to.",
+        "%(num)s of you are enough: then whoever is in goes at the end of the time, and nobody pays more than they "
+        "agreed to.",
+        payers,
+    )
+
+
 def lost_discount_choice(policy: LostDiscount, say: Words) -> str:
     """The same as a choice of the organizer."""
     return {

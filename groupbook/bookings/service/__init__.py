@@ -7,6 +7,7 @@ from groupbook.bookings.service.changing import (
     booking_limits,
     change_policy,
     read_policy,
+    read_settings,
     withdraw_change,
 )
 from groupbook.bookings.service.giving import give, take_back
@@ -152,6 +153,7 @@ __all__ = [
     "read_policy",
     "read_receipt",
     "read_release",
+    "read_settings",
     "read_sponsor_link",
     "read_story",
     "read_tickets",

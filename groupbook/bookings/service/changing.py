@@ -185,6 +185,12 @@ def read_policy(database: Database, caller: Caller, house: Policy) -> Policy:
         return policy_of(house, repository.read_settings(session))
 
 
+def read_settings(database: Database, caller: Caller) -> dict[str, Any]:
+    """What the merchant set itself; what is not in it stays with the house. A use case."""
+    with database.begin(caller.merchant_id) as session:
+        return repository.read_settings(session)
+
+
 def booking_limits(database: Database, caller: Caller, house: Policy) -> Limits:
     """What the organizer may choose for the next booking. A use case."""
     with database.begin(caller.merchant_id) as session:
