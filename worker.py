@@ -44,6 +44,8 @@ LISTENERS: Listeners = {
     "order.rejected": [_ORDER],
     "order.canceled": [_ORDER],
     "order.discrepant": [_ORDER, _ALARM],
+    "order.absent": [_ALARM, _MERCHANT],
+    "order.found": [_MERCHANT],
     "portion.authorizing": [_PORTION],
     "portion.observed": [_PORTION],
     "portion.authorized": [_PORTION, _MERCHANT],

@@ -4,8 +4,9 @@ Promise: a quote's lines sum exactly and never change once recorded; the merchan
 with no transaction open; a lost answer is read back by our reference; a canceled order stays canceled. The only room
 that calls merchants. Knows nothing of trips or bookings: callers pass an opaque `reference`, read back in facts
 (hold.placed, hold.refused, hold.extended, hold.extend_refused, hold.expired, hold.released, order.pending,
-order.confirmed, order.rejected, order.canceled, order.amended, order.amend_refused, order.discrepant, offer.rechecked);
-their payload carries `reference` and `hold`, `order` or `amendment` as hex, and `reason`, `total` and `new_total`.
+order.confirmed, order.rejected, order.canceled, order.amended, order.amend_refused, order.discrepant, order.absent,
+order.found, offer.rechecked); their payload carries `reference` and `hold`, `order` or `amendment` as hex, and
+`reason`, `total` and `new_total`.
 """
 
 from groupbook.offers.domain import HoldsNotOffered

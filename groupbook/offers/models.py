@@ -190,6 +190,7 @@ class MerchantOrderRow(TenantRow, Base):
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     read_at: Mapped[datetime | None]  # when it was last asked for again, with its tickets here
+    absent_at: Mapped[datetime | None]  # since when the merchant does not know it, though it stands
 
     __mapper_args__ = {"version_id_col": version}
 

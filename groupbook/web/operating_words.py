@@ -92,6 +92,8 @@ def event_words(name: str, say: Words) -> str:
         "order.rejected": say("The order was refused"),
         "order.canceled": say("The order is canceled for good"),
         "order.discrepant": say("Your booking system says something else than before"),
+        "order.absent": say("Your booking system does not know this order any more"),
+        "order.found": say("Your booking system knows the order again"),
         "portion.authorizing": say("Somebody opened their payment page"),
         "portion.observed": say("The provider was read before the decision"),
         "portion.authorized": say("The bank keeps the money"),

@@ -108,6 +108,12 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = MappingProxyType(
         parked="The booking needs a person to look at it.",
     )
     | _types(
+        "order",
+        "ord",
+        absent="Your booking system does not know an order that it confirmed, with tickets; a person should look.",
+        found="Your booking system knows that order again.",
+    )
+    | _types(
         "portion",
         "por",
         authorized="A payer's bank keeps the money of one portion.",
@@ -131,7 +137,7 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = MappingProxyType(
 
 EVERYTHING: Final = "*"
 # Kinds of object whose facts carry the opaque `reference` of a room below: it is a booking's id.
-ABOUT_A_BOOKING: Final = frozenset({"portion", "reconciliation"})
+ABOUT_A_BOOKING: Final = frozenset({"order", "portion", "reconciliation"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from groupbook import bookings, notices, offers, payments
 from groupbook.bookings import Change
 from groupbook.bookings.domain import AmendmentIncomplete, AmendmentOpen, BookingClosed, BookingState, NotTraveling
 from groupbook.kit import clock, intents
+from groupbook.kit.database import lookup
 from groupbook.kit.errors import InvariantBroken
 from groupbook.kit.money import Money
 from groupbook.merchants.domain import Capabilities
@@ -380,6 +382,45 @@ def test_an_order_that_is_gone_at_the_merchant_is_noticed_within_a_day(saga: Mak
     bookings.resume_booking(house.database, house.merchant_id, house.id, OPS)
     house.run_until_quiet()
     assert (house.booking().state, given_back(house)) == (BookingState.REFUNDED, 10_000)
+
+
+def test_an_order_that_the_merchant_does_not_know_any_more_is_an_alarm_and_nothing_moves(saga: MakeSaga) -> None:
+    """Its books may have been put back: told once, however often it is read, until the order is there again."""
+    house = opened(saga, "ada", "bo")
+    for name in ("ada", "bo"):
+        house.pay(name)
+    orders = house.merchant_twin._orders.copy()
+    house.merchant_twin._orders.clear()
+    with capture_logs() as logs:
+        for _ in range(2):
+            house.travel(days=1, minutes=1)
+            house.run_until_quiet()
+    said = [line for line in logs if line.get("alarm") == "order.absent"]
+    assert [(line["log_level"], line["reference"]) for line in said] == [("error", house.id.hex)]
+    assert rows_that_wait(house)["order_absent"] == 1
+    assert (house.booking().state, house.states(), given_back(house)) == (
+        BookingState.BOOKED,
+        {"ada": "captured", "bo": "captured"},
+        0,
+    )
+    house.merchant_twin._orders.update(orders)
+    house.travel(days=1, minutes=1)
+    house.run_until_quiet()
+    assert rows_that_wait(house)["order_absent"] == 0
+    story = bookings.read_story(house.database, house.merchant_id, house.id)
+    told = [entry.name for entry in story.entries if entry.name in ("order.absent", "order.found")]
+    assert told == ["order.absent", "order.found"]
+    assert [(house.facts(name), house.count(EVENTS.format(name))) for name in told] == [(1, 1), (1, 1)]
+
+
+EVENTS = "SELECT count(*) FROM event WHERE type = '{}'"
+
+
+def rows_that_wait(house: Saga) -> dict[str, int]:
+    """As /metrics shows them."""
+    with house.database.begin_unbound() as session:
+        counts: dict[str, int] = lookup(session, "count_pending_rows")["rows"]
+    return counts
 
 
 def test_an_order_whose_train_has_left_is_read_no_more(saga: MakeSaga) -> None:

@@ -187,6 +187,8 @@ class LookAtOrder(_OrderCall):
             # While it is changed or taken back its own answers tell, and what was read before is old news.
             if state is OrderState.CONFIRMED and answer.state in ("canceled", "rejected"):
                 _contradict(session, row)
+            elif state is OrderState.CONFIRMED:
+                _note_presence(session, row, is_absent=answer.state == "absent")
             return
         is_last_look = bool(intent.payload.get(_BEHIND))
         if state is OrderState.PENDING:
@@ -367,6 +369,17 @@ def _contradict(session: Session, row: MerchantOrderRow) -> None:
     session.flush()
     if before != row.state:
         tell(session, row, "order.discrepant")
+
+
+def _note_presence(session: Session, row: MerchantOrderRow, *, is_absent: bool) -> None:
+    """An order that the merchant does not know is no cancellation: its books may have been put back, or its address be
+    another's. Nothing moves, a person asks; told once, until it is there again.
+    """
+    if is_absent is (row.absent_at is not None):
+        return
+    row.absent_at = clock.now(session) if is_absent else None
+    session.flush()
+    tell(session, row, "order.absent" if is_absent else "order.found")
 
 
 def _look_behind(session: Session, row: MerchantOrderRow) -> None:

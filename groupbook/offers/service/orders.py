@@ -194,7 +194,7 @@ def read_standing_orders(session: Session, now: datetime) -> int:
     """Owe a look at orders that stand, with a departure ahead: each once a day, so many at a time. For the sweep.
 
     A cancellation of ours that was given up may land late, and a merchant may cancel by itself; either is told as
-    order.discrepant.
+    order.discrepant. One that is not there at all is order.absent, and order.found once it is.
     """
     rows = repository.lock_standing_orders(session, now=now, read_before=now - read_every, limit=read_batch_max)
     for row in rows:
