@@ -34,7 +34,7 @@ DEFAULT_LOCALE: Final = "en"
 LOCALES: Final = {"en": "English", "fr": "Français"}
 LOCALE_FOLDER: Final = Path(__file__).resolve().parent.parent / "locale"
 
-Length = Literal["short", "medium", "long", "full"]
+Length = Literal["short", "medium", "dated", "long", "full"]
 
 
 @dataclass(frozen=True)
@@ -107,11 +107,11 @@ def format_number(value: float, locale: str) -> str:
 
 
 def format_instant(at: datetime, zone: str | tzinfo, locale: str, length: Length = "medium") -> str:
-    """Day and time as a clock in `zone` shows them, without seconds: "Fri 27 Nov, 14:05" (medium)."""
+    """Day and time as a clock in `zone` shows them, without seconds: "Fri 27 Nov, 14:05"; `dated` has the year."""
     local = at.astimezone(_zone(zone))
     if length in ("long", "full"):
         return str(babel_datetime(local, "long" if length == "long" else "full", locale=_region(locale)))
-    skeleton = "MMMEd" if length == "medium" else "Md"
+    skeleton = {"medium": "MMMEd", "dated": "yMMMEd"}.get(length, "Md")
     day = babel_skeleton(skeleton, local, locale=_region(locale))
     return f"{day}, {format_clock(at, zone, locale)}"
 

@@ -156,7 +156,10 @@ class Dashboard(DeskPages):
                     "state": delivery_words(one, say),
                     "at": one.created_at,
                     "next_at": one.due_at if one.state is DeliveryState.PENDING else None,
-                    "attempts": tried[one.id],
+                    "attempts": [
+                        {"told": attempt, "why": no_answer_words(attempt.error, say) if attempt.error else ""}
+                        for attempt in tried[one.id]
+                    ],
                 }
                 for one in found.rows
             ]
@@ -297,6 +300,18 @@ def delivery_words(delivery: Delivery, say: Words) -> tuple[str, str]:
         DeliveryState.FAILED: (say("Failed"), "bad"),
         DeliveryState.DROPPED: (say("Dropped"), "quiet"),
     }[delivery.state]
+
+
+def no_answer_words(code: str, say: Words) -> str:
+    """Why there was no usable answer of an endpoint; empty where nobody gave the code words."""
+    return {
+        "address_refused": say("The address leads into a network that we do not post to."),
+        "unresolvable": say("There is no such name in the internet."),
+        "timeout": say("It did not answer in time."),
+        "protocol_error": say("It does not speak HTTP as it should."),
+        "tls_failed": say("Its certificate does not hold."),
+        "unreachable": say("Nobody listens at this address."),
+    }.get(code, "")
 
 
 def form_text(error: GroupbookError, say: Words) -> str:

@@ -56,7 +56,7 @@ class PaymentSetupPages(DeskPages):
     async def show(self, request: Request, desk: Desk) -> Response:
         """The account in use, the try under way or the last one, and the form for a key. A key is never shown."""
         say = words_of(request)
-        error = page_error = ""
+        error = page_error = page_key = ""
         if request.method == "POST":
             form = await read_form(request)
             if form["act"] == "link":
@@ -67,6 +67,7 @@ class PaymentSetupPages(DeskPages):
             except KeyRejected as rejected:
                 problem = key_problem(rejected.params.get("reason"), say)
                 error, page_error = ("", problem) if form["act"] == "page" else (problem, "")
+                page_key = form["publishable_key"]
             except PaymentsUnderWay:
                 not_let_go = say(
                     "Nothing was changed: payments are under way on this account, and money can only be taken, "
@@ -76,7 +77,7 @@ class PaymentSetupPages(DeskPages):
             except SetupNotAgain:
                 error = say("The key of that try is not kept any more. Paste it once more.")
         status = 422 if error or page_error else 200
-        return await self._shown(request, desk, error=error, page_error=page_error, status=status)
+        return await self._shown(request, desk, error=error, page_error=page_error, page_key=page_key, status=status)
 
     async def come_back(self, request: Request, desk: Desk) -> Response:
         """From the provider, with its holder's yes or no. A reload finds the `state` used up, and changes nothing."""
@@ -94,6 +95,7 @@ class PaymentSetupPages(DeskPages):
         *,
         error: str = "",
         page_error: str = "",
+        page_key: str = "",
         not_linked: str = "",
         status: int = 200,
     ) -> Response:
@@ -104,7 +106,7 @@ class PaymentSetupPages(DeskPages):
             request,
             desk,
             "payments",
-            {**context, "error": error, "page_error": page_error, "not_linked": not_linked},
+            {**context, "error": error, "page_error": page_error, "page_key": page_key, "not_linked": not_linked},
             status=status,
             form_targets=[asked_at] if context["platform"] else [],
         )

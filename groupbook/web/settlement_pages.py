@@ -177,8 +177,14 @@ def shown(settings: Mapping[str, Any]) -> Typed:
 
 
 def _in_unit(seconds: float) -> tuple[str, str]:
-    """In the largest unit that divides it."""
-    unit = next((unit for unit, length in reversed(UNITS.items()) if seconds and seconds % length == 0), "seconds")
+    """In the unit that `length_text` takes."""
+    unit = "seconds"
+    if seconds >= 2 * UNITS["days"] and seconds % UNITS["days"] == 0:
+        unit = "days"
+    elif seconds >= UNITS["hours"] and seconds % UNITS["hours"] == 0:
+        unit = "hours"
+    elif seconds % UNITS["minutes"] == 0:
+        unit = "minutes"
     return f"{Decimal(str(seconds)) / UNITS[unit]:f}".removesuffix(".0"), unit
 
 

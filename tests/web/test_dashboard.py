@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 from html import unescape
@@ -16,7 +17,9 @@ from groupbook.bookings import Change
 from groupbook.kit.i18n import words
 from groupbook.kit.ids import to_wire
 from groupbook.web.app import build_app
+from groupbook.web.dashboard import no_answer_words
 from groupbook.web.operating_words import reason_words
+from groupbook.webhooks import sender
 from integrations.payments.stripe.outcomes import CODES, OUTCOMES
 from integrations.payments.stripe.reading import _DECLINES
 from tests.support.saga import Saga
@@ -152,6 +155,16 @@ def test_every_code_of_the_payment_provider_has_words() -> None:
         english, french = reason_words(code, words("en")), reason_words(code, words("fr"))
         assert english, code
         assert english != french, code
+
+
+def test_every_way_of_no_answer_has_words() -> None:
+    """The codes as they stand in the sender."""
+    codes = re.findall(r'error = (?:"(\w+)" if .* else )?"(\w+)"', inspect.getsource(sender))
+    found = {code for pair in codes for code in pair if code}
+    assert len(found) == 6
+    for code in found:
+        assert no_answer_words(code, words("en")), code
+        assert no_answer_words(code, words("fr")) != no_answer_words(code, words("en")), code
 
 
 def test_webhooks_are_added_tested_sent_again_and_deleted(saga: Saga, browser_of_staff: TestClient) -> None:
