@@ -9,18 +9,24 @@ An error of a statement that waited is raised by the one it travels with: at the
 not happened. A row the ORM read and changes must still be there, at its version where it has one: the server itself
 looks, and refuses the statement otherwise, so that nothing behind it is done, the COMMIT neither. Only what returns
 something never waits.
+
+Questions that do not depend on each other's answers are asked together, and cost one round trip (`together`). The
+server answers them one after the other, as it would have: a lock is waited for before the next question is looked at,
+and each sees what was committed when its own turn came.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Self
 from uuid import UUID
 
 import psycopg
+from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]  # it publishes no types
 from psycopg.errors import InvalidTextRepresentation
 from sqlalchemy import Engine, event
 
@@ -57,11 +63,19 @@ class _Opening:
     told: Callable[[datetime, int], object]
 
 
+class _Round(ExitStack):
+    """Of questions that are asked together: nothing is sent before the first of them asks something."""
+
+    is_sending = False
+
+
 class Connection(psycopg.Connection[Any]):
     """A connection that keeps what needs no answer."""
 
     _waiting: Sequence[_Waiting] = ()
     _opening: _Opening | None = None
+    _round: _Round | None = None
+    _failure: Exception | None = None  # of a round; the transaction is over
 
     def open(self, merchant_id: UUID | None, told: Callable[[datetime, int], object]) -> None:
         """Begin a transaction, bound to a merchant or to none, with the first statement that is sent.
@@ -82,6 +96,38 @@ class Connection(psycopg.Connection[Any]):
         if len(self._waiting) >= waiting_max:
             self.send_now()
 
+    def together(self, questions: Sequence[Callable[[], object]]) -> None:
+        """Let each of them run until it asks the server something, send what they ask in one go, and so on.
+
+        They may write, too; what they ask in the same round must not depend on each other's answers. None may raise.
+        """
+        running = [greenlet(question) for question in questions]
+        for one in running:
+            one.gr_context = copy_context()
+        while running:
+            if self._round is not None:  # asked by one that runs beside others itself
+                running = _go_on(running)
+                if running:
+                    self._wait()
+            else:
+                running = self._ask_a_round(running)
+
+    def _ask_a_round(self, running: Sequence[greenlet]) -> list[greenlet]:
+        try:
+            with _Round() as self._round:
+                running = _go_on(running)
+        except Exception as failure:  # noqa: BLE001 - whoever asked raises it, as if it had asked alone
+            self._failure = failure
+        finally:
+            self._round = None
+        return list(running)
+
+    def _wait(self) -> None:
+        """For the answers of the round."""
+        getcurrent().parent.switch()
+        if self._failure is not None:
+            raise self._failure
+
     @contextmanager
     def sending(self, *, is_last: bool = False) -> Iterator[None]:
         """Whatever waits goes ahead of what is said inside. After the last word nobody asks for the time.
@@ -89,29 +135,45 @@ class Connection(psycopg.Connection[Any]):
         Raises:
             InvariantBroken: a row that was read is gone or has another version, so what was to be written is lost.
         """
-        if not self._waiting and self._opening is None:
+        if self._round is not None:
+            self._join(self._round)
             yield
-            return
-        waiting, self._waiting = self._waiting, ()
+            self._wait()
+        elif self._waiting or self._opening is not None:
+            with self._in_one_go(is_last=is_last):
+                yield
+        else:
+            yield
+
+    def _join(self, round: _Round) -> None:
+        """Let what waits go ahead of what is asked next in this round."""
+        if not round.is_sending:
+            round.enter_context(self._in_one_go())
+            round.is_sending = True
+        self._send_waiting()
+
+    @contextmanager
+    def _in_one_go(self, *, is_last: bool = False) -> Iterator[None]:
         opening, self._opening = self._opening, None
         with _row_promises(), self.pipeline():
             if opening is not None:
                 psycopg.Cursor(self).execute("BEGIN", prepare=False)
                 if opening.merchant_id is not None:
                     psycopg.Cursor(self).execute(_BIND, [str(opening.merchant_id)])
-            for one in waiting:
-                self._send(one)
+            self._send_waiting()
             yield
             asks = opening is not None and not is_last
             clocks = psycopg.Cursor(self).execute(_CLOCKS, [opening.merchant_id]) if opening and asks else None
         if opening is not None and clocks is not None:
             opening.told(*(clocks.fetchone() or ()))
 
-    def _send(self, one: _Waiting) -> None:
-        if one.many:
-            psycopg.Cursor(self).executemany(one.statement, one.parameters)
-        else:
-            psycopg.Cursor(self).execute(one.statement, one.parameters)
+    def _send_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, ()
+        for one in waiting:
+            if one.many:
+                psycopg.Cursor(self).executemany(one.statement, one.parameters)
+            else:
+                psycopg.Cursor(self).execute(one.statement, one.parameters)
 
     def commit(self) -> None:
         if not self._waiting:
@@ -122,8 +184,15 @@ class Connection(psycopg.Connection[Any]):
             psycopg.Cursor(self).execute("COMMIT", prepare=False)
 
     def rollback(self) -> None:
-        self._waiting, self._opening = (), None
+        self._waiting, self._opening, self._failure = (), None, None
         super().rollback()
+
+
+def _go_on(questions: Sequence[greenlet]) -> list[greenlet]:
+    """Each until it asks the next thing; those that are not done yet."""
+    for one in questions:
+        one.switch()
+    return [one for one in questions if not one.dead]
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -220,6 +220,60 @@ def _conversation(session: Session) -> Connection:
 def send_now(session: Session) -> None:
     """Let the server hear what this transaction has written so far, instead of with its next question."""
     _conversation(session).send_now()
+
+
+class Answer(Generic[R_co]):
+    """What was asked together with something else; it is called for once everything is answered."""
+
+    def __init__(self, question: Callable[[], R_co]) -> None:
+        self._question = question
+        self._value: R_co
+        self._error: Exception | None = None
+
+    def __call__(self) -> R_co:
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+    def ask(self) -> None:
+        try:
+            self._value = self._question()
+        except Exception as error:  # noqa: BLE001 - raised when everybody has been heard
+            self._error = error
+
+
+class Asking:
+    """Collects questions (`together`)."""
+
+    def __init__(self) -> None:
+        self.answers: list[Answer[Any]] = []
+
+    def __call__(self, question: Callable[P, R], *args: P.args, **keywords: P.kwargs) -> Answer[R]:
+        answer = Answer(partial(question, *args, **keywords))
+        self.answers.append(answer)
+        return answer
+
+
+@contextmanager
+def together(session: Session) -> Iterator[Asking]:
+    """Several questions for one round trip: `with together(session) as ask: trip = ask(read_trip, session, id)`.
+
+    The answers are there after the block: `trip()`. They are answered in the order they are asked, so locks are taken in
+    that order; none may need another's answer. One that asks several things in turn costs as many round trips, shared
+    with the others. What they raise is raised at the end of the block, the first one's first.
+    """
+    asking = Asking()
+    yield asking
+    session.flush()
+    ask_together(session, [answer.ask for answer in asking.answers])
+    for answer in asking.answers:
+        answer()
+
+
+@query
+def ask_together(session: Session, questions: Sequence[Callable[[], None]]) -> None:
+    """Run them side by side, so that what they ask at the same time is one round trip."""
+    _conversation(session).together(questions)
 
 
 def clock_of(session: Session) -> SessionClock:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+import psycopg
 import pytest
 from sqlalchemy import func, select, text, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
 from benchmarks.settlement.wire import Wire
 from groupbook.kit import clock
 from groupbook.kit.conversation import waiting_max
-from groupbook.kit.database import Database
+from groupbook.kit.database import Database, libpq_url, together
 from groupbook.kit.errors import InvariantBroken
 from groupbook.kit.ids import MerchantId, new_id
 from groupbook.kit.models import PaceRow
@@ -235,3 +238,116 @@ def test_not_everything_is_kept_for_the_end(database: Database) -> None:
         for number in range(waiting_max + 1):
             session.execute(update(PaceRow).values(taken=[number]).execution_options(synchronize_session=False))
         assert len(session.connection().connection.dbapi_connection._waiting) == 1  # type: ignore[union-attr]
+
+
+def names_like(session: Session, *patterns: str) -> list[list[str]]:
+    """One question after the other."""
+    asked = [select(PaceRow.endpoint).where(PaceRow.endpoint.like(one)) for one in patterns]
+    return [list(session.scalars(one.order_by(PaceRow.endpoint))) for one in asked]
+
+
+def test_what_is_asked_together_costs_one_round_trip(database: Database) -> None:
+    with heard(database) as wire:
+        with database.begin(MERCHANT) as session:
+            session.add_all([line("a"), line("b")])
+            with together(session) as ask:
+                everything, b, now = ask(endpoints, session), ask(names_like, session, "b"), ask(clock.now, session)
+            assert (everything(), b()) == (["a", "b"], [["b"]])
+            assert abs((now() - datetime.now(UTC)).total_seconds()) < 5
+            assert wire.take().round_trips == 1
+        assert wire.take().round_trips == 1
+
+
+def test_what_asks_several_things_in_turn_shares_its_round_trips(database: Database) -> None:
+    def in_turn(session: Session) -> tuple[list[str], list[list[str]]]:
+        with together(session) as ask:
+            first, second = ask(endpoints, session), ask(names_like, session, "a", "z")
+        return first(), second()
+
+    with heard(database) as wire, database.begin(MERCHANT) as session:
+        session.add_all([line("a"), line("b")])
+        with together(session) as ask:
+            nested, a, nothing = ask(in_turn, session), ask(names_like, session, "a", "a", "z"), ask(str, "asks nobody")
+        assert (nested(), a(), nothing()) == ((["a", "b"], [["a"], []]), [["a"], ["a"], []], "asks nobody")
+        assert wire.take().round_trips == 3
+
+
+def test_what_a_question_writes_is_seen_by_those_behind_it(database: Database) -> None:
+    def write(session: Session) -> None:
+        session.add(line("new"))
+        session.flush()
+
+    with heard(database) as wire, database.begin(MERCHANT) as session:
+        with together(session) as ask:
+            before, _, after = ask(endpoints, session), ask(write, session), ask(endpoints, session)
+        assert (before(), after(), wire.take().round_trips) == ([], ["new"], 1)
+
+
+@pytest.mark.parametrize(("locks_first", "seen"), [(True, [1.0]), (False, [])])
+def test_what_is_asked_behind_a_lock_is_as_new_as_the_lock(
+    database: Database, *, locks_first: bool, seen: list[float]
+) -> None:
+    """The twin reads first and locks then: what it read is old when it has the lock."""
+    with database.begin(MERCHANT) as session:
+        session.add(line("a"))
+
+    def lock(session: Session) -> None:
+        session.execute(select(PaceRow.endpoint).with_for_update())
+
+    def taken(session: Session) -> list[float]:
+        return list(session.scalars(select(PaceRow.taken)).one())
+
+    def read_and_lock() -> list[float]:
+        with database.begin(MERCHANT) as session:
+            with together(session) as ask:
+                if locks_first:
+                    ask(lock, session)
+                answer = ask(taken, session)
+                ask(lock, session)
+            return answer()
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.begin(MERCHANT) as session:
+            lock(session)
+            other = pool.submit(read_and_lock)
+            until_somebody_waits(database)
+            session.execute(update(PaceRow).values(taken=[1.0]).execution_options(synchronize_session=False))
+        assert other.result(60) == seen
+
+
+def until_somebody_waits(database: Database) -> None:
+    asked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    give_up_at = time.monotonic() + 60
+    with psycopg.connect(libpq_url(database.url), autocommit=True) as watching:
+        while watching.execute(asked).fetchone() == (0,):
+            assert time.monotonic() < give_up_at
+
+
+def test_what_one_of_several_raises_is_raised_when_all_were_heard(database: Database) -> None:
+    def refuse(session: Session) -> None:
+        endpoints(session)
+        raise ValueError("no")
+
+    heard_out = []
+    with database.begin(MERCHANT) as session:
+        with pytest.raises(ValueError, match="no"), together(session) as ask:
+            ask(refuse, session)
+            ask(lambda: heard_out.append(names_like(session, "a", "b")))
+        assert heard_out == [[[], []]]
+        session.add(line("goes on"))
+        assert endpoints(session) == ["goes on"]
+
+
+def test_what_the_server_refuses_ends_them_all(database: Database) -> None:
+    def divide(session: Session) -> None:
+        session.execute(text("SELECT 1/0"))
+
+    reached = []
+    with pytest.raises(DataError, match="division by zero"), database.begin(MERCHANT) as session:
+        session.add(line("a"))
+        with together(session) as ask:
+            ask(divide, session)
+            ask(lambda: reached.append(names_like(session, "a", "b")))
+    assert reached == []
+    with database.begin(MERCHANT) as session:
+        assert endpoints(session) == []

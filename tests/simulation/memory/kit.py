@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from groupbook.kit import clock, facts, history, inbox, intents, pace
+from groupbook.kit.database import ask_together
 from groupbook.kit.history import Call, Overdue
 from groupbook.kit.ids import IntentId, new_id
 from groupbook.kit.inbox import Message
@@ -32,6 +33,12 @@ def tables() -> list[Table]:
         Table(PaceRow, key=lambda values: values["endpoint"]),
         Table(InboxRow, unique={"external_id": lambda values: (values["source"], values["external_id"])}),
     ]
+
+
+@ask_together.register(MemorySession)
+def _ask_together(session: MemorySession, questions: Sequence[Callable[[], None]]) -> None:
+    for question in questions:
+        question()
 
 
 # --- the clock --------------------------------------------------------------------------------------------------------
