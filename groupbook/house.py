@@ -17,7 +17,7 @@ from groupbook import bookings, discounts, merchants, notices, offers, payments,
 from groupbook.bookings.domain import Policy, check_settings
 from groupbook.config import Settings
 from groupbook.kit import alarms, clock, idempotency
-from groupbook.kit.database import Database, Nudger
+from groupbook.kit.database import Database, Nudger, together
 from groupbook.kit.facts import Deliverer, Fact, Listeners
 from groupbook.kit.ids import DeliveryId, MerchantId, NoticeId, PersonId
 from groupbook.kit.intents import IntentHandler
@@ -35,6 +35,13 @@ from groupbook.webhooks.ports import Sender
 # They hear of a call's outcome in the transaction that records it: what moves a booking, and what only writes down
 # that a merchant is to be told, which costs less there than a transaction of its own for every portion.
 HEARD_AT_ONCE = ("bookings", "webhooks")
+
+
+def _foresee(session: Session, reference: UUID) -> None:
+    """What those who hear at once will want of a booking, in one go."""
+    with together(session) as ask:
+        ask(bookings.foresee, session, reference)
+        ask(webhooks.foresee, session)
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,7 @@ class House:
             self.runner_settings,
             deliverer=deliverer,
             guard=bookings.lock_first,
+            foresee=_foresee,
             pace=self.pace,
         )
 

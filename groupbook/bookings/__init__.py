@@ -53,7 +53,7 @@ from groupbook.bookings.domain import (
     PortionLine,
     TicketView,
 )
-from groupbook.bookings.listeners import forget, lock_first, on_hold, on_order, on_portion, on_reconciliation
+from groupbook.bookings.listeners import foresee, forget, lock_first, on_hold, on_order, on_portion, on_reconciliation
 from groupbook.bookings.receipts import Movement, MovementKind, Receipt, ReceiptItem, ReceiptNotFound
 from groupbook.bookings.rescue import Act, Cancellation
 from groupbook.bookings.service import (
@@ -209,6 +209,7 @@ __all__ = [
     "find_gift",
     "find_place",
     "force_cancel",
+    "foresee",
     "forget",
     "give",
     "give_without_a_place",

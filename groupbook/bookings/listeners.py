@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy.orm import Session
 
-from groupbook import payments, trips
+from groupbook import merchants, offers, payments, trips
 from groupbook.bookings import repository
 from groupbook.bookings.domain import ENDED, BookingState
 from groupbook.bookings.models import BookingRow
@@ -20,6 +20,7 @@ from groupbook.bookings.service.party import parts_of
 from groupbook.bookings.service.progress import progress
 from groupbook.bookings.service.telling import park
 from groupbook.kit import clock
+from groupbook.kit.database import together
 from groupbook.kit.facts import Fact, Together
 from groupbook.kit.ids import PortionId, TripId
 
@@ -95,6 +96,14 @@ def _note(session: Session, row: BookingRow, news: Sequence[Fact]) -> None:
 def lock_first(session: Session, reference: UUID) -> None:
     """The first lock of the order, for whoever is about to record news of this reference. A step."""
     repository.find_locked(session, reference)
+
+
+def foresee(session: Session, reference: UUID) -> None:
+    """The next locks of the order, and what looking at a booking reads every time, in one go. A step."""
+    with together(session) as ask:
+        ask(offers.hold_of, session, reference, lock=True)
+        ask(offers.order_of, session, reference, lock=True)
+        ask(merchants.read_merchant, session)
 
 
 def on_reconciliation(session: Session, fact: Fact) -> None:

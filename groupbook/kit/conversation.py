@@ -27,7 +27,7 @@ from uuid import UUID
 
 import psycopg
 from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]  # it publishes no types
-from psycopg.errors import InvalidTextRepresentation
+from psycopg.errors import InvalidTextRepresentation, PipelineAborted
 from sqlalchemy import Engine, event
 
 from groupbook.kit.errors import InvariantBroken
@@ -117,7 +117,7 @@ class Connection(psycopg.Connection[Any]):
             with _Round() as self._round:
                 running = _go_on(running)
         except Exception as failure:  # noqa: BLE001 - whoever asked raises it, as if it had asked alone
-            self._failure = failure
+            self._failure = self._failure or failure
         finally:
             self._round = None
         return list(running)
@@ -136,8 +136,12 @@ class Connection(psycopg.Connection[Any]):
             InvariantBroken: a row that was read is gone or has another version, so what was to be written is lost.
         """
         if self._round is not None:
-            self._join(self._round)
-            yield
+            try:
+                self._join(self._round)
+                yield
+            except psycopg.Error as error:  # perhaps of one that was asked before: it came while this one was sent
+                self._failure = self._failure or error
+                raise
             self._wait()
         elif self._waiting or self._opening is not None:
             with self._in_one_go(is_last=is_last):
@@ -155,7 +159,7 @@ class Connection(psycopg.Connection[Any]):
     @contextmanager
     def _in_one_go(self, *, is_last: bool = False) -> Iterator[None]:
         opening, self._opening = self._opening, None
-        with _row_promises(), self.pipeline():
+        with _row_promises(), _what_was_refused(), self.pipeline():
             if opening is not None:
                 psycopg.Cursor(self).execute("BEGIN", prepare=False)
                 if opening.merchant_id is not None:
@@ -193,6 +197,17 @@ def _go_on(questions: Sequence[greenlet]) -> list[greenlet]:
     for one in questions:
         one.switch()
     return [one for one in questions if not one.dead]
+
+
+@contextmanager
+def _what_was_refused() -> Iterator[None]:
+    """What the server refused, rather than that nothing behind it was done: psycopg raises whichever it heard last."""
+    try:
+        yield
+    except PipelineAborted as error:
+        if isinstance(error.__context__, psycopg.Error):
+            raise error.__context__ from None
+        raise
 
 
 @contextmanager

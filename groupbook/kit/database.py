@@ -258,9 +258,9 @@ class Asking:
 def together(session: Session) -> Iterator[Asking]:
     """Several questions for one round trip: `with together(session) as ask: trip = ask(read_trip, session, id)`.
 
-    The answers are there after the block: `trip()`. They are answered in the order they are asked, so locks are taken in
-    that order; none may need another's answer. One that asks several things in turn costs as many round trips, shared
-    with the others. What they raise is raised at the end of the block, the first one's first.
+    The answers are there after the block: `trip()`. They are given in the order of the questions, so locks are taken in
+    that order; none may need another's answer. A question that asks several things in turn costs as many round trips,
+    shared with the others. What they raise is raised at the end of the block, the first one's first.
     """
     asking = Asking()
     yield asking

@@ -311,23 +311,26 @@ def lock_runnable(session: Session, intent_ids: Sequence[UUID], *, beside: bool)
 
 
 @query
-def lock_first_in_line(session: Session, kind: str, at: datetime) -> tuple[list[IntentRow], bool]:
+def lock_first_in_line(session: Session, kind: str) -> tuple[list[IntentRow], bool]:
     """The call of this kind that waits first and what waits of its reference, locked; and whether others wait too.
 
     By rank, then the longest owed. The caller holds the line (`pace.lock_lines`), so nobody else takes them meanwhile.
     """
     order = (IntentRow.rank, IntentRow.owed_at, IntentRow.id)
-    asked = select(IntentRow).where(IntentRow.kind == kind, _runnable(at)).order_by(*order)
+    asked = select(IntentRow).where(IntentRow.kind == kind, _runnable(server_now(session))).order_by(*order)
     waiting = list(session.scalars(asked.limit(claimed_max + 1).with_for_update(skip_locked=True)))
     return first_of(waiting)
 
 
 @query
-def somebody_waits_before(session: Session, row: IntentRow, at: datetime) -> bool:
+def somebody_waits_before(session: Session, row: IntentRow) -> bool:
     """Whether a call of another reference stands before this one in the line of its kind."""
     before = (IntentRow.rank < row.rank) | ((IntentRow.rank == row.rank) & (IntentRow.owed_at < row.owed_at))
     asked = select(IntentRow.id).where(
-        IntentRow.kind == row.kind, _runnable(at), before, IntentRow.reference.is_distinct_from(row.reference)
+        IntentRow.kind == row.kind,
+        _runnable(server_now(session)),
+        before,
+        IntentRow.reference.is_distinct_from(row.reference),
     )
     return session.scalar(asked.limit(1)) is not None
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final, cast
 from uuid import UUID
 
@@ -20,11 +21,11 @@ from sqlalchemy.orm import Session
 from groupbook.kit import facts, intents
 from groupbook.kit.clock import now as merchant_now
 from groupbook.kit.clock import system_now
-from groupbook.kit.database import Database, nudge_after_commit
+from groupbook.kit.database import Database, nudge_after_commit, together
 from groupbook.kit.errors import OutcomeUnknown, Refused, Unavailable
 from groupbook.kit.ids import IntentId
 from groupbook.kit.intents import BatchHandler, Intent, IntentHandler, intent_of
-from groupbook.kit.models import IntentRow
+from groupbook.kit.models import IntentRow, PaceRow
 from groupbook.kit.pace import Pace, lock_lines
 
 log = structlog.get_logger(__name__)
@@ -77,6 +78,7 @@ class _Outcome:
     is_too_much: bool = False
 
 
+Load = Callable[[Session, Sequence[IntentRow]], Mapping[IntentId, Any]]
 SideBySide = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 
 
@@ -87,6 +89,8 @@ class Runner:
         deliverer: brings what is recorded to the listeners that hear at once, and lets the runner go on with what
             they owe: claimed where it was owed, so that each stage of a booking is one transaction.
         guard: locks what a reference belongs to, before anything of it is recorded; the first lock of the order.
+        foresee: locks and reads, behind the guard and the calls, what hearing of them will want of this reference: in
+            the same round trip, where each listener would make one of its own.
         pace: which calls must wait for their turn. They are made first in, first out, whichever of them was nudged.
         side_by_side: makes the calls of one claim, several at a time.
     """
@@ -99,6 +103,7 @@ class Runner:
         *,
         deliverer: facts.Deliverer | None = None,
         guard: Callable[[Session, UUID], object] | None = None,
+        foresee: Callable[[Session, UUID], object] | None = None,
         pace: Pace | None = None,
         side_by_side: SideBySide | None = None,
         sleep: Callable[[float], object] = time.sleep,
@@ -108,7 +113,7 @@ class Runner:
         self._handlers = handlers
         self._batched = {kind: cast("BatchHandler", one) for kind, one in handlers.items() if hasattr(one, "load")}
         self._settings = settings or RunnerSettings()
-        self._deliverer, self._guard = deliverer, guard
+        self._deliverer, self._guard, self._foresee = deliverer, guard, foresee
         self._pace = pace or Pace()
         self._side_by_side = side_by_side or self._in_threads
         self._sleep, self._monotonic = sleep, monotonic
@@ -126,26 +131,27 @@ class Runner:
         return intent_id in closed
 
     def _claim_apart(self, merchant_id: UUID, intent_id: UUID, *, beside: bool) -> list[Claim]:
-        return self._read_claims(merchant_id, lambda session: self._claim(session, [intent_id], beside=beside))
+        return self._read_claims(merchant_id, partial(self._claim, intent_ids=[intent_id], beside=beside))
 
     def _claim_first_in_line(self, merchant_id: UUID) -> list[Claim]:
         """Of any kind, for kinds share endpoints, and all of them the account."""
 
-        def first(session: Session) -> list[Claim]:
+        def first(session: Session, load: Load) -> list[Claim]:
             waiting = intents.first_in_lines(session, self._pace.endpoints, system_now(session))
-            return next((claims for kind in sorted(waiting) if (claims := self._take_turns(session, kind))), [])
+            taken = (self._take_first_in_line(session, kind, load) for kind in sorted(waiting))
+            return next((claims for claims in taken if claims), [])
 
         return self._read_claims(merchant_id, first)
 
-    def _read_claims(self, merchant_id: UUID, claim: Callable[[Session], list[Claim]]) -> list[Claim]:
+    def _read_claims(self, merchant_id: UUID, claim: Callable[[Session, Load], list[Claim]]) -> list[Claim]:
         try:
             with self._database.begin(merchant_id) as session:
-                return self._loaded(session, claim(session))
+                return claim(session, self._load)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not keep the row from being tried
             # What its handler reads cannot be read: let the call say what is wrong, and count as an attempt.
             log.warning("claimed_unread", error=repr(error))
             with self._database.begin(merchant_id) as session:
-                return claim(session)
+                return claim(session, _load_nothing)
 
     def claim(self, session: Session, intent_ids: Sequence[UUID], *, in_line: bool = False) -> list[Claim]:
         """Take these calls, with what their handlers need, in the caller's transaction; `carry_out` after it.
@@ -153,17 +159,21 @@ class Runner:
         Args:
             in_line: where there is a line, only if nobody waits in it before them.
         """
-        return self._loaded(session, self._claim(session, intent_ids, in_line=in_line))
+        return self._claim(session, self._load, intent_ids, in_line=in_line)
 
     def _claim(
-        self, session: Session, intent_ids: Sequence[UUID], *, beside: bool = False, in_line: bool = False
+        self, session: Session, load: Load, intent_ids: Sequence[UUID], *, beside: bool = False, in_line: bool = False
     ) -> list[Claim]:
         """`beside`: also what waits of the same kind and reference; where there is a line, the first in it instead."""
         rows = intents.lock_runnable(session, intent_ids, beside=beside)
-        claims = self._take(session, [row for row in rows if row.kind not in self._pace.endpoints])
+        unhurried = [row for row in rows if row.kind not in self._pace.endpoints]
+        claims = self._take(session, unhurried, load(session, unhurried))
         for kind in dict.fromkeys(row.kind for row in rows if row.kind in self._pace.endpoints):
             mine = [row for row in rows if row.kind == kind]
-            claims += self._take_turns(session, kind, None if beside else mine, in_line=in_line)
+            if beside:
+                claims += self._take_first_in_line(session, kind, load)
+            else:
+                claims += self._take_mine(session, kind, load, mine, in_line=in_line)
         taken: set[UUID] = {claim.intent.id for claim in claims}
         session.info["nudges"] = [nudge for nudge in session.info.get("nudges", ()) if nudge[2] not in taken]
         return claims
@@ -230,7 +240,11 @@ class Runner:
     # --- claiming ---
 
     def _take(
-        self, session: Session, rows: Sequence[IntentRow], turns: Sequence[datetime] | None = None
+        self,
+        session: Session,
+        rows: Sequence[IntentRow],
+        loaded: Mapping[IntentId, Any],
+        turns: Sequence[datetime] | None = None,
     ) -> list[Claim]:
         if not rows:
             return []
@@ -247,37 +261,55 @@ class Runner:
             row.fence += 1
             row.called_at = at
             row.lease_until = lease_until
-            claims.append(Claim(intent_of(row), row.fence, was_interrupted, started + turn_at.timestamp()))
+            intent = replace(intent_of(row), loaded=loaded.get(IntentId(row.id)))
+            claims.append(Claim(intent, row.fence, was_interrupted, started + turn_at.timestamp()))
         return claims
 
-    def _take_turns(
-        self, session: Session, kind: str, mine: Sequence[IntentRow] | None = None, *, in_line: bool = False
+    def _take_first_in_line(self, session: Session, kind: str, load: Load) -> list[Claim]:
+        """Take the calls of the first reference in line, if their turn is near."""
+        with together(session) as ask:  # what is asked behind the lines' locks is as new as they are
+            lines = ask(lock_lines, session, self._pace.endpoints[kind], system_now(session))
+            first = ask(intents.lock_first_in_line, session, kind)
+        rows, others_wait = first()
+        return self._take_turns(session, kind, lines(), rows, load(session, rows), others_wait=others_wait)
+
+    def _take_mine(
+        self, session: Session, kind: str, load: Load, mine: Sequence[IntentRow], *, in_line: bool
     ) -> list[Claim]:
-        """Take the calls of the first reference in line, or `mine`, if their turn is near; else they stay in line."""
-        lines = lock_lines(session, self._pace.endpoints[kind], system_now(session))
-        at = system_now(session)  # another claim may have had the line until now
-        rows, others_wait = (mine, False) if mine is not None else intents.lock_first_in_line(session, kind, at)
-        if not rows or (in_line and intents.somebody_waits_before(session, rows[0], at)):
+        """Take these calls if their turn is near, and, `in_line`, nobody waits before them; else they stay in line."""
+        with together(session) as ask:
+            lines = ask(lock_lines, session, self._pace.endpoints[kind], system_now(session))
+            waits_before = [ask(intents.somebody_waits_before, session, mine[0])] if in_line else []
+            loaded = ask(load, session, mine)
+        if any(answer() for answer in waits_before):
             return []
-        turns = self._pace.turns(lines, kind, len(rows), at)
+        return self._take_turns(session, kind, lines(), mine, loaded())
+
+    def _take_turns(
+        self,
+        session: Session,
+        kind: str,
+        lines: Mapping[str, PaceRow],
+        rows: Sequence[IntentRow],
+        loaded: Mapping[IntentId, Any],
+        *,
+        others_wait: bool = False,
+    ) -> list[Claim]:
+        at = system_now(session)  # another claim may have had the line until now
+        turns = self._pace.turns(lines, kind, len(rows), at) if rows else []
         if not turns:
             return []
         leaves_a_line = others_wait or turns[-1] > at + timedelta(seconds=self._pace.ahead_seconds / 2)
-        return [replace(claim, leaves_a_line=leaves_a_line) for claim in self._take(session, rows, turns)]
+        return [replace(claim, leaves_a_line=leaves_a_line) for claim in self._take(session, rows, loaded, turns)]
 
-    def _loaded(self, session: Session, claims: list[Claim]) -> list[Claim]:
-        """The claims with what their handlers read for them."""
-        known: dict[IntentId, Any] = {}
-        for kind in dict.fromkeys(claim.intent.kind for claim in claims):
+    def _load(self, session: Session, rows: Sequence[IntentRow]) -> dict[IntentId, Any]:
+        """What their handlers read for them."""
+        loaded: dict[IntentId, Any] = {}
+        for kind in dict.fromkeys(row.kind for row in rows):
             handler = self._batched.get(kind)
             if handler is not None:
-                known.update(handler.load(session, [claim.intent for claim in claims if claim.intent.kind == kind]))
-        return [
-            replace(claim, intent=replace(claim.intent, loaded=known[claim.intent.id]))
-            if claim.intent.id in known
-            else claim
-            for claim in claims
-        ]
+                loaded.update(handler.load(session, [intent_of(row) for row in rows if row.kind == kind]))
+        return loaded
 
     # --- calling ---
 
@@ -369,12 +401,16 @@ class Runner:
     def _record(self, outcomes: Sequence[_Outcome], *, is_heard: bool) -> list[Claim]:
         intent = outcomes[0].claim.intent
         with self._database.begin(intent.merchant_id) as session:
-            if self._guard is not None and intent.reference is not None:
-                self._guard(session, intent.reference)
-            rows = intents.lock_fenced(session, {one.claim.intent.id: one.claim.fence for one in outcomes})
-            self._prepare(session, [one for one in outcomes if one.claim.intent.id in rows])
+            with together(session) as ask:
+                if self._guard is not None and intent.reference is not None:
+                    ask(self._guard, session, intent.reference)
+                fences = {one.claim.intent.id: one.claim.fence for one in outcomes}
+                rows = ask(intents.lock_fenced, session, fences)
+                if self._foresee is not None and intent.reference is not None and is_heard:
+                    ask(self._foresee, session, intent.reference)
+                ask(self._prepare, session, outcomes)
             for outcome in outcomes:
-                row = rows.get(outcome.claim.intent.id)
+                row = rows().get(outcome.claim.intent.id)
                 if row is not None:  # else somebody claimed it after our lease ran out
                     self._write(session, row, outcome)
             if not is_heard or self._deliverer is None:
@@ -431,6 +467,10 @@ class Runner:
         # Spread by id, not by chance, so that many rows of one outage do not come back in the same instant.
         jitter = 0.75 + (intent.id.int % 1000) / 2000
         return min(doubled, self._settings.retry_seconds_max) * jitter
+
+
+def _load_nothing(session: Session, rows: Sequence[IntentRow]) -> dict[IntentId, Any]:
+    return {}
 
 
 def _by_reference(outcomes: Sequence[_Outcome]) -> list[list[_Outcome]]:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from groupbook.kit import intents
 from groupbook.kit.clock import system_now
-from groupbook.kit.database import Database, merchant_of
+from groupbook.kit.database import Database, merchant_of, together
 from groupbook.kit.errors import OutcomeUnknown, Refused, Unavailable
 from groupbook.kit.ids import AttemptId, IntentId, MerchantId, RefundId
 from groupbook.kit.intents import Intent
@@ -185,11 +185,13 @@ class _AttemptHandler:
     def load(self, session: Session, intents: Sequence[Intent]) -> dict[IntentId, tuple[PaymentProvider, AttemptRow]]:
         """Read for all calls at once what each of them needs; they are made after this transaction."""
         try:
-            provider = self._providers.provider(session)
+            with together(session) as ask:
+                provider = ask(self._providers.provider, session)
+                attempts = ask(repository.read_attempts, session, [intent.subject for intent in intents])
         except Refused:
             return {}  # each says so itself
-        attempts = repository.read_attempts(session, [intent.subject for intent in intents])
-        return {intent.id: (provider, attempts[intent.subject]) for intent in intents if intent.subject in attempts}
+        known = attempts()
+        return {intent.id: (provider(), known[intent.subject]) for intent in intents if intent.subject in known}
 
     def prepare(self, session: Session, intents: Sequence[Intent]) -> None:
         """Lock everything that the answers of several calls are recorded in, in two questions."""

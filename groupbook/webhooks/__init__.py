@@ -5,6 +5,7 @@ that wants it, signed as Standard Webhooks says, in no promised order; nothing i
 redirect is followed, no message carries personal data.
 
     note_event(session, fact)                       the listener, for every name in EVENT_TYPES
+    foresee(session)                                step: read early what `note_event` will want
     deliver(deps, merchant_id, delivery_id); sweep(deps, merchant_id)      worker: nudge "deliver_webhook", and beat
     create_endpoint, list_endpoints, read_endpoint, delete_endpoint, enable_endpoint, roll_secret, send_test_event
     list_events, read_event, redeliver, list_deliveries, attempts_of       steps
@@ -19,6 +20,7 @@ from groupbook.webhooks.service import (
     delete_endpoint,
     deliver,
     enable_endpoint,
+    foresee,
     list_deliveries,
     list_endpoints,
     list_events,
@@ -44,6 +46,7 @@ __all__ = [
     "delete_endpoint",
     "deliver",
     "enable_endpoint",
+    "foresee",
     "list_deliveries",
     "list_endpoints",
     "list_events",

@@ -76,6 +76,11 @@ def _note_events(session: Session, news: Sequence[Fact]) -> None:
 note_event: Final = Together(_note_events)
 
 
+def foresee(session: Session) -> None:
+    """Read whom `note_event` will have to tell, beside something else that is asked. A step."""
+    repository.endpoints_told(session)
+
+
 def _event_of(session: Session, fact: Fact) -> Event:
     kind = EVENT_TYPES[fact.name]
     data = event_data(fact.payload, reference="booking_id" if kind.object in ABOUT_A_BOOKING else "")

@@ -95,13 +95,13 @@ class Rush:
             **payments.intent_handlers(providers),
         }
         self.deliverer = Deliverer(self.production, HEARD, at_once=HEARD_AT_ONCE)
-        self.unhurried = Runner(self.production, handlers, deliverer=self.deliverer, guard=bookings.lock_first)
+        heard: dict[str, Any] = {"deliverer": self.deliverer, "guard": bookings.lock_first, "foresee": bookings.foresee}
+        self.unhurried = Runner(self.production, handlers, **heard)
         self.runner = Runner(
             self.production,
             handlers,
             RunnerSettings(calls_at_once=10),
-            deliverer=self.deliverer,
-            guard=bookings.lock_first,
+            **heard,
             pace=Pace(payments.ENDPOINTS, per_second=LIMIT, account_per_second=ACCOUNT_LIMIT),
             side_by_side=self._side_by_side,
             sleep=self.timeline.sleep,

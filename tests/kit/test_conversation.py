@@ -323,6 +323,12 @@ def until_somebody_waits(database: Database) -> None:
             assert time.monotonic() < give_up_at
 
 
+def ask_both(session: Session, first: Callable[[Session], object], second: Callable[[Session], object]) -> None:
+    with together(session) as ask:
+        ask(first, session)
+        ask(second, session)
+
+
 def test_what_one_of_several_raises_is_raised_when_all_were_heard(database: Database) -> None:
     def refuse(session: Session) -> None:
         endpoints(session)
@@ -330,9 +336,8 @@ def test_what_one_of_several_raises_is_raised_when_all_were_heard(database: Data
 
     heard_out = []
     with database.begin(MERCHANT) as session:
-        with pytest.raises(ValueError, match="no"), together(session) as ask:
-            ask(refuse, session)
-            ask(lambda: heard_out.append(names_like(session, "a", "b")))
+        with pytest.raises(ValueError, match="no"):
+            ask_both(session, refuse, lambda session: heard_out.append(names_like(session, "a", "b")))
         assert heard_out == [[[], []]]
         session.add(line("goes on"))
         assert endpoints(session) == ["goes on"]
@@ -343,11 +348,12 @@ def test_what_the_server_refuses_ends_them_all(database: Database) -> None:
         session.execute(text("SELECT 1/0"))
 
     reached = []
-    with pytest.raises(DataError, match="division by zero"), database.begin(MERCHANT) as session:
-        session.add(line("a"))
-        with together(session) as ask:
-            ask(divide, session)
-            ask(lambda: reached.append(names_like(session, "a", "b")))
+
+    def ask(session: Session) -> None:
+        ask_both(session, divide, lambda session: reached.append(names_like(session, "a", "b")))
+
+    with pytest.raises(DataError, match="division by zero"):
+        refused(database, ask)
     assert reached == []
     with database.begin(MERCHANT) as session:
         assert endpoints(session) == []

@@ -139,7 +139,13 @@ class Work:
         self.deliverer = Deliverer(database, HEARD, at_once=house.HEARD_AT_ONCE)
         self.runner = Runner(database, noted, RunnerSettings(), **waits)  # the web's
         self.worker = Runner(
-            database, noted, RunnerSettings(), deliverer=self.deliverer, guard=bookings.lock_first, **waits
+            database,
+            noted,
+            RunnerSettings(),
+            deliverer=self.deliverer,
+            guard=bookings.lock_first,
+            foresee=bookings.foresee,
+            **waits,
         )
         known: dict[str, Any] = {"database": database, "sealer": _SEALER, "providers": providers}
         # What the rooms above want for their own sweeps is not there, nor are those sweeps.

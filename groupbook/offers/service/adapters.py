@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from sqlalchemy.orm import Session
 
 from groupbook import merchants
-from groupbook.kit.database import Database, merchant_of
+from groupbook.kit.database import Database, merchant_of, together
 from groupbook.kit.errors import GroupbookError, Unavailable
 from groupbook.kit.ids import IntentId, MerchantId
 from groupbook.kit.intents import Intent
@@ -76,8 +76,10 @@ class LoadedCall(ABC, Generic[Request]):
         """Each locks its own rows as its answer is recorded."""
 
     def _read(self, session: Session, intent: Intent) -> tuple[MerchantAdapter, Request]:
-        request = self._request(session, intent)
-        return self._adapter_of(session), request
+        with together(session) as ask:
+            request = ask(self._request, session, intent)
+            adapter = ask(self._adapter_of, session)
+        return adapter(), request()
 
     def _loaded(self, intent: Intent) -> tuple[MerchantAdapter, Request]:
         if intent.loaded is not None:

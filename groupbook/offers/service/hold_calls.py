@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from groupbook.kit import clock, intents
-from groupbook.kit.database import Database
+from groupbook.kit.database import Database, together
 from groupbook.kit.errors import InvariantBroken, OutcomeUnknown, Refused
 from groupbook.kit.ids import to_wire
 from groupbook.kit.intents import Intent
@@ -58,20 +57,17 @@ class PlaceHold(_HoldCall, LoadedCall[HoldRequest]):
         if row.state != HoldState.PLACING.value:
             # Released before it was ever asked for: asking now would take places nobody wants.
             raise MerchantRefused("canceled")
-        quote = read_quote(session, row.quote_id)
+        with together(session) as ask:
+            quote = ask(read_quote, session, row.quote_id)
+            offer = ask(read_offer, session, row.offer_id)
         return HoldRequest(
             our_ref=to_wire("hld", row.id),
-            offer_ref=read_offer(session, row.offer_id).ref,
-            total=quote.total,
-            travelers=priced(quote, repository.load_travelers(row.travelers)),
+            offer_ref=offer().ref,
+            total=quote().total,
+            travelers=priced(quote(), repository.load_travelers(row.travelers)),
             hold_seconds=row.hold_seconds,
             fee=None if row.fee is None else Money(row.fee, row.currency),
         )
-
-    def prepare(self, session: Session, intents: Sequence[Intent]) -> None:
-        """The hold is its reference's newest, which is looked at next."""
-        for reference in {intent.reference for intent in intents if intent.reference is not None}:
-            repository.lock_latest_hold(session, reference)
 
     def call(self, intent: Intent) -> PlacedHold:
         adapter, request = self._loaded(intent)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -11,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from groupbook import merchants
 from groupbook.kit import clock, intents
-from groupbook.kit.database import Database
+from groupbook.kit.database import Database, together
 from groupbook.kit.errors import InvariantBroken, OutcomeUnknown, Refused
 from groupbook.kit.ids import to_wire
 from groupbook.kit.intents import Intent
@@ -74,8 +73,10 @@ class ConfirmOrder(_OrderCall, LoadedCall[OrderRequest]):
         if row.state not in (OrderState.CONFIRMING.value, OrderState.CONFIRMED.value):
             # A tombstone is asked for or stands. Our own zombie stops here; the merchant's stop is the second one.
             raise MerchantRefused("canceled")
-        quote = read_quote(session, row.quote_id)
-        hold = repository.lock_hold(session, row.hold_id) if row.hold_id else None
+        with together(session) as ask:
+            quoted = ask(read_quote, session, row.quote_id)
+            held = ask(repository.lock_hold, session, row.hold_id) if row.hold_id else None
+        quote, hold = quoted(), held() if held is not None else None
         return OrderRequest(
             our_ref=to_wire("ord", row.id),
             hold_ref=to_wire("hld", hold.id) if hold else None,
@@ -84,12 +85,6 @@ class ConfirmOrder(_OrderCall, LoadedCall[OrderRequest]):
             travelers=priced(quote, repository.load_travelers(row.travelers)),
             hold_fee=Money(hold.fee, hold.currency) if hold and hold.fee else None,
         )
-
-    def prepare(self, session: Session, intents: Sequence[Intent]) -> None:
-        """The order, and the hold that it takes, are their reference's newest, which are looked at next."""
-        for reference in {intent.reference for intent in intents if intent.reference is not None}:
-            repository.lock_latest_hold(session, reference)
-            repository.lock_latest_order(session, reference)
 
     def call(self, intent: Intent) -> ConfirmedOrder | PendingOrder:
         adapter, request = self._loaded(intent)

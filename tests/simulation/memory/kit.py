@@ -164,14 +164,16 @@ def _lock_runnable(session: MemorySession, intent_ids: Sequence[UUID], *, beside
 
 
 @intents.lock_first_in_line.register(MemorySession)
-def _lock_first_in_line(session: MemorySession, kind: str, at: datetime) -> tuple[list[IntentRow], bool]:
+def _lock_first_in_line(session: MemorySession, kind: str) -> tuple[list[IntentRow], bool]:
+    at = session.database.now()
     line = [one for one in session.every(IntentRow) if one["kind"] == kind and is_runnable(one, at)]
     line.sort(key=lambda one: (one["rank"], one["owed_at"], one["id"]))
     return intents.first_of([session.row(IntentRow, one) for one in line[: intents.claimed_max + 1]])
 
 
 @intents.somebody_waits_before.register(MemorySession)
-def _somebody_waits_before(session: MemorySession, row: IntentRow, at: datetime) -> bool:
+def _somebody_waits_before(session: MemorySession, row: IntentRow) -> bool:
+    at = session.database.now()
     return any(
         one["kind"] == row.kind
         and is_runnable(one, at)
