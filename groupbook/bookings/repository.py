@@ -261,23 +261,24 @@ def timeline(session: Session, booking_id: UUID) -> list[Step]:
     ]
 
 
-def add_tickets(
+def keep_tickets(
     session: Session,
     booking_id: UUID,
+    known: Iterable[TicketRow],
     tickets: Sequence[Ticket],
     seats: Sequence[Seat],
     names: dict[UUID, str],
     at: datetime,
 ) -> None:
-    """The merchant's tickets as they are now: new ones are added, known ones brought up to date, the rest canceled."""
-    known = {row.member_id: row for row in ticket_rows(session, booking_id)}
+    """The merchant's tickets as they are now: new ones are added, those known brought up to date, the rest canceled."""
+    outdated = {row.member_id: row for row in known}
     for ticket in tickets:
         places = [
             {"leg": seat.leg, "coach": seat.coach, "place": seat.place}
             for seat in seats
             if seat.member_id == ticket.member_id
         ]
-        row = known.pop(ticket.member_id, None)
+        row = outdated.pop(ticket.member_id, None)
         if row is None:
             row = TicketRow(
                 merchant_id=merchant_of(session),
@@ -289,7 +290,7 @@ def add_tickets(
             )
             session.add(row)
         row.number, row.code, row.seats, row.canceled_at = ticket.number, ticket.code, places, None
-    for row in known.values():
+    for row in outdated.values():
         row.canceled_at = row.canceled_at or at
     session.flush()
 

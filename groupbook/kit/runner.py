@@ -171,7 +171,7 @@ class Runner:
         for kind in dict.fromkeys(row.kind for row in rows if row.kind in self._pace.endpoints):
             mine = [row for row in rows if row.kind == kind]
             if beside:
-                claims += self._take_first_in_line(session, kind, load)
+                claims += self._take_first_in_line(session, kind, load, mine)
             else:
                 claims += self._take_mine(session, kind, load, mine, in_line=in_line)
         taken: set[UUID] = {claim.intent.id for claim in claims}
@@ -265,13 +265,17 @@ class Runner:
             claims.append(Claim(intent, row.fence, was_interrupted, started + turn_at.timestamp()))
         return claims
 
-    def _take_first_in_line(self, session: Session, kind: str, load: Load) -> list[Claim]:
-        """Take the calls of the first reference in line, if their turn is near."""
+    def _take_first_in_line(
+        self, session: Session, kind: str, load: Load, wanted: Sequence[IntentRow] = ()
+    ) -> list[Claim]:
+        """Take the calls of the first reference in line, if their turn is near; most often it is the `wanted` ones."""
         with together(session) as ask:  # what is asked behind the lines' locks is as new as they are
             lines = ask(lock_lines, session, self._pace.endpoints[kind], system_now(session))
             first = ask(intents.lock_first_in_line, session, kind)
+            read = ask(load, session, wanted)
         rows, others_wait = first()
-        return self._take_turns(session, kind, lines(), rows, load(session, rows), others_wait=others_wait)
+        loaded = read() if {row.id for row in rows} <= {row.id for row in wanted} else load(session, rows)
+        return self._take_turns(session, kind, lines(), rows, loaded, others_wait=others_wait)
 
     def _take_mine(
         self, session: Session, kind: str, load: Load, mine: Sequence[IntentRow], *, in_line: bool

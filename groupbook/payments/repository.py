@@ -177,6 +177,16 @@ def current_attempts(session: Session, portion_ids: Iterable[UUID]) -> dict[UUID
 
 
 @query
+def current_attempts_of(session: Session, reference: UUID) -> dict[UUID, AttemptRow]:
+    """`current_attempts` of every portion of this reference."""
+    is_of = and_(PortionRow.merchant_id == AttemptRow.merchant_id, PortionRow.id == AttemptRow.portion_id)
+    query = select(AttemptRow).join(PortionRow, is_of).where(PortionRow.reference == reference, AttemptRow.is_current)
+    rows = list(session.scalars(query.execution_options(populate_existing=True)))
+    _steady(session).update((row.id, row) for row in rows if row.portion_id in _steady(session))
+    return {row.portion_id: row for row in rows}
+
+
+@query
 def saved_attempts(session: Session, portion_ids: Iterable[UUID]) -> dict[UUID, AttemptRow]:
     """Per portion the newest attempt on a page that left a card to use again: kept, or authorized with consent."""
     query = select(AttemptRow).where(

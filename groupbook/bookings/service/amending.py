@@ -183,7 +183,8 @@ def finish(session: Session, row: BookingRow, now: datetime) -> None:
         _give_back(session, row, change, back, order.total, now)
     row.total = order.total.minor
     names: dict[UUID, str] = {member.id: member.name for member in trips.members(session, TripId(row.trip_id))}
-    repository.add_tickets(session, row.id, order.tickets, order.seats, names, now)
+    known = repository.ticket_rows(session, row.id)
+    repository.keep_tickets(session, row.id, known, order.tickets, order.seats, names, now)
     if change.by_member_id is not None:
         trips.seat_traveler(session, TripId(row.trip_id), MemberId(change.by_member_id), now=now)
         tell_one(session, row, "place.handed_on", change.by_member_id)

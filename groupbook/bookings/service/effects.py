@@ -21,6 +21,7 @@ from groupbook.bookings.machine import Effect
 from groupbook.bookings.models import BookingRow
 from groupbook.bookings.service import amending, party
 from groupbook.discounts.domain import CodeNotUsable, DiscountError
+from groupbook.kit.database import together
 from groupbook.kit.errors import InvariantBroken
 from groupbook.kit.ids import BookingId, TripId
 from groupbook.kit.money import Money
@@ -114,8 +115,10 @@ def _extend_deadline(_session: Session, row: BookingRow, now: datetime) -> None:
 
 def _confirm(session: Session, row: BookingRow, now: datetime) -> None:
     """Where the places are gone since the last look there is no order to ask for, which counts as a no."""
-    quote = offers.read_quote(session, row.quote_id)
-    travelers = party.travelers_of(session, row, quote)
+    with together(session) as ask:
+        quote = ask(offers.read_quote, session, row.quote_id)
+        members = ask(trips.members, session, TripId(row.trip_id))
+    travelers = party.travelers(quote(), members())
     try:
         order = offers.confirm_order(session, row.id, row.quote_id, travelers, now, needs_hold=row.hold_id is not None)
     except (HoldNotLive, HoldPending):
@@ -167,8 +170,12 @@ def _issue_tickets(session: Session, row: BookingRow, now: datetime) -> None:
     order = offers.order_of(session, row.id)
     if order is None:
         raise InvariantBroken(what="booked without an order", booking=str(row.id))
-    names: dict[UUID, str] = {member.id: member.name for member in trips.members(session, TripId(row.trip_id))}
-    repository.add_tickets(session, row.id, order.tickets, order.seats, names, now)
+    with together(session) as ask:
+        ask(trips.trip_of, session, TripId(row.trip_id), lock=True)
+        members = ask(trips.members, session, TripId(row.trip_id))
+        known = ask(repository.ticket_rows, session, row.id)
+    names: dict[UUID, str] = {member.id: member.name for member in members()}
+    repository.keep_tickets(session, row.id, known(), order.tickets, order.seats, names, now)
     trips.mark_booked(session, TripId(row.trip_id), by=BookingId(row.id), now=now)
 
 

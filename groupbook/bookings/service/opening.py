@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -32,7 +33,7 @@ from groupbook.bookings.service.progress import look_through, progress
 from groupbook.bookings.service.telling import park, tell
 from groupbook.kit import clock
 from groupbook.kit.callers import Caller
-from groupbook.kit.database import Database, merchant_of
+from groupbook.kit.database import Database, merchant_of, together
 from groupbook.kit.errors import GroupbookError
 from groupbook.kit.ids import BookingId, HoldId, TripId, new_id
 from groupbook.offers.domain import Quote
@@ -64,34 +65,40 @@ def open_booking(
         CodeNotUsable: somebody else just used up a code that the price counts; asked again, it is made without.
     """
     with database.begin(caller.merchant_id) as session:
-        organizer = require_organizer(session, trip_id, caller, lock=True)
-        current = repository.latest_of_trip(session, trip_id)
+        with together(session) as ask:
+            organizer = ask(require_organizer, session, trip_id, caller, lock=True)
+            latest = ask(repository.latest_of_trip, session, trip_id)
+            settings = ask(repository.read_settings, session)
+            ask(merchants.read_merchant, session)
+        current = latest()
         if current is not None and BookingState(current.state) in (BookingState.PLACING, BookingState.OPEN):
             return BookingId(current.id)
-        return _open(session, trip_id, organizer, policy, choices or Choices(), clock.now(session))
+        wanted = partial(choose, policy, settings(), choices or Choices())
+        return _open(session, trip_id, organizer(), wanted, clock.now(session))
 
 
 def _open(
-    session: Session, trip_id: TripId, organizer: Member, house: Policy, choices: Choices, now: datetime
+    session: Session, trip_id: TripId, organizer: Member, policy_for: Callable[..., Policy], now: datetime
 ) -> BookingId:
     id = BookingId(new_id())
-    option = trips.decided_option(session, trip_id)
-    if option is None or option.offer_id is None:
+    if trips.trip_of(session, trip_id).decided_option_id is None:
         raise NothingDecided()
     trips.mark_booking(session, trip_id, by=id, now=now)
     roster = trips.freeze_roster(session, trip_id, by=id, now=now)
+    if roster.offer_id is None:
+        raise NothingDecided()
     subjects: dict[UUID, UUID] = {member.id: member.subject for member in roster.members}
     if not subjects:
         raise NobodyTravels()
-    policy = choose(house, repository.read_settings(session), choices, people=len(subjects))
-    quote = offers.record_quote(session, id, option.offer_id, subjects, now)
+    policy = policy_for(people=len(subjects))
+    quote = offers.record_quote(session, id, roster.offer_id, subjects, now)
     uses = [(subjects[one.member_id], use) for one in quote.people for use in one.codes]
     discounts.reserve_codes(session, id, uses, now=now)
     row = BookingRow(
         merchant_id=merchant_of(session),
         id=id,
         trip_id=trip_id,
-        offer_id=option.offer_id,
+        offer_id=roster.offer_id,
         quote_id=quote.id,
         hold_id=None,
         order_id=None,
@@ -110,7 +117,8 @@ def _open(
     if merchants.read_merchant(session).capabilities.holds:
         row.hold_id = _keep_places(session, row, quote, roster, organizer, now)
     tell(session, row, "booking.started", now)
-    progress(session, id)
+    if row.hold_id is None:  # else the merchant's answer brings it on
+        progress(session, id)
     return id
 
 
@@ -150,10 +158,14 @@ def require_organizer(session: Session, trip_id: TripId, caller: Caller, *, lock
     Raises:
         TripNotFound, NotOrganizer
     """
-    trip = trips.trip_of(session, trip_id, lock=lock)
-    if caller.kind in ("merchant", "staff"):
-        return next(member for member in trips.members(session, trip_id) if member.id == trip.organizer_id)
-    member = trips.member_of(session, trip_id, caller)
+    is_desk = caller.kind in ("merchant", "staff")
+    with together(session) as ask:
+        trip = ask(trips.trip_of, session, trip_id, lock=lock)
+        seats = ask(trips.members, session, trip_id) if is_desk else None
+        seat = ask(trips.member_of, session, trip_id, caller)
+    if seats is not None:
+        return next(member for member in seats() if member.id == trip().organizer_id)
+    member = seat()
     if member is None:
         raise TripNotFound()
     if member.role is not Role.ORGANIZER:

@@ -27,7 +27,7 @@ from groupbook.bookings.models import BookingRow
 from groupbook.bookings.service import party
 from groupbook.kit import clock
 from groupbook.kit.callers import Caller
-from groupbook.kit.database import Database
+from groupbook.kit.database import Database, together
 from groupbook.kit.errors import InvariantBroken
 from groupbook.kit.ids import BookingId, MemberId, MerchantId, PayRequestId, PortionId, TripId, to_wire
 from groupbook.kit.runner import Runner
@@ -45,7 +45,8 @@ def may_pay(session: Session, caller: Caller, portion_id: PortionId) -> tuple[Bo
         PortionGone: its traveler has left.
         NotPayableNow: the booking takes no payment now.
     """
-    row, _, member = _payable(session, caller, portion_id)
+    row, portion, member = _portion_for(session, caller, portion_id)
+    _require_payable(row, portion, member)
     return BookingId(row.id), member
 
 
@@ -70,7 +71,11 @@ def start_payment(
         PaymentRefused, Unavailable, TooManyAttempts: as for `payments.start_attempt` and `page_of`.
     """
     with database.begin(caller.merchant_id) as session:
-        row, portion, member = _payable(session, caller, portion_id)
+        row, portion = _lock_both(session, caller, portion_id)
+        with together(session) as ask:
+            payer = ask(_member_of, session, row, caller)
+            trip = ask(trips.trip_of, session, TripId(row.trip_id))
+        _require_payable(row, portion, payer())
         booking_id = BookingId(row.id)
         back = f"{public_url}/pay/return?portion={to_wire('por', portion_id)}&booking={to_wire('bkg', booking_id)}"
         back += "&window=1" if in_window else ""
@@ -78,10 +83,10 @@ def start_payment(
             session,
             runner,
             portion_id,
-            payer=member.id,
+            payer=payer().id,
             success_url=f"{back}&outcome=done",
             cancel_url=f"{back}&outcome=back",
-            title=trips.trip_of(session, member.trip_id).title,
+            title=trip().title,
             locale=locale,
         )
         if payments.lock_view(session, portion_id).state is not portion.state:
@@ -273,8 +278,7 @@ def hand_back(database: Database, caller: Caller, portion_id: PortionId) -> None
         _tell(session, row, "portion.handed_back", portion)
 
 
-def _payable(session: Session, caller: Caller, portion_id: PortionId) -> tuple[BookingRow, PortionView, Member]:
-    row, portion, member = _portion_for(session, caller, portion_id)
+def _require_payable(row: BookingRow, portion: PortionView, member: Member) -> None:
     if portion.payer != member.id:
         raise PortionNotFound()
     if portion.is_dropped:
@@ -282,17 +286,29 @@ def _payable(session: Session, caller: Caller, portion_id: PortionId) -> tuple[B
     _require_open(row)
     if not portion.is_payable:
         raise NotPayableNow(state=portion.state.value)
-    return row, portion, member
 
 
 def _portion_for(session: Session, caller: Caller, portion_id: PortionId) -> tuple[BookingRow, PortionView, Member]:
     """The portion, its booking (locked) and the member who asks; strangers learn nothing."""
+    row, portion = _lock_both(session, caller, portion_id)
+    return row, portion, _member_of(session, row, caller)
+
+
+def _lock_both(session: Session, caller: Caller, portion_id: PortionId) -> tuple[BookingRow, PortionView]:
+    """Not to be told to the caller before `_member_of` says who that is."""
     caller.require_traveler()
-    row = repository.lock(session, payments.reference_of(session, portion_id))
+    reference = payments.reference_of(session, portion_id)
+    with together(session) as ask:
+        locked = ask(repository.lock, session, reference)
+        portion = ask(payments.lock_view, session, portion_id)
+    return locked(), portion()
+
+
+def _member_of(session: Session, row: BookingRow, caller: Caller) -> Member:
     member = trips.member_of(session, TripId(row.trip_id), caller)
     if member is None:
         raise PortionNotFound()
-    return row, payments.lock_view(session, portion_id), member
+    return member
 
 
 def _owner(session: Session, row: BookingRow, portion: PortionView) -> UUID:

@@ -22,6 +22,7 @@ from groupbook.bookings.service import party as parties
 from groupbook.bookings.service.effects import make_effects
 from groupbook.bookings.service.telling import announce, park
 from groupbook.kit import clock
+from groupbook.kit.database import together
 from groupbook.kit.errors import InvariantBroken
 from groupbook.kit.ids import AmendmentId, PortionId
 from groupbook.offers.domain import Hold, HoldState, RecheckState
@@ -66,9 +67,14 @@ def look_through(session: Session, booking_id: UUID) -> None:
 def snapshot(session: Session, row: BookingRow, now: datetime) -> Snapshot:
     """The truth of the rooms below, as one value."""
     policy = Policy(**row.policy)
-    hold = offers.hold_of(session, row.id, lock=True) if row.hold_id else None
-    order = offers.order_of(session, row.id, lock=True) if row.order_id else None
-    portions = payments.tally(session, row.id, lasting=now + policy.settle_margin, seen_since=row.frozen_at)
+    with together(session) as ask:
+        held = ask(offers.hold_of, session, row.id, lock=True) if row.hold_id else None
+        ordered = ask(offers.order_of, session, row.id, lock=True) if row.order_id else None
+        tally = ask(payments.tally, session, row.id, lasting=now + policy.settle_margin, seen_since=row.frozen_at)
+        rechecked = ask(_recheck, session, row)
+        changed = ask(_amendment, session, row)
+    hold, order = held() if held is not None else None, ordered() if ordered is not None else None
+    portions = tally()
     party = [portion for portion in portions if not portion.is_dropped]
     is_collecting = row.state == BookingState.OPEN.value
     # Whether places earn time counts while the booking collects, and where they are not kept now.
@@ -86,11 +92,11 @@ def snapshot(session: Session, row: BookingRow, now: datetime) -> Snapshot:
         has_tickets=order is not None and bool(order.tickets),
         deadline_at=row.deadline_at,
         has_looked=row.frozen_at is not None and not any(portion.is_unread for portion in party),
-        recheck=_recheck(session, row),
+        recheck=rechecked(),
         confirm_by=row.confirm_by,
         budget_at=row.budget_at,
         cancel_asked=row.cancel_asked_at is not None,
-        amendment=_amendment(session, row),
+        amendment=changed(),
         authorize_at=row.authorize_at,
         payer_quorum=policy.payer_quorum,
         extra_settled=parties.extra_settled(session, row, now) if policy.payer_quorum is not None else 0,

@@ -14,6 +14,7 @@ from groupbook.discounts import repository
 from groupbook.discounts.domain import Card, CardsInvalid, Entitlements, age_max, cards_per_subject_max
 from groupbook.discounts.service.catalogues import card_types
 from groupbook.discounts.service.codes import held_codes
+from groupbook.kit.database import together
 from groupbook.kit.facts import Fact
 from groupbook.kit.sealing import Sealer
 
@@ -29,19 +30,20 @@ def entitlements_of(
     Args:
         sealer: opens the numbers of cards, to show them to their owner; no price needs them.
     """
-    profiles = repository.travelers(session, subjects)
-    cards = repository.cards(session, subjects, sealer)
-    codes = held_codes(session, subjects)
+    with together(session) as ask:
+        profiles = ask(repository.travelers, session, subjects)
+        cards = ask(repository.cards, session, subjects, sealer)
+        codes = ask(held_codes, session, subjects)
     found = {}
     for subject in subjects:
-        profile = profiles.get(subject)
+        profile = profiles().get(subject)
         found[subject] = Entitlements(
             subject=subject,
-            cards=tuple(cards.get(subject, ())),
+            cards=tuple(cards().get(subject, ())),
             age=profile.age if profile else None,
             age_stated_on=profile.age_stated_on if profile else None,
             changed_at=profile.changed_at if profile else None,
-            codes=codes.get(subject, ()),
+            codes=codes().get(subject, ()),
         )
     return found
 

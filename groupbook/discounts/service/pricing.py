@@ -32,7 +32,7 @@ from groupbook.discounts.service.catalogues import NO_RULES, parsed
 from groupbook.discounts.service.entitlements import entitlements_of
 from groupbook.discounts.service.offering import Offered, offered_codes, used_codes
 from groupbook.discounts.service.telling import clash, line_of
-from groupbook.kit.database import query
+from groupbook.kit.database import query, together
 from groupbook.kit.money import Money
 
 # Fares are full adult fares: who says no age pays one, and counts as a grown-up in a group.
@@ -74,10 +74,11 @@ def price_parties(
     Pricing is pure, so an answer is kept by a digest of everything it depends on: eight voters who look at ten trains
     cost ten optima, not eighty.
     """
-    in_force = repository.catalogues_in_force(session, {request.on for request in requests})
     subjects = dict.fromkeys(traveler.subject for request in requests for traveler in request.travelers)
-    stated = entitlements_of(session, list(subjects))
-    return [_price_once(session, request, in_force[request.on], stated, explain) for request in requests]
+    with together(session) as ask:
+        in_force = ask(repository.catalogues_in_force, session, {request.on for request in requests})
+        stated = ask(entitlements_of, session, list(subjects))
+    return [_price_once(session, request, in_force()[request.on], stated(), explain) for request in requests]
 
 
 _PRICED: OrderedDict[bytes, PartyPrice] = OrderedDict()

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from groupbook import merchants
 from groupbook.kit import facts, intents
+from groupbook.kit.database import together
 from groupbook.kit.errors import InvariantBroken, Refused
 from groupbook.kit.ids import to_wire
 from groupbook.kit.money import Money
@@ -212,11 +213,11 @@ def hold_to_consume(session: Session, reference: UUID, now: datetime, *, needs_h
         HoldNotLive: no places are kept.
         HoldPending: whether they are is not known yet.
     """
-    for row in repository.lock_open_holds(session, reference):
-        if _is_kept(row, now):
-            return row
-        if row.state == HoldState.PLACING.value:
-            raise HoldPending(hold=to_wire("hld", row.id))
+    row = repository.lock_latest_hold(session, reference)  # behind one that is open, none is asked for
+    if row is not None and _is_kept(row, now):
+        return row
+    if row is not None and row.state == HoldState.PLACING.value:
+        raise HoldPending(hold=to_wire("hld", row.id))
     if needs_hold:
         raise HoldNotLive()
     return None
@@ -375,9 +376,11 @@ def _require_room(session: Session, capabilities: Capabilities, quote: Quote, by
     if caps["offer"] is None and (caps["organizer"] is None or by is None):
         return
     memory = capabilities.hold_memory_seconds
-    repository.lock_caps(session, quote.offer_id, by)
     since = now - timedelta(seconds=remembered_seconds(memory))
-    rows = repository.unpaid_holds(session, offer_id=quote.offer_id, placed_by=by, since=since)
+    with together(session) as ask:
+        ask(repository.lock_caps, session, quote.offer_id, by)
+        unpaid = ask(repository.unpaid_holds, session, offer_id=quote.offer_id, placed_by=by, since=since)
+    rows = unpaid()
     counted = {
         "offer": [row for row in rows if row.offer_id == quote.offer_id],
         "organizer": [row for row in rows if by is not None and row.placed_by == by],

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from groupbook.kit import intents
 from groupbook.kit.clock import system_now
+from groupbook.kit.database import together
 from groupbook.kit.errors import InvariantBroken
 from groupbook.kit.ids import AttemptId, IntentId, PortionId, new_id
 from groupbook.kit.intents import Owed
@@ -39,11 +40,14 @@ def observe_all(session: Session, reference: UUID) -> list[IntentId]:
 
     Each answer records the fact `portion.observed`; `tally` says whether all have come.
     """
-    rows = [row for row in repository.portions_of(session, reference) if row.dropped_at is None]
+    with together(session) as ask:
+        portions = ask(repository.portions_of, session, reference)
+        current = ask(repository.current_attempts_of, session, reference)
+    dropped = {row.id for row in portions() if row.dropped_at is not None}
     looks = [
         Owed(OBSERVE, attempt.id, {"is_look": True}, reference=reference)
-        for attempt in repository.current_attempts(session, [row.id for row in rows]).values()
-        if attempt.state not in NOT_READ
+        for attempt in current().values()
+        if attempt.state not in NOT_READ and attempt.portion_id not in dropped
     ]
     return intents.owe_all(session, looks)
 
@@ -61,14 +65,16 @@ def capture_all(session: Session, reference: UUID, *, now: datetime, whole: Mone
         IllegalStep: a portion is voided or being voided; nothing is owed then.
         InvariantBroken: `whole` is more than everybody agreed to, or what was billed already.
     """
-    portions = [row for row in repository.lock_portions(session, reference) if row.dropped_at is None]
+    with together(session) as ask:
+        locked = ask(repository.lock_portions, session, reference)
+        current = ask(repository.current_attempts_of, session, reference)
+    portions = [row for row in locked() if row.dropped_at is None]
     for portion in portions:
         if portion.state in (PortionState.VOIDING, PortionState.VOIDED):
             raise IllegalStep(machine="portion", state=portion.state, event=PortionEvent.CAPTURE_ASKED.value)
     unbilled = [row for row in portions if row.state in _UNBILLED]
     amounts = _amounts(portions, unbilled, whole)
-    current = repository.current_attempts(session, [row.id for row in unbilled])
-    taken = [_take(session, row, current.get(row.id), amounts[PortionId(row.id)], now) for row in unbilled]
+    taken = [_take(session, row, current().get(row.id), amounts[PortionId(row.id)], now) for row in unbilled]
     return intents.owe_all(session, [owed for owed in taken if owed is not None])
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 import structlog
 from sqlalchemy.orm import Session
 
 from groupbook.kit import inbox, intents
-from groupbook.kit.database import merchant_of
+from groupbook.kit.database import merchant_of, together
 from groupbook.kit.ids import RefundId
 from groupbook.kit.intents import Owed
 from groupbook.payments import domain, repository
@@ -42,16 +43,23 @@ def handle_events(session: Session, source: str, messages: Sequence[tuple[Provid
     if not messages:
         return []
     kept = [inbox.Message(event.id, event.type, event.object_ref, body) for event, body in messages]
-    left = inbox.receive_all(session, source, kept)
+    with together(session) as ask:
+        received = ask(inbox.receive_all, session, source, kept)
+        attempts = ask(repository.attempts_meant, session, [_names(event) for event, _ in messages])
+    left = received()
     is_new = []
     for event, _ in messages:
         is_new.append(event.id in left)
         left.discard(event.id)  # the second of two is a duplicate
-    fresh = [event for (event, _), new in zip(messages, is_new, strict=True) if new]
-    for account in {event.account for event in fresh if event.ends_access and event.account}:
+    fresh = [(event, attempt) for (event, _), attempt, new in zip(messages, attempts(), is_new, strict=True) if new]
+    for account in {event.account for event, _ in fresh if event.ends_access and event.account}:
         look_at_account(session, account)
-    _owe_readings(session, [event for event in fresh if not event.ends_access])
+    _owe_readings(session, [(event, attempt) for event, attempt in fresh if not event.ends_access])
     return is_new
+
+
+def _names(event: ProviderEvent) -> repository.AttemptNames:
+    return repository.AttemptNames(event.attempt_id, event.payment_ref, event.page_ref)
 
 
 def look_at_account(session: Session, account: str) -> None:
@@ -64,15 +72,12 @@ def look_at_account(session: Session, account: str) -> None:
         intents.owe(session, LOOK_AT_ACCOUNT, merchant_id, {"account": account})
 
 
-def _owe_readings(session: Session, events: Sequence[ProviderEvent]) -> None:
-    if not events:
-        return
-    names = [repository.AttemptNames(event.attempt_id, event.payment_ref, event.page_ref) for event in events]
-    attempts = repository.attempts_meant(session, names)
-    meant = dict.fromkeys(found for found in attempts if found is not None)
-    named = {event.refund_id for event in events if event.refund_id is not None}
+def _owe_readings(session: Session, news: Sequence[tuple[ProviderEvent, tuple[UUID, UUID] | None]]) -> None:
+    """Of the attempt that each message is about, with its reference; or of a refund."""
+    meant = dict.fromkeys(found for _, found in news if found is not None)
+    named = {event.refund_id for event, _ in news if event.refund_id is not None}
     refunds = {id for id in named if _knows_refund(session, id)}
-    for event, attempt in zip(events, attempts, strict=True):
+    for event, attempt in news:
         if attempt is None and event.refund_id not in refunds:
             log.warning("payment_event_of_unknown_object", type=event.type, object_ref=event.object_ref)
     looks = intents.waiting(session, [attempt_id for attempt_id, _ in meant], OBSERVE)

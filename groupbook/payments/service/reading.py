@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from groupbook.kit.database import together
 from groupbook.kit.ids import AttemptId, PortionId, RefundId
 from groupbook.kit.money import Money
 from groupbook.payments import domain, ledger, repository
@@ -30,9 +31,10 @@ from groupbook.payments.models import AttemptRow, PortionRow
 
 def portions_of(session: Session, reference: UUID) -> list[PortionView]:
     """The portions of a reference, in the order they were opened. A step; locks nothing."""
-    rows = repository.portions_of(session, reference)
-    current = repository.current_attempts(session, [row.id for row in rows])
-    return [_view(row, current.get(row.id)) for row in rows]
+    with together(session) as ask:
+        rows = ask(repository.portions_of, session, reference)
+        current = ask(repository.current_attempts_of, session, reference)
+    return [_view(row, current().get(row.id)) for row in rows()]
 
 
 def portions_of_each(session: Session, references: Iterable[UUID]) -> dict[UUID, list[PortionView]]:
@@ -74,8 +76,10 @@ def reference_of(session: Session, portion_id: PortionId) -> UUID:
 
 def lock_view(session: Session, portion_id: PortionId) -> PortionView:
     """One portion as it is, locked: it stays so until the end of the transaction. A step. Raises PortionNotFound."""
-    row = repository.lock_portion(session, portion_id)
-    return _view(row, next((one for one in repository.attempts_of(session, row.id) if one.is_current), None))
+    with together(session) as ask:
+        row = ask(repository.lock_portion, session, portion_id)
+        attempts = ask(repository.attempts_of, session, portion_id)
+    return _view(row(), next((one for one in attempts() if one.is_current), None))
 
 
 def tally(

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from groupbook.kit.database import together
 from groupbook.kit.ids import BookingId, MemberId, TripId, to_wire
 from groupbook.trips import repository
 from groupbook.trips.domain import (
@@ -36,13 +37,16 @@ def freeze_roster(session: Session, trip_id: TripId, *, by: BookingId, now: date
         raise RosterFrozen()
     if trip.decided_option_id is None:
         raise OptionNotFound()
-    option = repository.read_option(session, trip_id, trip.decided_option_id)
+    with together(session) as ask:
+        decided = ask(repository.read_option, session, trip_id, trip.decided_option_id)
+        members = ask(repository.members, session, trip_id)
+    option = decided()
     if option is None:
         raise OptionNotFound()
     if trip.frozen_by is None:
         repository.change_trip(session, trip, frozen_by=by)
         repository.append_all(session, trip_id, [("roster.frozen", {})], at=now)
-    party = [one for one in repository.members(session, trip_id) if one.is_going and one.role is not Role.VIEWER]
+    party = [one for one in members() if one.is_going and one.role is not Role.VIEWER]
     return Roster(trip_id, option.id, option.offer_id, tuple(party), now)
 
 

@@ -136,6 +136,13 @@ def _current_attempts(session: MemorySession, portion_ids: Iterable[UUID]) -> di
     }
 
 
+@repository.current_attempts_of.register(MemorySession)
+def _current_attempts_of(session: MemorySession, reference: UUID) -> dict[UUID, AttemptRow]:
+    ids = [one["id"] for one in session.views(PortionRow, "reference", reference)]
+    found: dict[UUID, AttemptRow] = _current_attempts(session, ids)
+    return found
+
+
 @repository.saved_attempts.register(MemorySession)
 def _saved_attempts(session: MemorySession, portion_ids: Iterable[UUID]) -> dict[UUID, AttemptRow]:
     found = [
