@@ -9,8 +9,8 @@ The stretches of a checkout, webhooks aside as in the goals:
                     begun, is open and is confirmed: the news of each portion is heard where it is recorded
 
 Where the reference's bare shape has one merchantless group of 2N+2 commits, ours also holds the places, looks a last
-time and orders; those are the constants below. Round trips miss their goal (3N+6): rooms ask for one aggregate at a
-time, and a question that depends on an answer is a round trip; writes cost none. See docs/decisions/0017.
+time and orders; those are the constants below. Round trips miss their goal (3N+6), at 7N+43: a question that depends
+on an answer is a round trip; writes cost none. See docs/decisions/0017.
 """
 
 from __future__ import annotations

@@ -43,11 +43,11 @@ def observe_all(session: Session, reference: UUID) -> list[IntentId]:
     with together(session) as ask:
         portions = ask(repository.portions_of, session, reference)
         current = ask(repository.current_attempts_of, session, reference)
-    dropped = {row.id for row in portions() if row.dropped_at is not None}
+    attempts = [current()[row.id] for row in portions() if row.dropped_at is None and row.id in current()]
     looks = [
         Owed(OBSERVE, attempt.id, {"is_look": True}, reference=reference)
-        for attempt in current().values()
-        if attempt.state not in NOT_READ and attempt.portion_id not in dropped
+        for attempt in attempts
+        if attempt.state not in NOT_READ
     ]
     return intents.owe_all(session, looks)
 
