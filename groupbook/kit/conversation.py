@@ -104,13 +104,18 @@ class Connection(psycopg.Connection[Any]):
         running = [greenlet(question) for question in questions]
         for one in running:
             one.gr_context = copy_context()
-        while running:
-            if self._round is not None:  # asked by one that runs beside others itself
-                running = _go_on(running)
-                if running:
-                    self._wait()
-            else:
-                running = self._ask_a_round(running)
+        try:
+            while running:
+                if self._round is not None:  # asked by one that runs beside others itself
+                    running = _go_on(running)
+                    if running:
+                        getcurrent().parent.switch()
+                else:
+                    running = self._ask_a_round(running)
+        except BaseException:  # the process is told to stop: none is left standing in the middle of its question
+            for one in running:
+                one.throw()
+            raise
 
     def _ask_a_round(self, running: Sequence[greenlet]) -> list[greenlet]:
         try:
@@ -123,7 +128,7 @@ class Connection(psycopg.Connection[Any]):
         return list(running)
 
     def _wait(self) -> None:
-        """For the answers of the round."""
+        """For the answers of the round, or what was refused in it."""
         getcurrent().parent.switch()
         if self._failure is not None:
             raise self._failure

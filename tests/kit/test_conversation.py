@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 import psycopg
 import pytest
@@ -349,11 +350,35 @@ def test_what_the_server_refuses_ends_them_all(database: Database) -> None:
 
     reached = []
 
-    def ask(session: Session) -> None:
-        ask_both(session, divide, lambda session: reached.append(names_like(session, "a", "b")))
+    def name(session: Session) -> None:
+        reached.append(names_like(session, "a", "b"))
 
-    with pytest.raises(DataError, match="division by zero"):
-        refused(database, ask)
+    def nested(session: Session) -> None:
+        ask_both(session, name, divide)
+
+    for first, second in ((divide, name), (name, divide), (nested, name), (name, nested)):
+        with pytest.raises(DataError, match="division by zero"):
+            refused(database, partial(ask_both, first=first, second=second))
     assert reached == []
+    with database.begin(MERCHANT) as session:
+        assert endpoints(session) == []
+
+
+def test_who_is_stopped_leaves_nobody_in_the_middle_of_a_question(database: Database) -> None:
+    left = []
+
+    def wait(session: Session) -> None:
+        try:
+            endpoints(session)
+        except BaseException as error:
+            left.append(type(error).__name__)
+            raise
+
+    def stop(session: Session) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        refused(database, lambda session: ask_both(session, wait, stop))
+    assert left == ["GreenletExit"]
     with database.begin(MERCHANT) as session:
         assert endpoints(session) == []
