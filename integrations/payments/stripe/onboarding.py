@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeVar, cast
@@ -241,7 +240,8 @@ class StripeSetup:
 
     def try_page(self, *, key: str, timeout_seconds: float) -> None:
         # https://docs.stripe.com/api/setup_intents/retrieve: with a publishable key an intent is shown to whoever has
-        # its client secret, and only by the key of its own account. A SetupIntent asks for no amount.
+        # its client secret, and only by the key of its own account. A SetupIntent asks for no amount. There is no other
+        # way to show the secret than in the address, where logs keep it: so it is one of an intent that is canceled.
         def act(ask: Callable[[], _T]) -> _T:
             return self._line.act("try_page", ask, timeout_seconds)
 
@@ -251,14 +251,16 @@ class StripeSetup:
                 {"idempotency_key": f"{key}:create"},
             )
         )
+        try:
+            act(lambda: self._v1.setup_intents.cancel(made.id, {}, {"idempotency_key": f"{key}:cancel"}))
+        except Refused as refusal:
+            if refusal.reason != "wrong_state":  # canceled by an earlier try of this very call
+                raise
         secret, as_browser = str(made.client_secret), {"api_key": self._publishable_key}
         try:
             act(lambda: self._v1.setup_intents.retrieve(made.id, {"client_secret": secret}, cast(Any, as_browser)))
         except Refused as refusal:
             raise Refused("credentials_rejected", what="publishable_key") from refusal
-        finally:
-            with suppress(Refused, Unavailable, OutcomeUnknown):  # canceled by an earlier try; and it holds nothing
-                act(lambda: self._v1.setup_intents.cancel(made.id, {}, {"idempotency_key": f"{key}:cancel"}))
 
     def try_authorization(self, amount: Money, *, key: str, timeout_seconds: float) -> Observed:
         # https://docs.stripe.com/testing and https://docs.stripe.com/payments/place-a-hold-on-a-payment-method
