@@ -8,27 +8,28 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, ViewportSize, expect
 from sqlalchemy import text
 
 from groupbook import bookings, merchants, offers, payments, trips
-from groupbook.bookings import BookingView
+from groupbook.bookings import BookingView, Choices
 from groupbook.kit.callers import Caller
 from groupbook.kit.i18n import Words, words
-from groupbook.kit.ids import MemberId, MerchantId, TripId, to_wire
+from groupbook.kit.ids import MemberId, MerchantId, PortionId, TripId, to_wire
 from groupbook.merchants.domain import Capabilities
 from groupbook.offers.domain import Offer
 from groupbook.trips import StartTrip
 from groupbook.trips.service.plan import NewOption
 from tests.support import parties
 from tests.support import rig as rigs
-from tests.support.rig import Rig, wait_until
+from tests.support.rig import Rig
 
 PHONE = ViewportSize(width=390, height=844)
 DESK = ViewportSize(width=1280, height=900)
@@ -59,21 +60,18 @@ class Stage:
     browser: Browser
     shots: Path | None = None
 
-    def at_the_provider(self, kind: str) -> list[dict[str, Any]]:
-        """What the sandbox has in its books. Asked beside its interface, whose faults are for groupbook alone."""
+    def at_the_provider(self, asked: str, *params: object) -> list[Any]:
+        """A column of the sandbox's books. Asked beside its interface, whose faults are for groupbook alone."""
         books = self.rig.state.parent / "sandbox" / "payments.sqlite3"
         with closing(sqlite3.connect(f"file:{books}?mode=ro", uri=True)) as connection:
-            rows = connection.execute("SELECT body FROM object WHERE kind = ? ORDER BY seq", (kind,)).fetchall()
-        return [json.loads(body) for (body,) in rows]
+            return [value for (value,) in connection.execute(asked, params)]
 
     def calls_to_come(self) -> int:
         """How many calls will still meet what is switched on."""
-        books = self.rig.state.parent / "sandbox" / "payments.sqlite3"
-        with closing(sqlite3.connect(f"file:{books}?mode=ro", uri=True)) as connection:
-            found = connection.execute("SELECT times FROM fault").fetchall()
+        found = self.at_the_provider("SELECT times FROM fault")
         with self.rig.agency.store.read() as connection:
-            found += [(row["times"],) for row in connection.execute("SELECT times FROM provocation").fetchall()]
-        return sum(times for (times,) in found)
+            found += [row["times"] for row in connection.execute("SELECT times FROM provocation").fetchall()]
+        return sum(found)
 
     @contextmanager
     def selling(self, capabilities: Capabilities) -> Iterator[None]:
@@ -106,7 +104,7 @@ class Stage:
 
 @contextmanager
 def running(state: Path, browser: Browser, shots: Path | None) -> Iterator[Stage]:
-    with rigs.running(state, lost_answer_seconds=2.0) as rig:
+    with rigs.running(state, lost_answer_seconds=2.0, sweep_seconds=1.0) as rig:
         merchant_id = parties.open_shop(rig)
         yield Stage(rig, merchant_id, iter(parties.train_refs(rig)), browser, shots)
 
@@ -142,6 +140,10 @@ class Friend:
     @property
     def main(self) -> Locator:
         return self.page.locator("main")
+
+    def said(self) -> str:
+        """What the main part of the page says now."""
+        return self.main.inner_text()
 
     def sees(self, *words: str | re.Pattern[str]) -> None:
         for one in words:
@@ -214,6 +216,7 @@ class Crowd:
     offer: Offer
     invite: str
     organizer: Caller
+    since: int  # what the provider wrote down later may be theirs
 
     @property
     def fare(self) -> int:
@@ -230,22 +233,26 @@ class Crowd:
         with self.stage.rig.house.database.begin(self.stage.merchant_id) as session:
             return list(session.scalars(text(asked), {"trip": self.trip_id} | params))
 
-    def seats(self, friends: Trio) -> None:
+    def seats(self, friends: Sequence[Friend], names: Sequence[str] = TRIO) -> None:
         """These friends, in the order of names, look at the trip."""
-        for name, friend in zip(self.tokens, friends, strict=True):
+        for name, friend in zip(names, friends, strict=True):
             friend.errors.clear()
             friend.sit(name, self.trip_id, self.tokens[name])
+
+    @property
+    def booking_id(self) -> UUID:
+        (id,) = self.column("SELECT id FROM booking WHERE trip_id = :trip ORDER BY created_at DESC LIMIT 1")
+        return UUID(str(id))
 
     @property
     def state(self) -> str:
         asked = "SELECT state FROM booking WHERE trip_id = :trip ORDER BY created_at DESC LIMIT 1"
         return str(next(iter(self.column(asked)), "none"))
 
-    def opens(self) -> None:
-        """The organizer asks everybody to pay."""
-        house = self.stage.rig.house
-        bookings.open_booking(house.database, self.organizer, self.trip_id, policy=house.policy)
-        wait_until(lambda: self.state == "open", lambda: f"{self.state} is not open")
+    def opens(self, window_seconds: float | None = None) -> None:
+        """The organizer asks everybody to pay, within this time."""
+        house, choices = self.stage.rig.house, Choices(window_seconds=window_seconds)
+        bookings.open_booking(house.database, self.organizer, self.trip_id, policy=house.policy, choices=choices)
 
     def cancel(self) -> None:
         """The organizer calls a booking off that stands."""
@@ -304,6 +311,25 @@ class Crowd:
             "the ledger conserves": statement is None or statement.is_conserved,
         }
 
+    def asks_the_agency_now(self) -> None:
+        """What came of an order, not only in a quarter of a minute."""
+        look = (
+            "UPDATE intent SET due_at = clock_timestamp() WHERE kind = 'offers.look_at_order' AND state = 'due' "
+            "AND reference = :booking"
+        )
+        booking_id = self.booking_id
+        with self.stage.rig.house.database.begin(self.stage.merchant_id) as session:
+            session.execute(text(look), {"booking": booking_id})
+
+    def unpaid(self, *names: str) -> list[PortionId]:
+        """What these were asked for and have not authorized, and what fell short."""
+        asked = (
+            "SELECT portion.id FROM portion JOIN booking ON booking.id = reference WHERE trip_id = :trip "
+            "AND payer = ANY(:payers) AND dropped_at IS NULL "
+            "AND (portion.state IN ('open', 'declined') OR asked_again_at IS NOT NULL AND portion.state = 'short')"
+        )
+        return self.column(asked, payers=[self.members[name] for name in names])
+
     def payments_of(self, *names: str) -> list[dict[str, Any]]:
         """What the provider has of these payers in this trip."""
         payers = [self.members[name] for name in names]
@@ -311,12 +337,16 @@ class Crowd:
 
     def _payments(self, attempts: list[Any]) -> list[dict[str, Any]]:
         ids = {to_wire("att", id) for id in attempts}
-        return [row for row in self.stage.at_the_provider("payment_intent") if row["metadata"].get("attempt_id") in ids]
+        return [row for row in self._provider("payment_intent") if row["metadata"].get("attempt_id") in ids]
+
+    def _provider(self, kind: str) -> list[dict[str, Any]]:
+        asked = "SELECT body FROM object WHERE kind = ? AND seq > ? ORDER BY seq"
+        return [json.loads(body) for body in self.stage.at_the_provider(asked, kind, self.since)]
 
     def refunds_of(self, paid: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Ours, however they went; the provider's own, of an authorization that was let go, give nothing back."""
         ids = {row["id"] for row in paid}
-        return [row for row in self.stage.at_the_provider("refund") if row["payment_intent"] in ids and row["metadata"]]
+        return [row for row in self._provider("refund") if row["payment_intent"] in ids and row["metadata"]]
 
 
 def settled(cents: int) -> dict[str, Any]:
@@ -347,7 +377,8 @@ def gather(stage: Stage, names: tuple[str, ...], title: str) -> Crowd:
     with house.database.begin(stage.merchant_id) as session:
         (option,) = trips.options(session, started.trip_id)
     trips.decide(house.database, organizer, started.trip_id, option.id)
-    return Crowd(stage, started.trip_id, tokens, members, offer, started.invite_token, organizer)
+    (since,) = stage.at_the_provider("SELECT coalesce(max(seq), 0) FROM object")
+    return Crowd(stage, started.trip_id, tokens, members, offer, started.invite_token, organizer, since)
 
 
 _MONEY = r"(€[\d,]+\.\d\d|\d[\d ]*,\d\d €)"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 
+from tests.journeys.afar import halves
 from tests.journeys.crowd import (
     CHALLENGED,
     DECLINED,
@@ -123,11 +124,6 @@ def a_sponsor_gives_and_two_share(crowd: Crowd, at: dict[str, Friend]) -> None:
         friend.press(f"Yes, I pay {euro(amount)}")
     for friend, amount in ((kim, kims), (jo, jos)):
         friend.sees("Agreed", f"{own} {euro(amount - 300)}.")
-
-
-def halves(fare: int) -> tuple[int, int]:
-    """Two fares by two parts and one. A cent left over goes to the larger remainder."""
-    return (4 * fare + 1) // 3, (2 * fare + 1) // 3
 
 
 def friends_pay_for_friends(crowd: Crowd, at: dict[str, Friend]) -> None:

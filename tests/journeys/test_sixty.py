@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from playwright.sync_api import expect
 
-from groupbook.kit.ids import to_wire
-from tests.journeys.crowd import GOOD, PHONE, Crowd, Friend, Stage, euro, gather, settled
-from tests.support.rig import client
+from tests.journeys.afar import Afar
+from tests.journeys.crowd import PHONE, Crowd, Friend, Stage, euro, gather, settled
+from tests.support.rig import wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -30,11 +30,16 @@ def test_sixty_pay_and_a_phone_shows_how_far_they_are(stage: Stage, bo: Friend) 
     crowd = gather(stage, NAMES, "The whole choir")
     fare = crowd.fare
     crowd.opens()
+    wait_until(lambda: crowd.state == "open", lambda: f"{crowd.state} is not open")
     bo.sit("Bo", crowd.trip_id, crowd.tokens["Bo"])
     bo.sees("0/60", "Your part", euro(fare), f"Authorize {euro(fare)}", euro(60 * fare), "60 seats kept")
     is_readable(bo, crowd, "60-open")
     with ThreadPoolExecutor(hands) as crowd_of_hands:
-        list(crowd_of_hands.map(lambda name: pays(crowd, name), [name for name in NAMES if name != "Bo"]))
+        list(
+            crowd_of_hands.map(
+                lambda name: Afar(crowd, name).pays(comes_back=False), [name for name in NAMES if name != "Bo"]
+            )
+        )
     bo.sees("59/60", "Waiting for everybody")
     expect(bo.page.locator(".gb-ring circle:not(.track)")).to_have_count(2)  # those who are in, and the one who is not
     is_readable(bo, crowd, "60-waiting")
@@ -44,19 +49,6 @@ def test_sixty_pay_and_a_phone_shows_how_far_they_are(stage: Stage, bo: Friend) 
     is_readable(bo, crowd, "60-booked")
     assert crowd.books() == settled(60 * fare)
     assert bo.errors == []
-
-
-def pays(crowd: Crowd, name: str) -> None:
-    """Through the interface to the hosted page, and a good card."""
-    asked = (
-        "SELECT portion.id FROM portion JOIN booking ON booking.id = reference WHERE trip_id = :trip AND payer = :payer"
-    )
-    (portion_id,) = crowd.column(asked, payer=crowd.members[name])
-    headers = {"Authorization": f"Bearer {crowd.tokens[name]}", "Idempotency-Key": f"sixty-{portion_id}"}
-    path = f"/v1/portions/{to_wire('por', portion_id)}/payments"
-    answer = client().post(crowd.stage.rig.web_url + path, json={"locale": "en"}, headers=headers).raise_for_status()
-    card = {"number": GOOD, "expiry": "12/39", "cvc": "123"}
-    assert client().post(answer.json()["url"], data=card).status_code == 303
 
 
 def is_readable(bo: Friend, crowd: Crowd, shot: str) -> None:
