@@ -51,13 +51,8 @@ from groupbook.kit.ids import MemberId, new_id
 from groupbook.offers.domain import Seat, Ticket
 
 Part = TypeVar("Part", PayRequestRow, ContributionRow, SponsorLinkRow, SplitRow, HandoverRow)
-_UNDECIDED = (
-    BookingState.OPEN,
-    BookingState.FREEZING,
-    BookingState.CONFIRMING,
-    BookingState.TOMBSTONING,
-    BookingState.VOIDING,
-)
+_UNDECIDED = (BookingState.OPEN, BookingState.FREEZING, BookingState.CONFIRMING, BookingState.VOIDING)
+_UNANSWERED = (BookingState.TOMBSTONING, BookingState.AMENDING, BookingState.UNWINDING)
 _RESTING = [state.value for state in (*ENDED, BookingState.PARKED, BookingState.BOOKED)]
 
 
@@ -146,12 +141,13 @@ def due(session: Session, *, after: UUID | None, limit: int) -> list[UUID]:
 
 @query
 def waiting_with_authorizations(session: Session, *, after: UUID | None, limit: int) -> list[UUID]:
-    """Parked before anything was sold, or waiting for the merchant to take the order back: banks may keep money for it,
-    and nobody knows for how long yet.
+    """Waiting for the merchant to take an order back or to change it, or parked before that was answered or before
+    anything was sold: banks may keep money for it, and nobody knows for how long yet.
     """
-    undecided = [state.value for state in _UNDECIDED]
+    undecided = [state.value for state in (*_UNDECIDED, *_UNANSWERED)]
     is_parked = and_(BookingRow.state == BookingState.PARKED.value, BookingRow.resume_state.in_(undecided))
-    query = select(BookingRow.id).where(or_(is_parked, BookingRow.state == BookingState.TOMBSTONING.value))
+    is_unanswered = BookingRow.state.in_([state.value for state in _UNANSWERED])
+    query = select(BookingRow.id).where(or_(is_parked, is_unanswered))
     query = query if after is None else query.where(BookingRow.id > after)
     return list(session.scalars(query.order_by(BookingRow.id).limit(limit)))
 

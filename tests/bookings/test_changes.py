@@ -844,6 +844,35 @@ def test_a_resumed_booking_whose_merchant_is_still_silent_gives_them_back_too(sa
     assert (house.booking().state, taken(house)) == (BookingState.ABORTED, 0)
 
 
+def test_what_is_kept_for_a_change_that_nobody_answers_is_given_back_before_it_lapses(saga: MakeSaga) -> None:
+    """Should the merchant have made the change after all, whoever comes in by it is asked again."""
+    house = opened(saga, "ada", "bo")
+    for name in ("ada", "bo"):
+        house.pay(name)
+    change = Change("surcharge", house.members["bo"], surcharge=eur(700))
+    bookings.amend_booking(house.database, house.desk, house.id, change)
+    house.run_until_quiet()
+    house.merchant_twin.provoke("amend", "unavailable", 400)
+    house.pay_extra("bo")
+    house.travel(hours=31)
+    house.run_until_quiet()
+    assert (house.booking().state, house.provider.voids) == (BookingState.PARKED, [])
+    before = taken(house)
+    house.travel(days=6, hours=20)
+    for _ in range(2):
+        house.run_until_quiet()
+        assert len(house.provider.voids) == 1
+        assert [step.event for step in house.steps()].count("authorizations_released") == 1
+    assert (house.booking().state, taken(house), given_back(house)) == (BookingState.PARKED, before, 0)
+    house.merchant_twin._troubles.clear()
+    bookings.resume_booking(house.database, house.merchant_id, house.id, OPS)
+    house.run_until_quiet()
+    assert (house.booking().state, taken(house)) == (BookingState.AMENDING, before)
+    house.pay_extra("bo")
+    house.run_until_quiet()
+    assert (house.booking().state, taken(house)) == (BookingState.BOOKED, before + 700)
+
+
 # --- places that earn time --------------------------------------------------------------------------------------------
 
 

@@ -40,7 +40,7 @@ def judge(watch: Watch, world: Judged) -> None:
         watch._touched(world, id, known, is_over=True)
         _money_is_told(watch, id)
     _disputes_are_told(watch, world, parked)
-    _nothing_expired(watch, parked)
+    _nothing_expired(watch, world, parked)
     _left_is_free(watch, parked)
     _ledger_is_true(watch, parked)
     if not world.faults and not world.plan.outages and not world.plan.away:
@@ -164,10 +164,14 @@ def _losses_are_told(watch: Watch, reference: UUID, accounts: Counter[str]) -> N
         raise Violation("P2/I4", "money nobody asked for is not told", booking=reference, ledger=dict(accounts))
 
 
-def _nothing_expired(watch: Watch, parked: set[UUID]) -> None:
-    """Every authorization we did not take was given back by us, not left to lapse (H12)."""
+def _nothing_expired(watch: Watch, world: Judged, parked: set[UUID]) -> None:
+    """Every authorization we did not take was given back by us, not left to lapse (H12). A call about it that was given
+    up while the provider was away waits for whoever puts the parked booking back.
+    """
+    given_up = {row["subject"] for row in world.values(IntentRow) if row["state"] == "parked"}
     for id, paid in watch.books.paid.items():
-        if paid.has_expired_by_itself and not paid.is_brief and _reference_of(watch, id) not in parked:
+        is_a_persons = id in given_up and _reference_of(watch, id) in parked
+        if paid.has_expired_by_itself and not paid.is_brief and not is_a_persons:
             raise Violation("P1/I2", "an authorization was left to expire by itself", attempt=id)
 
 

@@ -594,6 +594,20 @@ MUTANTS: Final = (
         ),
     ),
     Mutant(
+        "change left to lapse",
+        "H12: what is kept for a change that nobody answers is given back before it would lapse",
+        at(payments, "ask_anew", always(0)),
+        (
+            ("people.silent", 0.0),
+            ("people.amend", 1.0),
+            ("people.spare", 1.0),
+            ("operator.resume", 0.0),
+            ("merchant.away:amending", 1.0),
+            ("away.for_days", 1.0),
+        ),
+        others=0.05,
+    ),
+    Mutant(
         "fallen unseen",
         "P1: an order that stands is looked at again, for a merchant may cancel what it has sold",
         at(offers, "read_standing_orders", always(0)),

@@ -27,6 +27,7 @@ from groupbook.kit.models import FactRow, IntentRow
 from groupbook.kit.money import Money
 from groupbook.offers import repository as offers
 from groupbook.offers.models import HoldRow, MerchantOrderRow
+from groupbook.payments.models import AttemptRow
 from tests.simulation.bank import Bank
 from tests.simulation.beginning import MERCHANT, OFFER, known, settle_in
 from tests.simulation.clock import EPOCH, Actor, Killed, Timeline
@@ -45,6 +46,7 @@ __all__ = ["Fault", "Line", "Plan", "Profile", "World", "draw"]
 _RESTING: Final = frozenset(state.value for state in (*ENDED, BookingState.PARKED, BookingState.BOOKED))
 events_max: Final = 50_000
 _pause_seconds_max: Final = 6 * 3600.0
+_release_ahead: Final = timedelta(hours=6)  # of a lapse: what nobody will take is given back from then on
 _look_seconds: Final = 6 * 3600.0  # how often it is asked whether an order was not read for a day
 _OPEN: Final = ("due", "calling", "unknown")
 
@@ -269,6 +271,9 @@ class World:
             elif kind is FactRow:
                 if values["delivered_at"] is None:
                     self._sweep_at(values["due_at"], self._find_fact, values["id"])
+            elif kind is AttemptRow:
+                if values["state"] == "authorized" and values["capture_before"] is not None:
+                    self._sweep_at(values["capture_before"] - _release_ahead, self._find_lapsing, values["id"])
             elif kind is BookingRow or kind is HoldRow:
                 now, self._pause = self.now, self.plan.sweep_seconds
                 for value in values.values():
@@ -293,6 +298,12 @@ class World:
         if values["delivered_at"] is None and values["due_at"] <= self.now:
             self._receive("deliver_fact", id)
             self._sweep_at(self.now + timedelta(seconds=self.plan.sweep_seconds), self._find_fact, id)
+
+    def _find_lapsing(self, id: UUID) -> None:
+        values = self.database.value(AttemptRow, id)
+        if values["state"] == "authorized" and values["capture_before"] > self.now:
+            self._look_after()
+            self._sweep_at(self.now + _release_ahead / 6, self._find_lapsing, id)
 
     def _look_after(self) -> None:
         for name in self.work.sweeps:

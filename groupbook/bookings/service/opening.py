@@ -43,6 +43,7 @@ from groupbook.trips.domain import Member, Role, Roster, TripNotFound
 log = structlog.get_logger(__name__)
 _PASSING: Final = (OperationalError, InterfaceError, TimeoutError, OSError)
 _release_ahead: Final = timedelta(hours=6)
+_WAITING = (BookingState.PARKED, BookingState.TOMBSTONING, BookingState.AMENDING, BookingState.UNWINDING)
 _RESTING = ENDED | {BookingState.PARKED}
 _CANCELABLE = (BookingState.PLACING, BookingState.OPEN, BookingState.RECOVERING, BookingState.BOOKED)
 
@@ -204,18 +205,22 @@ def _each(database: Database, merchant_id: UUID, find: Callable[..., list[UUID]]
 
 
 def _release_in_time(session: Session, booking_id: UUID) -> None:
-    """What banks keep for a booking that is parked, or whose merchant does not say whether the order is off, is given
-    back before it would lapse: an authorization that nobody ends costs the merchant a fee and the payer days
-    (payments.md H12). A step; doing it twice is doing it once.
+    """What banks keep for a booking that is parked, or whose merchant does not say whether the order is off or changed,
+    is given back before it would lapse: an authorization that nobody ends costs the merchant a fee and the payer days
+    (payments.md H12). Who comes in by a change is then as if their bank had let it lapse: should the merchant make the
+    change after all, they are asked again. A step; doing it twice is doing it once.
     """
     row = repository.lock(session, booking_id)
     now = clock.now(session)
     lapses = [one.capture_before for one in payments.portions_of(session, booking_id) if one.capture_before is not None]
     state = BookingState(row.state)
-    is_waiting = state in (BookingState.PARKED, BookingState.TOMBSTONING)
-    if not is_waiting or not lapses or now < min(lapses) - _release_ahead:
+    if state not in _WAITING or not lapses or now < min(lapses) - _release_ahead:
         return
-    if payments.void_waiting(session, booking_id, now=now):
+    if repository.open_amendment(session, booking_id) is not None:
+        is_released = payments.ask_anew(session, booking_id, lasting=now + _release_ahead, now=now) > 0
+    else:
+        is_released = payments.void_waiting(session, booking_id, now=now)
+    if is_released:
         repository.add_step(session, row, "authorizations_released", state, now)
 
 

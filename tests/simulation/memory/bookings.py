@@ -43,7 +43,8 @@ from tests.simulation.memory.store import MemorySession, Table
 
 _OVER: Final = ("aborted", "refunded")
 _CHANGED: Final = frozenset(stage.value for stage in AMENDMENT_OVER)
-_UNDECIDED: Final = frozenset({"open", "freezing", "confirming", "tombstoning", "voiding"})
+_UNANSWERED: Final = frozenset({"tombstoning", "amending", "unwinding"})
+_UNDECIDED: Final = _UNANSWERED | {"open", "freezing", "confirming", "voiding"}
 _RESTING: Final = frozenset(state.value for state in (*ENDED, BookingState.PARKED, BookingState.BOOKED))
 
 
@@ -137,7 +138,7 @@ def _waiting_with_authorizations(session: MemorySession, *, after: UUID | None, 
     found = [
         values["id"]
         for values in session.every(BookingRow)
-        if (values["state"] == "parked" and values["resume_state"] in _UNDECIDED) or values["state"] == "tombstoning"
+        if (values["state"] == "parked" and values["resume_state"] in _UNDECIDED) or values["state"] in _UNANSWERED
     ]
     return sorted(id for id in found if after is None or id > after)[:limit]
 
