@@ -146,8 +146,7 @@ class Rush:
 
     def rush(self, seconds: float) -> None:
         self._is_rushing = self.provider.is_counting = True
-        while (at := self.timeline.next_at()) is not None and at <= seconds:
-            self.timeline.step()
+        self.timeline.run(seconds)
 
     # --- groups ---
 

@@ -7,9 +7,10 @@ processes, at every outside call, and the same seed gives the same order each ti
 
 from __future__ import annotations
 
-import heapq
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from heapq import heappop, heappush
 from typing import Any, Final
 
 from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]  # it publishes no types
@@ -60,12 +61,12 @@ class Timeline:
         """Let `act` happen then. What is planned for one instant happens in the order of planning."""
         self._count += 1
         at = seconds if seconds > self.seconds else self.seconds
-        heapq.heappush(self._heap, (at, self._count, act, given))
+        heappush(self._heap, (at, self._count, act, given))
 
     def later(self, seconds: float, act: Callable[..., object], *given: Any) -> None:
         self._count += 1
         at = self.seconds + seconds if seconds > 0.0 else self.seconds
-        heapq.heappush(self._heap, (at, self._count, act, given))
+        heappush(self._heap, (at, self._count, act, given))
 
     def spawn(self, actor: Actor, act: Callable[[], object], *, after: float = 0.0) -> Actor:
         """Start an actor then; it ends when `act` returns, or is killed."""
@@ -94,17 +95,19 @@ class Timeline:
             known.throw(Killed)
             self.actor = None
 
-    def next_at(self) -> float | None:
-        return self._heap[0][0] if self._heap else None
-
-    def step(self) -> None:
-        """The next thing happens."""
-        seconds, _, act, given = heapq.heappop(self._heap)
-        if seconds > self.seconds:
-            self.seconds = seconds
-            self.now = EPOCH + timedelta(seconds=seconds)
-        self.events += 1
-        act(*given)
+    def run(self, until: float, *, events_max: int = sys.maxsize) -> bool:
+        """One thing after the other happens, until nothing is left by then. False: there was no end to it."""
+        heap = self._heap
+        while heap and heap[0][0] <= until:
+            seconds, _, act, given = heappop(heap)
+            if seconds > self.seconds:
+                self.seconds = seconds
+                self.now = EPOCH + timedelta(seconds=seconds)
+            self.events += 1
+            act(*given)
+            if self.events > events_max:
+                return False
+        return True
 
     def _start(self, actor: Actor, act: Callable[[], object]) -> None:
         stage = _idle.pop() if _idle else None

@@ -15,9 +15,21 @@ from uuid import UUID
 
 _MASK: Final = (1 << 64) - 1
 _MIX: Final = 0x9E3779B97F4A7C15
-_SITES: dict[str, int] = {}
+_BITS_END: Final = 1 << 53
+_BITS: Final = _BITS_END - 1
 
 Rates = Mapping[str, Mapping[str, float]]  # site -> what happens -> how often
+
+
+class _Sites(dict[str, int]):
+    """A number for each site."""
+
+    def __missing__(self, site: str) -> int:
+        number = self[site] = zlib.crc32(site.encode())
+        return number
+
+
+_SITES: Final = _Sites()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +57,8 @@ class Dice:
 
     def chance(self, site: str, n: int) -> float:
         """A number in [0, 1) that belongs to this occasion alone."""
-        number = _SITES.get(site)
-        if number is None:
-            number = _SITES[site] = zlib.crc32(site.encode())
-        mixed = (hash((self.seed, number, n)) * _MIX) & _MASK
-        return ((mixed ^ (mixed >> 29)) & ((1 << 53) - 1)) / (1 << 53)
+        mixed = (hash((self.seed, _SITES[site], n)) * _MIX) & _MASK
+        return ((mixed ^ (mixed >> 29)) & _BITS) / _BITS_END
 
     def draw(self, site: str) -> float:
         """The next number of a site that is not a fault (a latency, a thinking time)."""

@@ -27,7 +27,7 @@ from groupbook.payments import moving
 from groupbook.payments.amounts import capture_margin_seconds
 from groupbook.payments.models import AttemptRow, JournalRow, PortionRow, PostingRow, RefundRow
 from tests.simulation.books import Books, Paid
-from tests.simulation.memory.store import kind_of
+from tests.simulation.memory.store import KINDS, kind_of
 from tests.simulation.outcome import Effect, Violation
 from tests.simulation.promises import NEVER
 from tests.simulation.rows import Rows
@@ -118,7 +118,7 @@ class Watch:
         touched: set[UUID] = set()
         steps: list[Any] = []
         for row in rows:
-            kind = kind_of(row)
+            kind = KINDS[type(row)]
             taken = _TAKEN.get(kind)
             if taken is not None:
                 reference = taken(self, row)

@@ -17,7 +17,7 @@ from groupbook.kit.models import IntentRow
 from groupbook.kit.money import Money
 from groupbook.payments import least_payable
 from groupbook.payments.models import PortionRow, RefundRow
-from tests.simulation.memory.store import kind_of
+from tests.simulation.memory.store import KINDS
 from tests.simulation.plan import AmendmentPlan, PersonPlan
 from tests.simulation.stage import Stage
 from tests.support.operators import OPS
@@ -59,7 +59,7 @@ class People:
     def heard(self, rows: list[Any]) -> None:
         """What a commit changed for somebody to see: they are asked to pay, it is booked, it is parked."""
         for row in rows:
-            kind = kind_of(row)
+            kind = KINDS[type(row)]
             if kind is PortionRow and not self._has_begun:
                 self._has_begun = True
                 for index, plan in enumerate(self._world.plan.people):

@@ -16,7 +16,7 @@ import structlog
 
 from tests.simulation import coverage
 from tests.simulation.invariants import Watch
-from tests.simulation.memory import light_rows
+from tests.simulation.light import light
 from tests.simulation.outcome import Violation
 from tests.simulation.profiles import profile_of
 from tests.simulation.rows import Rows
@@ -106,7 +106,7 @@ def _tidied(seeds: Sequence[int]) -> Iterator[int]:
     was_enabled = gc.isenabled()
     gc.disable()
     try:
-        with light_rows():
+        with light():
             for number, seed in enumerate(seeds, 1):
                 yield seed
                 if number % _histories_per_collection == 0:

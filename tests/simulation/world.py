@@ -34,7 +34,7 @@ from tests.simulation.clock import EPOCH, Actor, Killed, Timeline
 from tests.simulation.faults import Dice, Fault
 from tests.simulation.memory import MemoryDatabase, MemorySession, memory_database
 from tests.simulation.memory.kit import is_runnable
-from tests.simulation.memory.store import Values, kind_of
+from tests.simulation.memory.store import KINDS, Values, kind_of
 from tests.simulation.outcome import Effect
 from tests.simulation.outside import Books, Desk, MerchantWire, ProviderWire
 from tests.simulation.people import People
@@ -140,10 +140,8 @@ class World:
             self.watch.started(self)
         with ids_made_by(self._make_id):
             self.timeline.later(0.0, self.people.begin)
-            while (at := self.timeline.next_at()) is not None and at <= self.plan.horizon:
-                self.timeline.step()
-                if self.timeline.events > events_max:
-                    raise Restless(self.plan.seed)
+            if not self.timeline.run(self.plan.horizon, events_max=events_max):
+                raise Restless(self.plan.seed)
         if self.watch is not None:
             self.watch.quiet(self)
 
@@ -217,7 +215,8 @@ class World:
 
     def _worker(self) -> Process | None:
         """One that is up."""
-        up = [worker for worker in self._workers if worker.up_at <= self.timeline.seconds]
+        at = self.timeline.seconds
+        up = [worker for worker in self._workers if worker.up_at <= at]
         return up[int(self.dice.draw("worker.pick") * len(up))] if up else None
 
     # --- beat ---
@@ -263,7 +262,7 @@ class World:
             self.later(self.plan.sweep_seconds, self._beat)
         for row in rows:
             values = row.__dict__
-            kind = kind_of(row)
+            kind = KINDS[type(row)]
             if kind is IntentRow:
                 if values["state"] in _OPEN:
                     due_at = values["lease_until"] if values["state"] == "calling" else values["due_at"]
@@ -282,16 +281,18 @@ class World:
                         self._sweep_at(value, self._look_after)
 
     def _sweep_at(self, due_at: datetime, act: Callable[..., object], *given: Any) -> None:
-        seconds = max((due_at - EPOCH).total_seconds(), self.timeline.seconds)
+        seconds = (due_at - EPOCH).total_seconds()
+        if seconds < self.timeline.seconds:
+            seconds = self.timeline.seconds
         # By the row and the hour, not by turn: the order of rows within a commit is nobody's business.
         turn = int(seconds * 1000) + (given[0].int & 0xFFFFFF if given else 0)
         self.timeline.at(seconds + 0.1 + 14.9 * self.dice.chance("sweep", turn), act, *given)
 
     def _find_intent(self, id: UUID) -> None:
         values = self.database.value(IntentRow, id)
-        if values["state"] in _OPEN and is_runnable(values, self.now):
+        if is_runnable(values, self.timeline.now):
             self._receive("run_intent", id)
-            self._sweep_at(self.now + timedelta(seconds=self.plan.sweep_seconds), self._find_intent, id)
+            self._sweep_at(self.timeline.now + timedelta(seconds=self.plan.sweep_seconds), self._find_intent, id)
 
     def _find_fact(self, id: UUID) -> None:
         values = self.database.value(FactRow, id)
@@ -338,6 +339,8 @@ class World:
         return what
 
     def is_out(self, side: str) -> bool:
+        if not self._outages:
+            return False
         at = self.timeline.seconds
         return any(one == side and start <= at < start + length for one, start, length in self._outages)
 

@@ -151,16 +151,15 @@ def _waits_for_later(session: MemorySession, intent_id: UUID) -> bool:
 @intents.lock_runnable.register(MemorySession)
 def _lock_runnable(session: MemorySession, intent_ids: Sequence[UUID], *, beside: bool) -> list[IntentRow]:
     at = session.database.now()
-    rows = {id: row for id in intent_ids if (row := session.find(IntentRow, id)) is not None}
+    asked = [row for id in intent_ids if (row := session.find(IntentRow, id)) is not None]
+    rows = [row for row in asked if is_runnable(row.__dict__, at)]
     if beside:
-        groups = {(row.kind, row.reference) for row in rows.values() if row.reference is not None}
-        for kind, reference in groups:
-            mates = session.views(IntentRow, "reference", reference)
-            rows |= {
-                one["id"]: session.row(IntentRow, one) for one in mates if one["kind"] == kind and is_runnable(one, at)
-            }
-    found = [row for row in rows.values() if is_runnable(row.__dict__, at)]
-    return sorted(found, key=lambda row: (row.owed_at, row.id))[: intents.claimed_max]
+        known = {row.id for row in rows}
+        for kind, reference in {(row.kind, row.reference) for row in asked if row.reference is not None}:
+            for one in session.views(IntentRow, "reference", reference):
+                if one["kind"] == kind and is_runnable(one, at) and one["id"] not in known:
+                    rows.append(session.row(IntentRow, one))
+    return sorted(rows, key=lambda row: (row.owed_at, row.id))[: intents.claimed_max]
 
 
 @intents.lock_first_in_line.register(MemorySession)

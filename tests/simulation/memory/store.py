@@ -98,10 +98,20 @@ def light_rows(kinds: Iterable[type]) -> Iterator[None]:
             kind.__init__ = made  # type: ignore[misc]
 
 
+class _Kinds(dict[type, Any]):
+    """The ORM class of a row by the class of its object, whoever made that."""
+
+    def __missing__(self, made: type) -> Any:
+        kind = self[made] = getattr(made, "_kind", made)
+        return kind
+
+
+KINDS: Final = _Kinds()
+
+
 def kind_of(row: Any) -> Any:
-    """The ORM class of a row, whoever made the object."""
-    made = type(row)
-    return getattr(made, "_kind", made)
+    """The ORM class of a row, whoever made the object. (Who asks it of each row that is written, uses `KINDS`.)"""
+    return KINDS[type(row)]
 
 
 class Table:
@@ -211,12 +221,15 @@ class MemorySession:
         """The row of this primary key: our own object of it."""
         table = self._tables[kind]
         cell = table.cells.get(key)
+        found: RowT | None = None
         if cell is not None:
-            return cast("RowT", self._loaded.get(id(cell[0])) or self._load(table, cell[0]))
-        for row in self._new.get(kind, ()):
-            if table.key(row.__dict__) == key:
-                return cast("RowT", row)
-        return None
+            values = cell[0]
+            found = self._loaded.get(id(values))
+            if found is None:
+                found = self._load(table, values)
+        elif kind in self._new:
+            found = next((row for row in self._new[kind] if table.key(row.__dict__) == key), None)
+        return found
 
     def views(self, kind: type, column: str, value: Any) -> list[Values]:
         """The values of each row of this group as this transaction sees them, in order of adding. To read only."""
@@ -237,7 +250,11 @@ class MemorySession:
     def row(self, kind: type[RowT], view: Values) -> RowT:
         """The object behind a view: what is set on it is written at commit."""
         mark = id(view)
-        return cast("RowT", self._loaded.get(mark) or self._known.get(mark) or self._load(self._tables[kind], view))
+        found: RowT | None = self._loaded.get(mark)
+        if found is None:
+            known: Any = self._known.get(mark)
+            found = self._load(self._tables[kind], view) if known is None else known
+        return cast("RowT", found)
 
     def rows(self, kind: type[RowT], views: Iterable[Values], *, order: str = "id") -> list[RowT]:
         """The objects behind views, by a column."""
@@ -311,11 +328,13 @@ class MemorySession:
 
     def changed(self) -> tuple[list[tuple[Table, Any]], list[tuple[Table, Values, Any]]]:
         """Rows to add, and stored values with the rows that differ from them."""
+        if not _touched and not self._new:
+            return [], []
         self.flush()
         tables, loaded = self._tables, self._loaded
         added = [(tables[kind], row) for kind, rows in self._new.items() for row in rows]
         changed = [
-            (tables[kind_of(row)], before, row)
+            (tables[KINDS[type(row)]], before, row)
             for before, row in _touched
             if before != row.__dict__ and row is loaded.get(id(before))
         ]
@@ -383,23 +402,27 @@ class MemoryDatabase:
         if not added and not changed:
             return []
         claims = self._claims(added, changed)
-        for table, row in added:
-            if table.checks:
-                _require(table, row.__dict__)
         for table, _, row in changed:
             if table.checks:
                 _require(table, row.__dict__)
-        for table in session.tables_added_to():
-            if table.together:
-                _require_together(table, added)
+        if added:
+            for table, row in added:
+                if table.checks:
+                    _require(table, row.__dict__)
+            for table in session.tables_added_to():
+                if table.together:
+                    _require_together(table, added)
         self.commits += 1
         for table, values, row in changed:
-            for name, key_of in table.moving.items():
-                old = key_of(values)
-                if old is not None and old != key_of(row.__dict__):
-                    table.taken[name].pop(old, None)
+            if table.moving:
+                for name, key_of in table.moving.items():
+                    old = key_of(values)
+                    if old is not None and old != key_of(row.__dict__):
+                        table.taken[name].pop(old, None)
             table.cells[table.key(values)][0] = row.__dict__
             row.__class__ = table.shape.light
+        if not added and not claims:
+            return [row for _, _, row in changed]
         for table, row in added:
             values = row.__dict__
             if type(row) is table.shape.own:
@@ -432,7 +455,7 @@ class MemoryDatabase:
         claims: list[tuple[Table, str, Hashable, Hashable]] = []
         freed: set[tuple[str, int]] = set()
         for table, values, row in changed:
-            for name, key_of in table.moving.items():
+            for name, key_of in table.moving.items() if table.moving else ():
                 old, new = key_of(values), key_of(row.__dict__)
                 if old != new:
                     freed.add((name, id(values)))
