@@ -94,16 +94,14 @@ def empty_database_url(cluster: support.Cluster) -> Iterator[str]:
 @pytest.fixture
 def database_url(cluster: support.Cluster, template: str) -> Iterator[str]:
     """The owner's address of a fresh, migrated, empty database."""
-    with cluster.clone(template) as url:
+    with cluster.lent(template) as url:
         yield url
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
+def database(database_url: str) -> Database:
     """The unit of work on a fresh, migrated, empty database; it wakes no worker."""
-    database = Database(database_url, pool_size=4, name="test")
-    yield database
-    database.close()
+    return Database(database_url, engine=support.warm_engine(database_url))
 
 
 @pytest.fixture(scope="session")

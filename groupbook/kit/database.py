@@ -150,27 +150,43 @@ class SilentNudger:
         return None
 
 
+def make_engine(url: str, *, pool_size: int = 10, name: str = "groupbook") -> Engine:
+    """A pool of connections as the application role; at most twice `pool_size`, called `name` at the server."""
+    engine = create_engine(
+        driver_url(url),
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=False,
+        hide_parameters=True,  # an error's text ends up in logs, and parameters are people's data
+        connect_args={"application_name": name},
+    )
+    keep_what_needs_no_answer(engine)
+    event.listen(engine, "connect", _become_app_role)
+    return engine
+
+
 class Database:
     """A pool of connections as the application role, which row-level security binds.
 
     Args:
         url: `postgresql://…` (any PostgreSQL 15+), reachable as a role that may `SET ROLE gb_app`.
         nudger: told after a commit about rows that a worker should look at.
+        engine: one that others use, too (`make_engine`); whoever made it closes it.
     """
 
-    def __init__(self, url: str, *, nudger: Nudger | None = None, pool_size: int = 10, name: str = "groupbook") -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        nudger: Nudger | None = None,
+        pool_size: int = 10,
+        name: str = "groupbook",
+        engine: Engine | None = None,
+    ) -> None:
         self.url = url
         self.nudger: Nudger = nudger or SilentNudger()
-        self.engine: Engine = create_engine(
-            driver_url(url),
-            pool_size=pool_size,
-            max_overflow=pool_size,
-            pool_pre_ping=False,
-            hide_parameters=True,  # an error's text ends up in logs, and parameters are people's data
-            connect_args={"application_name": name},
-        )
-        keep_what_needs_no_answer(self.engine)
-        event.listen(self.engine, "connect", _become_app_role)
+        self.engine: Engine = engine or make_engine(url, pool_size=pool_size, name=name)
+        self._is_engine_ours = engine is None
 
     @contextmanager
     def begin(self, merchant_id: UUID) -> Iterator[Session]:
@@ -209,7 +225,8 @@ class Database:
         return SessionClock(at, timedelta(seconds=offset_seconds))
 
     def close(self) -> None:
-        self.engine.dispose()
+        if self._is_engine_ours:
+            self.engine.dispose()
 
 
 def _conversation(session: Session) -> Connection:

@@ -22,6 +22,7 @@ from groupbook import house
 from groupbook.house import House
 from groupbook.kit.database import Database, driver_url, send_now
 from groupbook.kit.errors import GroupbookError
+from tests.support.postgres import warm_engine
 from tests.support.saga import Saga
 
 patience_seconds = 60.0
@@ -36,7 +37,7 @@ class RaceDatabase(Database):
     """
 
     def __init__(self, url: str, *, locks: bool, before_commit: Callable[[int], object] | None = None) -> None:
-        super().__init__(url, pool_size=4, name="race")
+        super().__init__(url, engine=warm_engine(url))
         self._locks = locks
         self._before_commit = before_commit
         self._transactions = 0

@@ -20,6 +20,7 @@ from groupbook.config import Settings
 from groupbook.house import House, Outside
 from groupbook.kit import clock
 from groupbook.kit.callers import Caller
+from groupbook.kit.database import Database
 from groupbook.kit.ids import BookingId, GuestId, MemberId, MerchantId, PersonId, TripId
 from groupbook.kit.money import Money
 from groupbook.merchants.domain import Capabilities
@@ -35,6 +36,7 @@ from groupbook.webhooks.ports import Sender
 from integrations import registry
 from integrations.merchants.twin import TwinMerchant
 from integrations.payments.twin import Twin
+from tests.support.postgres import warm_engine
 from worker import LISTENERS
 
 OFFER = "train-6609"
@@ -88,6 +90,7 @@ class Saga:
                 sender=sender or self.sender,
                 setups={name: make(given) for name, make in registry.PAYMENT_SETUPS.items()},
             ),
+            database=Database(database_url, engine=warm_engine(database_url)),
         )
         self.database = self.house.database
         self.deliverer = self.house.deliverer(LISTENERS)
