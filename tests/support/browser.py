@@ -1,4 +1,7 @@
-"""A Chromium for the browser tests: the system's, Playwright's, or Debian's package installed on the spot."""
+"""A Chromium for the browser tests: the system's, Playwright's, or Debian's package installed on the spot.
+
+The shell without windows comes first where there is one: the same engine, at a quarter of the cost of each new context.
+"""
 
 import os
 import shutil
@@ -16,6 +19,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+_SHELL = "chromium-headless-shell"
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _MAC = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
 
@@ -46,24 +50,33 @@ def find_browser(state: Path) -> Path:
 
 
 def _installed() -> Path | None:
-    for name in _NAMES:
-        path = shutil.which(name)
-        if path:
-            return Path(path)
-    if _MAC.is_file():
-        return _MAC
     cache = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH", Path.home() / ".cache" / "ms-playwright"))
-    return next(iter(sorted(cache.glob("chromium*/chrome-linux*/*hrome"), reverse=True)), None)
+    return (
+        _on_path(_SHELL)
+        or _newest(cache, "chromium_headless_shell-*/*/*headless*shell")
+        or _on_path(*_NAMES)
+        or (_MAC if _MAC.is_file() else None)
+        or _newest(cache, "chromium-*/chrome-linux*/chrome")
+    )
+
+
+def _on_path(*names: str) -> Path | None:
+    return next((Path(path) for path in map(shutil.which, names) if path), None)
+
+
+def _newest(cache: Path, pattern: str) -> Path | None:
+    return next(iter(sorted(cache.glob(pattern), reverse=True)), None)
 
 
 def _install_from_debian() -> Path | None:
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         return None
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (
-        ["apt-get", "update", "-q"],
-        ["apt-get", "install", "-q", "-y", "--no-install-recommends", "chromium"],
-    ):
-        if subprocess.run(command, env=environment, check=False, capture_output=True).returncode != 0:
-            return None
-    return _installed()
+
+    def apt_get(*words: str) -> bool:
+        return subprocess.run(["apt-get", *words], env=environment, check=False, capture_output=True).returncode == 0
+
+    install = ("install", "-q", "-y", "--no-install-recommends")
+    if apt_get("update", "-q") and (apt_get(*install, _SHELL) or apt_get(*install, "chromium")):
+        return _installed()
+    return None
