@@ -132,7 +132,9 @@ def browser(playwright: Any) -> Iterator[Any]:
 def strict_browser(playwright: Any) -> Iterator[Any]:
     """Chromium that blocks third-party cookies, and with them a frame's storage."""
     chromium = playwright.chromium.launch(
-        executable_path=find_browser(support.STATE), headless=True, args=[*FLAGS, "--test-third-party-cookie-phaseout"]
+        executable_path=find_browser(support.STATE, whole=True),
+        headless=True,
+        args=[*FLAGS, "--test-third-party-cookie-phaseout"],
     )
     yield chromium
     chromium.close()

@@ -1,6 +1,7 @@
 """A Chromium for the browser tests: the system's, Playwright's, or Debian's package installed on the spot.
 
-The shell without windows comes first where there is one: the same engine, at a quarter of the cost of each new context.
+Where there is one, the shell without windows comes first: the same engine, at a quarter of the cost of each new context.
+It blocks no third-party cookies, though.
 """
 
 import os
@@ -28,8 +29,8 @@ class NoBrowser(Exception):
     """No Chromium or Chrome was found, and none could be installed."""
 
 
-def find_browser(state: Path) -> Path:
-    """The executable of a Chromium or Chrome.
+def find_browser(state: Path, *, whole: bool = False) -> Path:
+    """The executable of a Chromium or Chrome; of a `whole` one, windows and all, where a test needs that.
 
     Raises:
         NoBrowser: none is here and this is not a Debian machine on which we are root.
@@ -37,11 +38,11 @@ def find_browser(state: Path) -> Path:
     named = os.environ.get("GROUPBOOK_TEST_BROWSER")
     if named:
         return Path(named)
-    found = _installed()
+    found = _installed(whole)
     if found is not None:
         return found
     with locked(state / "browser.lock"):
-        found = _installed() or _install_from_debian()
+        found = _installed(whole) or _install_from_debian()
     if found is None:
         raise NoBrowser(
             "install Chromium or Chrome (Debian: apt-get install chromium), or name it: GROUPBOOK_TEST_BROWSER"
@@ -49,11 +50,11 @@ def find_browser(state: Path) -> Path:
     return found
 
 
-def _installed() -> Path | None:
+def _installed(whole: bool) -> Path | None:
     cache = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH", Path.home() / ".cache" / "ms-playwright"))
+    shell = None if whole else _on_path(_SHELL) or _newest(cache, "chromium_headless_shell-*/*/*headless*shell")
     return (
-        _on_path(_SHELL)
-        or _newest(cache, "chromium_headless_shell-*/*/*headless*shell")
+        shell
         or _on_path(*_NAMES)
         or (_MAC if _MAC.is_file() else None)
         or _newest(cache, "chromium-*/chrome-linux*/chrome")
@@ -72,11 +73,10 @@ def _install_from_debian() -> Path | None:
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         return None
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-
-    def apt_get(*words: str) -> bool:
-        return subprocess.run(["apt-get", *words], env=environment, check=False, capture_output=True).returncode == 0
-
-    install = ("install", "-q", "-y", "--no-install-recommends")
-    if apt_get("update", "-q") and (apt_get(*install, _SHELL) or apt_get(*install, "chromium")):
-        return _installed()
-    return None
+    for command in (
+        ["apt-get", "update", "-q"],
+        ["apt-get", "install", "-q", "-y", "--no-install-recommends", "chromium"],
+    ):
+        if subprocess.run(command, env=environment, check=False, capture_output=True).returncode != 0:
+            return None
+    return _installed(whole=True)
