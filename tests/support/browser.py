@@ -1,6 +1,6 @@
 """A Chromium for the browser tests: the system's, Playwright's, or Debian's package installed on the spot.
 
-Where there is one, the shell without windows comes first: the same engine, at a quarter of the cost of each new context.
+Where there is one, the shell without windows comes first: the same engine, at a quarter of the cost of a new context.
 It blocks no third-party cookies, though.
 """
 
