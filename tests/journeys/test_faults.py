@@ -168,15 +168,17 @@ class Play:
         """Ana asks everybody to pay."""
         is_now = self.switch_on("opening")
         self.crowd.opens(window_seconds=10 * 86_400 if self.trouble.sells is LATE else None)
-        if is_now:
+        if is_now and self.trouble.says:
             self.sit_down()
         if is_now and self.trouble.says in UNTIL_MENDED:
             self.all_read_it()
             self.mend()
         self.watch("open", *ENDED)
+        if not self.browsers and self.crowd.state != "open":
+            self.sit_down()
 
     def sit_down(self) -> None:
-        """Bo and Chloé look, from the beginning where there is something to see, else when it is their turn to pay."""
+        """Bo and Chloé look, from the beginning where there is something to read, else when it is their turn to pay."""
         self.browsers = {"Bo": self.bo, "Chloé": self.chloe}
         self.crowd.seats((self.bo, self.chloe), IN_BROWSERS)
 
@@ -184,7 +186,7 @@ class Play:
         self.paid = agree(self.crowd)
         for friend in self.afar.values():
             friend.pays(comes_back=self.fault == "drop_webhook")
-        if self.trouble.when != "opening":
+        if not self.browsers:
             self.sit_down()
         self.pay_in_spite_of_it(self.bo)
         self.chloe.to_the_hosted_page(PAY)
