@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, date, datetime
 from html import unescape
 from pathlib import Path
@@ -20,7 +21,7 @@ from groupbook.kit.ids import CodeId, from_wire, new_id, to_wire
 from groupbook.kit.money import Money
 from groupbook.web.app import build_app
 from tests.support.saga import Saga
-from tests.support.site import PASSWORD, served, staff_token
+from tests.support.site import PASSWORD, free_port, served, staff_token
 
 ROOT = Path(__file__).resolve().parents[2]
 ORIGIN = "http://localhost:8000"
@@ -182,10 +183,12 @@ def test_a_moment_that_is_left_alone_stays_to_the_second(saga: Saga, client: Tes
 @pytest.mark.browser
 @pytest.mark.slow
 @pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1280, "dark")])
-def test_axe_finds_nothing_on_the_pages_of_codes(saga: Saga, browser: Any, width: int, scheme: str) -> None:
+def test_axe_finds_nothing_on_the_pages_of_codes(database_url: str, browser: Any, width: int, scheme: str) -> None:
     """With codes and without, with a form that was refused, and before one is switched off."""
+    port = free_port()
+    saga = Saga(database_url, "ada", "bo", public_url=f"http://127.0.0.1:{port}")
     token, axe, found = staff_token(saga, email=EMAIL), Axe(), {}
-    with served(saga) as url:
+    with closing(saga), served(saga, port=port) as url:
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         context.add_cookies([{"name": "gb_staff", "value": token, "url": url}])
         page = context.new_page()

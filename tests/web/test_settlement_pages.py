@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import fields
 from html import unescape
 from typing import Any
@@ -17,7 +18,7 @@ from groupbook.bookings import Policy
 from groupbook.web.app import build_app
 from groupbook.web.settlement_pages import GROUPS
 from tests.support.saga import Saga
-from tests.support.site import PASSWORD, mint_key, served, staff_token
+from tests.support.site import PASSWORD, free_port, mint_key, served, staff_token
 
 ORIGIN = "http://localhost:8000"
 EMAIL = "ines@kestrel.example"
@@ -161,10 +162,12 @@ def test_settings_that_contradict_each_other_are_refused(saga: Saga, client: Tes
 @pytest.mark.browser
 @pytest.mark.slow
 @pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1280, "dark")])
-def test_axe_finds_nothing_on_the_page(saga: Saga, browser: Any, width: int, scheme: str) -> None:
+def test_axe_finds_nothing_on_the_page(database_url: str, browser: Any, width: int, scheme: str) -> None:
     """As it is, previewed, and refused."""
+    port = free_port()
+    saga = Saga(database_url, "ada", "bo", public_url=f"http://127.0.0.1:{port}")
     token, axe, found = staff_token(saga, email=EMAIL), Axe(), {}
-    with served(saga) as url:
+    with closing(saga), served(saga, port=port) as url:
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         context.add_cookies([{"name": "gb_staff", "value": token, "url": url}])
         page = context.new_page()
