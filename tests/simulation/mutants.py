@@ -172,8 +172,8 @@ def any_fence(was: Any, session: Any, fences: Any) -> Any:
     return {id: row for id in sorted(fences) if (row := session.find(IntentRow, id)) is not None}
 
 
-def leased_for_no_time(was: Any, self: Any, session: Any, found: Any) -> Any:
-    claims = was(self, session, found)
+def leased_for_no_time(was: Any, self: Any, session: Any, found: Any, *given: Any) -> Any:
+    claims = was(self, session, found, *given)
     for row in found:
         row.lease_until = row.called_at
     return claims
