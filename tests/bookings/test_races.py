@@ -23,6 +23,7 @@ from groupbook.kit.money import Money
 from groupbook.payments import PortionNotPayable, RefundTooLarge
 from groupbook.payments.domain import PortionNotFound
 from groupbook.trips.domain import TripFull, members_max
+from tests.bookings.test_parts import pay_extra
 from tests.support.operators import OPS
 from tests.support.races import Race
 from tests.support.saga import Saga
@@ -623,3 +624,49 @@ def test_without_the_lock_a_gift_comes_into_a_frozen_roster(race: MakeRace) -> N
     one = race("ada", "bo", locks=UNLOCKED)
     first, second = give_at_the_freeze(one)
     assert (first, isinstance(second, BookingClosed)) == (None, False)
+
+
+def giver_leaves_at_the_freeze(one: Race) -> tuple[object, object]:
+    """Gran, who gives 40.00 of 100.00, leaves the trip in the moment in which the group is complete and is frozen."""
+    saga = one.saga
+    booking_id = opened(saga)
+    link = bookings.want_gifts(saga.database, saga.house.sealer, saga.friends["ada"], booking_id, Money(4_000, "EUR"))
+    gift = bookings.give_without_a_place(
+        saga.database, None, link.token, Money(4_000, "EUR"), name="gran", nonce="gran" * 6
+    )
+    saga._seat("gran", gift.joined.guest_token, gift.joined.member.id)
+    pay_extra(saga, "gran")
+    saga.pay("ada")
+    saga.page("bo")
+    saga.provider.authorize(saga._attempt("bo"))
+    payments.refresh_portion(saga.database, saga.house.runner, saga.merchant_id, portion_of(saga, "bo"))
+
+    def leave(house: House) -> None:
+        trips.leave(house.database, saga.friends["gran"], saga.trip_id)
+
+    def freeze(house: House) -> None:
+        with house.database.begin(saga.merchant_id) as session:
+            bookings.progress(session, booking_id)
+
+    return one.run(leave, freeze)
+
+
+def test_who_leaves_in_time_gives_nothing(race: MakeRace) -> None:
+    one = race("ada", "bo", locks=LOCKED)
+    assert giver_leaves_at_the_freeze(one) == (None, None)
+    saga = one.saga
+    assert (saga.booking().state, saga.booking().extras) == (BookingState.OPEN, ())
+    saga.run_until_quiet()
+    assert (saga.booking().state, saga.provider.captures) == (BookingState.OPEN, [])
+    for name in ("ada", "bo"):
+        saga.pay(name)
+    assert (saga.booking().state, len(saga.provider.captures)) == (BookingState.BOOKED, 2)
+
+
+def test_without_the_lock_who_has_left_pays(race: MakeRace) -> None:
+    one = race("ada", "bo", locks=UNLOCKED)
+    assert giver_leaves_at_the_freeze(one) == (None, None)
+    one.saga.run_until_quiet()
+    assert one.saga.booking().state is BookingState.BOOKED
+    assert one.saga.count("SELECT sum(amount) FROM contribution WHERE ended_at IS NULL") == 4_000
+    assert len(one.saga.provider.captures) == 3

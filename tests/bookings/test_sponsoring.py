@@ -224,6 +224,55 @@ def test_a_sponsor_who_leaves_the_trip_gives_nothing(saga: MakeSaga, how: str) -
     assert (portion.state, portion.captured) == (PortionState.VOIDED, eur(0))
 
 
+def look(house: Saga) -> None:
+    """What a bank's answer or the sweep makes the booking do, before any news of somebody who left is delivered."""
+    booking_id = house.id
+    with house.database.begin(house.merchant_id) as session:
+        bookings.progress(session, booking_id)
+
+
+def withdrawn(house: Saga) -> int:
+    return house.count("SELECT count(*) FROM booking_step WHERE event = 'contribution_withdrawn'")
+
+
+def test_a_sponsor_who_left_before_the_group_was_complete_gives_nothing(saga: MakeSaga) -> None:
+    """Their leave is committed and not yet heard of. Both others agreed to 40.00 and are asked for 50.00."""
+    house = opened(saga, "ada", "bo")
+    sponsor(house, link_of(house), 2_000)
+    pay_extra(house, "gran")
+    house.pay("ada")
+    house.page("bo")
+    house.provider.authorize(house._attempt("bo"))
+    portion_id = house.portion("bo").portion_id
+    assert portion_id is not None
+    payments.refresh_portion(house.database, house.house.runner, house.merchant_id, portion_id)
+    trips.leave(house.database, house.friends["gran"], house.trip_id)
+    look(house)
+    assert (house.booking().state, house.booking().extras) == (BookingState.OPEN, ())
+    assert (owed(house), withdrawn(house)) == ({"ada": 5_000, "bo": 5_000}, 1)
+    house.run_until_quiet()
+    for name in ("ada", "bo"):
+        house.pay(name)
+    assert (house.booking().state, withdrawn(house)) == (BookingState.BOOKED, 1)
+    assert [amount for _, amount in house.provider.captures] == [5_000, 5_000]
+
+
+def test_a_sponsor_who_left_before_the_deadline_gives_nothing(saga: MakeSaga) -> None:
+    """Two of three must go. Everybody agreed to what they would pay alone, so nobody is asked again."""
+    house = opened(saga, "ada", "bo", "cy", payer_quorum=2)
+    sponsor(house, link_of(house), 3_000)
+    pay_extra(house, "gran")
+    for name in ("ada", "bo"):
+        house.pay(name)
+    trips.leave(house.database, house.friends["gran"], house.trip_id)
+    house.travel(minutes=29)
+    look(house)
+    assert (house.booking().state, house.booking().extras) == (BookingState.FREEZING, ())
+    house.run_until_quiet()
+    assert (house.booking().state, withdrawn(house)) == (BookingState.BOOKED, 1)
+    assert [amount for _, amount in house.provider.captures] == [5_000, 5_000]
+
+
 def test_a_sponsor_leaves_also_where_the_others_cannot_be_asked_for_the_rest(saga: MakeSaga) -> None:
     """Ada gives 99.60 of 100.00 and Gran 1.00, so a part of each is taken; for 0.40 nobody can be asked by card."""
     house = opened(saga, "ada", "bo")

@@ -8,12 +8,11 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from groupbook import offers, trips
+from groupbook import trips
 from groupbook.bookings import repository
-from groupbook.bookings.domain import BookingState, ContributionInvalid, NotYourBooking, Policy
+from groupbook.bookings.domain import ContributionInvalid, NotYourBooking, Policy
 from groupbook.bookings.models import BookingRow, ContributionRow
 from groupbook.bookings.service import party
-from groupbook.bookings.service.effects import NOT_PRICEABLE
 from groupbook.bookings.service.leaving import member_asking, require_open
 from groupbook.bookings.service.progress import progress
 from groupbook.kit import clock
@@ -101,7 +100,8 @@ def _add(
         nonce_sha256=nonce,
     )
     session.add(gift)
-    _apply(session, row, "contributed")
+    party.share_anew(session, row, "contributed", now)
+    progress(session, row.id)
     return ContributionId(gift.id)
 
 
@@ -123,43 +123,9 @@ def take_back(database: Database, caller: Caller, contribution_id: ContributionI
         if gift.ended_at is not None:
             return
         require_open(row)
-        gift.ended_at = clock.now(session)
-        _apply(session, row, "contribution_withdrawn")
-
-
-def give_no_more(session: Session, row: BookingRow, member_id: MemberId) -> None:
-    """A step: somebody left the trip, and what they give with them, whatever that does to the rest (P4).
-
-    The booking is locked, and collects. Where the others cannot be asked for the rest, it is given up.
-    """
-    gifts = [gift for gift in party.parts_of(session, row).gifts if gift.by_member_id == member_id]
-    if not gifts:
-        return
-    now = clock.now(session)
-    for gift in gifts:
-        gift.ended_at = now
-    try:
-        _apply(session, row, "contribution_withdrawn")
-    except NOT_PRICEABLE:
-        row.cancel_asked_at, row.reason = row.cancel_asked_at or now, "price_changed"
-        session.flush()
+        gift.ended_at = now = clock.now(session)
+        party.share_anew(session, row, "contribution_withdrawn", now)
         progress(session, row.id)
-
-
-def _apply(session: Session, row: BookingRow, cause: str) -> None:
-    """The portions follow; the price is what it was."""
-    now = clock.now(session)
-    session.flush()
-    party.share(session, row, offers.read_quote(session, row.quote_id), now)
-    repository.add_step(session, row, cause, BookingState(row.state), now)
-    row.version += 1
-    session.flush()
-    trips.append_event(session, TripId(row.trip_id), "booking.moved", _payload(row), now=now)
-    progress(session, row.id)
-
-
-def _payload(row: BookingRow) -> dict[str, object]:
-    return {"booking_id": f"bkg_{row.id.hex}", "state": row.state}
 
 
 def _check(session: Session, row: BookingRow, amount: Money, reserve: Money | None, to: MemberId | None) -> None:

@@ -13,6 +13,7 @@ from groupbook import discounts, offers, payments, trips
 from groupbook.bookings import repository, sharing
 from groupbook.bookings.domain import BookingState, Policy
 from groupbook.bookings.models import BookingRow, ContributionRow, DepartureRow, SplitRow
+from groupbook.bookings.service.telling import tell
 from groupbook.discounts.domain import DiscountError
 from groupbook.kit.ids import MemberId, TripId
 from groupbook.kit.money import Money
@@ -172,6 +173,20 @@ def share(session: Session, row: BookingRow, quote: Quote, now: datetime) -> Non
             for left in parts.departures:
                 left.ended_at = None if shares.borne.get(left.member_id) else now
     payments.reallocate(session, row.id, whole=quote.total, drafts=drafts(row, quote, payers, shares, parts), now=now)
+
+
+def share_anew(session: Session, row: BookingRow, cause: str, now: datetime) -> None:
+    """What is given or shared has changed, the price has not: `share`, written down and told. A step.
+
+    Raises:
+        PortionTooSmall: as for `share`.
+    """
+    session.flush()
+    share(session, row, offers.read_quote(session, row.quote_id), now)
+    repository.add_step(session, row, cause, BookingState(row.state), now)
+    row.version += 1
+    session.flush()
+    tell(session, row, None, now)
 
 
 def to_share(

@@ -12,24 +12,26 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from groupbook import offers, payments
+from groupbook import offers, payments, trips
 from groupbook.bookings import repository
 from groupbook.bookings.domain import AmendmentStage, BookingState, Policy
 from groupbook.bookings.machine import BUDGETED, BookingEvent, step
 from groupbook.bookings.models import BookingRow
 from groupbook.bookings.news import HOLD_LAPSED, AmendmentTruth, PortionTruth, Snapshot, must_ask_anew, news, next_look
 from groupbook.bookings.service import party as parties
-from groupbook.bookings.service.effects import make_effects
+from groupbook.bookings.service.effects import NOT_PRICEABLE, make_effects
 from groupbook.bookings.service.telling import announce, park
 from groupbook.kit import clock
 from groupbook.kit.database import together
 from groupbook.kit.errors import InvariantBroken
-from groupbook.kit.ids import AmendmentId, PortionId
+from groupbook.kit.ids import AmendmentId, PortionId, TripId
 from groupbook.offers.domain import Hold, HoldState, RecheckState
 from groupbook.payments.domain import SETTLED, LikePortions
 
 steps_per_run_max: Final = 16
 _FAILING: Final = frozenset({BookingState.VOIDING, BookingState.UNWINDING, BookingState.ABORTED})
+# A collecting booking that is given up, or that a person must look at: who gives and who does not changes nothing.
+_GIVEN_UP: Final = frozenset({BookingEvent.BROKEN, BookingEvent.CANCEL_ASKED, BookingEvent.HOLD_LOST})
 # Nobody needs to hear of these: the state is what it was.
 _QUIET: Final = frozenset({BookingEvent.LOOKED_EARLY, BookingEvent.AUTHORIZATIONS_DUE, BookingEvent.SHORTFALL_ACCEPTED})
 # Where a change of the party may be under way; while the order is being taken back, it waits.
@@ -50,6 +52,8 @@ def progress(session: Session, booking_id: UUID) -> Snapshot:
             payments.ask_anew(session, row.id, lasting=now + seen.settle_margin, now=now)
             seen = snapshot(session, row, now)
         event = news(BookingState(row.state), seen)
+        if _collects_gifts(row, event) and _let_givers_go(session, row, now):
+            continue
         if event is None:
             if row.look_at is not None:  # else the sweep looks at once
                 row.look_at = min(row.look_at, next_look(seen))
@@ -62,6 +66,35 @@ def look_through(session: Session, booking_id: UUID) -> None:
     """`progress` for the sweep, which then comes back when the next moment is there. A step."""
     at = next_look(progress(session, booking_id))
     repository.lock(session, booking_id).look_at = at
+
+
+def _collects_gifts(row: BookingRow, event: BookingEvent | None) -> bool:
+    return row.has_parts and row.state == BookingState.OPEN.value and event not in _GIVEN_UP
+
+
+def _let_givers_go(session: Session, row: BookingRow, now: datetime) -> bool:
+    """Whoever has left the trip gives no more, whatever that does to the rest (P4). Answers whether somebody has.
+
+    The trip stays locked, so that nobody goes between this look and the step that is taken on it: a leave that was
+    answered before the freeze counts, whether or not its news has come. Where the others cannot be asked for the rest,
+    it is given up.
+    """
+    gifts = parties.parts_of(session, row).gifts
+    if not gifts:
+        return False
+    trips.trip_of(session, TripId(row.trip_id), lock=True)
+    present = {one.id for one in trips.members(session, TripId(row.trip_id))}
+    ended = [gift for gift in gifts if gift.by_member_id not in present]
+    if not ended:
+        return False
+    for gift in ended:
+        gift.ended_at = now
+    try:
+        parties.share_anew(session, row, "contribution_withdrawn", now)
+    except NOT_PRICEABLE:
+        row.cancel_asked_at, row.reason = row.cancel_asked_at or now, "price_changed"
+        session.flush()
+    return True
 
 
 def snapshot(session: Session, row: BookingRow, now: datetime) -> Snapshot:

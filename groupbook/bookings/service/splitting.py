@@ -7,10 +7,9 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from groupbook import offers, trips
+from groupbook import offers
 from groupbook.bookings import repository, sharing
 from groupbook.bookings.domain import (
-    BookingState,
     SplitChanged,
     SplitInvalid,
     SplitNotFound,
@@ -19,10 +18,11 @@ from groupbook.bookings.models import BookingRow, SplitRow
 from groupbook.bookings.service import party
 from groupbook.bookings.service.leaving import member_asking, require_open
 from groupbook.bookings.service.progress import progress
+from groupbook.bookings.service.telling import tell
 from groupbook.kit import clock
 from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database
-from groupbook.kit.ids import BookingId, MemberId, SplitId, TripId, new_id
+from groupbook.kit.ids import BookingId, MemberId, SplitId, new_id
 from groupbook.kit.money import Money
 from groupbook.payments.domain import PortionTooSmall, least_payable, payable_step
 
@@ -79,7 +79,7 @@ def propose_split(database: Database, caller: Caller, booking_id: BookingId, par
         )
         session.add(split)
         session.flush()
-        _tell(session, row)
+        tell(session, row, None, clock.now(session))
         return SplitId(split.id)
 
 
@@ -169,18 +169,9 @@ def _owed(session: Session, row: BookingRow) -> dict[UUID, int]:
 
 def _finish(session: Session, row: BookingRow, cause: str | None) -> None:
     """With a cause the portions change; without one only a word was given."""
-    now = clock.now(session)
-    session.flush()
-    if cause is not None:
-        party.share(session, row, offers.read_quote(session, row.quote_id), now)
-        repository.add_step(session, row, cause, BookingState(row.state), now)
-        row.version += 1
+    if cause is None:
         session.flush()
-    _tell(session, row)
-    if cause is not None:
-        progress(session, row.id)
-
-
-def _tell(session: Session, row: BookingRow) -> None:
-    payload = {"booking_id": f"bkg_{row.id.hex}", "state": row.state}
-    trips.append_event(session, TripId(row.trip_id), "booking.moved", payload, now=clock.now(session))
+        tell(session, row, None, clock.now(session))
+        return
+    party.share_anew(session, row, cause, clock.now(session))
+    progress(session, row.id)

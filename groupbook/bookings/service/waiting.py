@@ -25,9 +25,9 @@ from groupbook.bookings.domain import (
 from groupbook.bookings.line import position_of
 from groupbook.bookings.models import BookingRow, HandoverRow
 from groupbook.bookings.service import party
-from groupbook.bookings.service.giving import give_no_more
 from groupbook.bookings.service.leaving import member_asking
 from groupbook.bookings.service.offering import line_of, offer_place, tell_one, token_of
+from groupbook.bookings.service.progress import progress
 from groupbook.kit import clock, facts
 from groupbook.kit.callers import Caller
 from groupbook.kit.database import Database
@@ -316,7 +316,7 @@ def on_booking_over(session: Session, fact: Fact) -> None:
 
 def on_member_left(session: Session, fact: Fact) -> None:
     """member.left: while the group plans, the first of the line hear that there is room. While the roster is frozen
-    only who has no place may leave, and whoever does gives no more, too.
+    only who has no place may leave; whoever does gives no more, too, which `progress` sees.
 
     As long as the booking collects: what is decided is taken, as from anybody.
     """
@@ -328,8 +328,8 @@ def on_member_left(session: Session, fact: Fact) -> None:
     _leave_line(session, trip_id, row, member_id, clock.now(session))
     if any(seat.role is not Role.VIEWER for seat in trips.seats(session, trip_id, [member_id])):
         _tell_room(session, trip_id, _present(session, trip_id)[: _room_for(session, trip_id)])
-    if row is not None and row.state == BookingState.OPEN.value:
-        give_no_more(session, row, member_id)
+    if row is not None and row.has_parts and row.state == BookingState.OPEN.value:
+        progress(session, row.id)
 
 
 def _present(session: Session, trip_id: TripId) -> list[UUID]:
