@@ -91,7 +91,7 @@ AT_THE_AGENCY: dict[str, tuple[Trouble, ...]] = {
     "sold_out": (Trouble("opening", "hold", ENDED, GONE), Trouble("deciding", "confirm", ENDED, GONE)),
     "price_changed": (Trouble("opening", "hold", ENDED, DEARER),),
     "price_dropped": (Trouble("deciding", "confirm", less=900),),
-    "overcharged": (Trouble("deciding", "confirm", ("aborted", "parked")),),
+    "overcharged": (Trouble("deciding", "confirm", ENDED),),
     "pending": (Trouble("deciding", "confirm"),),
     "not_allowed": (Trouble("changing", "amend"),),
     "too_late": (Trouble("changing", "amend"),),
