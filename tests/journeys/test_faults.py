@@ -158,7 +158,7 @@ class Play:
         return True
 
     def mend(self) -> None:
-        assert self.stage.calls_to_come() < self.times, "it met no call"
+        wait_until(lambda: self.stage.calls_to_come() < self.times, "it meets a call")
         self.stage.mend()
         self.times = 0
 
