@@ -49,6 +49,7 @@ _pause_seconds_max: Final = 6 * 3600.0
 _release_ahead: Final = timedelta(hours=6)  # of a lapse: what nobody will take is given back from then on
 _look_seconds: Final = 6 * 3600.0  # how often it is asked whether an order was not read for a day
 _OPEN: Final = ("due", "calling", "unknown")
+_UNSEEN: Final = ("open", "action", "declined", "authorized")  # attempts that the sweep reads when nobody tells of them
 
 
 class Restless(Exception):
@@ -146,9 +147,11 @@ class World:
             self.watch.quiet(self)
 
     def _is_moving(self) -> bool:
-        """Whether a sweep could find something, now or ever. (Intents and facts have sweeps of their own.)"""
-        return any(values["state"] not in _RESTING for values in self.values(BookingRow)) or any(
-            values["state"] in _OPEN for values in self.values(IntentRow)
+        """Whether a sweep could find something, now or ever. (Facts have sweeps of their own.)"""
+        return (
+            any(values["state"] not in _RESTING for values in self.values(BookingRow))
+            or any(values["state"] in _OPEN for values in self.values(IntentRow))
+            or any(values["state"] in _UNSEEN for values in self.values(AttemptRow))
         )
 
     def replace_database(self, database: Any) -> None:
