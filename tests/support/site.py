@@ -6,12 +6,14 @@ webhooks.
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from html import unescape
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -101,3 +103,14 @@ def staff_token(saga: Saga, merchant_id: MerchantId | None = None, email: str = 
 
 def api(url: str, key: str) -> httpx2.Client:
     return outbound.client(url, headers={"Authorization": f"Bearer {key}"})
+
+
+def text_of(page: str) -> str:
+    """What a reader reads of a page."""
+    main = page[page.index("<main") : page.index("</main>")]
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", main)).split())
+
+
+def read(answer: httpx2.Response) -> str:
+    """What a reader reads of an answered page."""
+    return text_of(answer.text)

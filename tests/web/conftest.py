@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from html import unescape
 from typing import Any
 
 import pytest
@@ -13,11 +12,14 @@ from starlette.testclient import TestClient
 
 from groupbook import merchants
 from groupbook.web import pages, sponsor_pages, waiting_pages
+from groupbook.web.app import build_app
 from groupbook.web.deps import WebDeps
 from integrations.social.twin import TwinNetwork
 from tests.support.saga import Saga
+from tests.support.site import PASSWORD, staff_token, text_of
 
 ORIGIN = "http://localhost:8000"
+EMAIL = "ines@kestrel.example"
 SHOP = "http://127.0.0.1:8001"
 
 
@@ -82,12 +84,6 @@ class Browser(TestClient):
         return found[1]
 
 
-def text_of(page: str) -> str:
-    """What a reader reads of a page."""
-    main = page[page.index("<main") : page.index("</main>")]
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", main)).split())
-
-
 @pytest.fixture
 def site(database_url: str) -> Iterator[Site]:
     saga = Saga(database_url, "Nobody")
@@ -98,3 +94,19 @@ def site(database_url: str) -> Iterator[Site]:
 @pytest.fixture
 def read() -> Callable[[str], str]:
     return text_of
+
+
+@pytest.fixture
+def saga(database_url: str) -> Iterator[Saga]:
+    saga = Saga(database_url, "ada", "bo", public_url=ORIGIN)
+    yield saga
+    saga.close()
+
+
+@pytest.fixture
+def client(saga: Saga) -> Iterator[TestClient]:
+    """Somebody of the merchant's staff, logged in to the dashboard."""
+    staff_token(saga, email=EMAIL)
+    with TestClient(build_app(saga.house), base_url=ORIGIN, headers={"Origin": ORIGIN}) as client:
+        client.post("/dashboard/login", data={"email": EMAIL, "password": PASSWORD})
+        yield client

@@ -7,7 +7,8 @@ from datetime import timedelta
 
 from groupbook.kit.ids import to_wire
 from groupbook.merchants.domain import Capabilities
-from tests.web.conftest import Browser, Site, text_of
+from tests.support.site import text_of
+from tests.web.conftest import Browser, Site
 from tests.web.test_story import _pay
 from tests.web.test_waiting_pages import _invite
 from tests.web.test_ways_pages import group

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, date, datetime
 from html import unescape
@@ -19,12 +18,10 @@ from groupbook import discounts
 from groupbook.discounts import CodeUse, DiscountCode
 from groupbook.kit.ids import CodeId, from_wire, new_id, to_wire
 from groupbook.kit.money import Money
-from groupbook.web.app import build_app
 from tests.support.saga import Saga
-from tests.support.site import PASSWORD, free_port, served, staff_token
+from tests.support.site import free_port, read, served, staff_token
 
 ROOT = Path(__file__).resolve().parents[2]
-ORIGIN = "http://localhost:8000"
 EMAIL = "ines@kestrel.example"
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 RULES = {
@@ -32,21 +29,6 @@ RULES = {
 }
 IN_CATALOGUE = ("uk.16-25", "shop.own10", "shop.pct10")
 FORM = {"code": "Spring-26", "rule": "shop.own10"}
-
-
-@pytest.fixture
-def saga(database_url: str) -> Iterator[Saga]:
-    saga = Saga(database_url, "ada", "bo", public_url=ORIGIN)
-    yield saga
-    saga.close()
-
-
-@pytest.fixture
-def client(saga: Saga) -> Iterator[TestClient]:
-    staff_token(saga, email=EMAIL)
-    with TestClient(build_app(saga.house), base_url=ORIGIN, headers={"Origin": ORIGIN}) as client:
-        client.post("/dashboard/login", data={"email": EMAIL, "password": PASSWORD})
-        yield client
 
 
 def with_rules(saga: Saga) -> None:
@@ -64,12 +46,6 @@ def use(saga: Saga, code: DiscountCode) -> None:
     with saga.database.begin(saga.merchant_id) as session:
         counted = CodeUse(code.id, code.draft.rule, Money(300, "EUR"))
         discounts.reserve_codes(session, new_id(), [(new_id(), counted)], now=NOW)
-
-
-def read(answer: Any) -> str:
-    page = answer.text
-    main = page[page.index("<main") : page.index("</main>")]
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", main)).split())
 
 
 def error_at(answer: Any, name: str) -> str:

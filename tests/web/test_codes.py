@@ -14,7 +14,8 @@ from groupbook.discounts import CodeDraft
 from groupbook.kit import clock
 from groupbook.kit.ids import new_id, to_wire
 from groupbook.kit.money import Money
-from tests.web.conftest import Site, text_of
+from tests.support.site import text_of
+from tests.web.conftest import Site
 
 CATALOGUE = Path(__file__).parent.parent / "data/discount-catalogue.json"
 

@@ -6,7 +6,8 @@ import re
 
 from groupbook import trips
 from groupbook.kit.ids import TripId, from_wire, to_wire
-from tests.web.conftest import Site, text_of
+from tests.support.site import text_of
+from tests.web.conftest import Site
 
 
 def test_a_guest_sees_their_devices_and_logs_another_one_out(site: Site) -> None:

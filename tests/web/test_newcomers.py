@@ -10,7 +10,8 @@ from groupbook import discounts
 from groupbook.kit import clock
 from groupbook.kit.ids import TripId, from_wire, to_wire
 from integrations.demo import rail
-from tests.web.conftest import Browser, Site, text_of
+from tests.support.site import text_of
+from tests.web.conftest import Browser, Site
 from tests.web.test_story import _pay
 
 FRAME = {"GB-Fetch": "1", "GB-Framed": "1"}

@@ -11,7 +11,8 @@ from groupbook.kit.ids import to_wire
 from groupbook.web import vendor
 from groupbook.web.render import STATIC, initials
 from groupbook.web.styleguide import SAMPLES
-from tests.web.conftest import SHOP, Site, text_of
+from tests.support.site import text_of
+from tests.web.conftest import SHOP, Site
 
 
 def _policy(headers: object, name: str) -> str:

@@ -24,8 +24,7 @@ from integrations.demo.payments.webhooks import sign
 from integrations.payments.stripe.onboarding import EVENTS, PERMISSIONS
 from tests.support.payments import API_KEY, RunningSandbox, running, signed_now
 from tests.support.saga import Saga
-from tests.support.site import free_port, served, staff_token
-from tests.web.conftest import text_of
+from tests.support.site import free_port, served, staff_token, text_of
 
 ORIGIN = "http://localhost:8000"
 PAGE = "/dashboard/payments"

@@ -17,7 +17,8 @@ from groupbook.kit.ids import TripId, from_wire, to_wire
 from groupbook.kit.money import Money
 from groupbook.web import price_words
 from groupbook.web.price_words import RuleNames
-from tests.web.conftest import Browser, Site, text_of
+from tests.support.site import text_of
+from tests.web.conftest import Browser, Site
 
 DATA = Path(__file__).parent.parent / "data"
 RULES = {rule["id"]: rule for rule in json.loads((DATA / "discount-catalogue.json").read_text("utf-8"))["rules"]}

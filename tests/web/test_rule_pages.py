@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,11 @@ from starlette.testclient import TestClient
 from groupbook import discounts
 from groupbook.discounts import Finding, Problem
 from groupbook.kit.i18n import words
-from groupbook.web.app import build_app
 from groupbook.web.rule_words import place_text
 from tests.support.saga import Saga
-from tests.support.site import PASSWORD, free_port, served, staff_token
+from tests.support.site import free_port, read, served, staff_token
 
 ROOT = Path(__file__).resolve().parents[2]
-ORIGIN = "http://localhost:8000"
 EMAIL = "ines@kestrel.example"
 RULES = {
     rule["id"]: rule for rule in json.loads((ROOT / "tests/data/discount-catalogue.json").read_text("utf-8"))["rules"]
@@ -33,31 +30,9 @@ FAMILY = {**RULES["uk.family-friends"], "currency": "EUR"}
 CODE = {**RULES["shop.pct20-max15"], "valid": {"to": "2999-12-31"}}
 
 
-@pytest.fixture
-def saga(database_url: str) -> Iterator[Saga]:
-    saga = Saga(database_url, "ada", "bo", public_url=ORIGIN)
-    yield saga
-    saga.close()
-
-
-@pytest.fixture
-def client(saga: Saga) -> Iterator[TestClient]:
-    staff_token(saga, email=EMAIL)
-    with TestClient(build_app(saga.house), base_url=ORIGIN, headers={"Origin": ORIGIN}) as client:
-        client.post("/dashboard/login", data={"email": EMAIL, "password": PASSWORD})
-        yield client
-
-
 def store(client: TestClient, rules: list[Any] | str, starts_on: str = "2026-01-01", act: str = "store") -> Any:
     text = rules if isinstance(rules, str) else json.dumps({"rules": rules}, indent=1)
     return client.post("/dashboard/rules", data={"act": act, "rules": text, "starts_on": starts_on})
-
-
-def read(answer: Any) -> str:
-    """What a reader reads of a page."""
-    page = answer.text
-    main = page[page.index("<main") : page.index("</main>")]
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", main)).split())
 
 
 def stored(saga: Saga) -> int:

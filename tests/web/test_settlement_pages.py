@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import fields
 from html import unescape
@@ -15,12 +14,10 @@ from starlette.testclient import TestClient
 
 from groupbook import bookings
 from groupbook.bookings import Policy
-from groupbook.web.app import build_app
 from groupbook.web.settlement_pages import GROUPS
 from tests.support.saga import Saga
-from tests.support.site import PASSWORD, free_port, mint_key, served, staff_token
+from tests.support.site import free_port, mint_key, read, served, staff_token
 
-ORIGIN = "http://localhost:8000"
 EMAIL = "ines@kestrel.example"
 PAGE = "/dashboard/settlement"
 FORM = {
@@ -43,29 +40,8 @@ STORED = {
 }
 
 
-@pytest.fixture
-def saga(database_url: str) -> Iterator[Saga]:
-    saga = Saga(database_url, "ada", "bo", public_url=ORIGIN)
-    yield saga
-    saga.close()
-
-
-@pytest.fixture
-def client(saga: Saga) -> Iterator[TestClient]:
-    staff_token(saga, email=EMAIL)
-    with TestClient(build_app(saga.house), base_url=ORIGIN, headers={"Origin": ORIGIN}) as client:
-        client.post("/dashboard/login", data={"email": EMAIL, "password": PASSWORD})
-        yield client
-
-
 def own(saga: Saga) -> dict[str, Any]:
     return bookings.read_settings(saga.database, saga.desk)
-
-
-def read(answer: Any) -> str:
-    page = answer.text
-    main = page[page.index("<main") : page.index("</main>")]
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", main)).split())
 
 
 def errors(answer: Any) -> dict[str, str]:

@@ -6,7 +6,8 @@ import re
 
 from groupbook import payments
 from groupbook.kit.ids import PortionId, from_wire, to_wire
-from tests.web.conftest import Browser, Site, text_of
+from tests.support.site import text_of
+from tests.web.conftest import Browser, Site
 from tests.web.test_story import _pay
 from tests.web.test_ways_pages import group, portion_in
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from groupbook.kit.ids import TripId, from_wire, to_wire
-from tests.web.conftest import Browser, Site, text_of
+from tests.support.site import text_of
+from tests.web.conftest import Browser, Site
 
 
 def test_friends_plan_pay_and_share_on_plain_pages(site: Site) -> None:

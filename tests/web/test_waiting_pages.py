@@ -10,7 +10,8 @@ from starlette.applications import Starlette
 from groupbook import trips
 from groupbook.kit.callers import Caller
 from groupbook.web import pages, waiting_pages
-from tests.web.conftest import Browser, Site, text_of
+from tests.support.site import text_of
+from tests.web.conftest import Browser, Site
 from tests.web.test_ways_pages import group
 
 

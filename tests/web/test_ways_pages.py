@@ -8,7 +8,8 @@ from math import pi
 import pytest
 
 from groupbook.web.views import ProgressView
-from tests.web.conftest import Browser, Site, text_of
+from tests.support.site import text_of
+from tests.web.conftest import Browser, Site
 from tests.web.test_story import _pay, _trip_of
 
 
